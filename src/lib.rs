@@ -1,0 +1,1 @@
+//! Patchbay: the control plane of a voice network.

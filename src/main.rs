@@ -1,0 +1,3 @@
+//! The `patchbay` command.
+
+fn main() {}
