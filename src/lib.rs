@@ -1,1 +1,30 @@
 //! Patchbay: the control plane of a voice network.
+//!
+//! A request enters at `app` (the route table), passes `auth::access` (who may call it), reaches
+//! its feature's `web` (page) or `api` (JSON), is parsed into the feature's `types`, decided in
+//! the feature's `mod`, meets SQL only in the feature's `queries`, and leaves as a page or JSON.
+//! Modules import downwards only:
+//!
+//! ```text
+//! main -> app -> docs, home, history -> users -> tenants -> auth -> api -> web
+//!      -> audit, state -> db, secrets, numbering, id, time
+//! ```
+
+pub mod api;
+pub mod app;
+pub mod audit;
+pub mod auth;
+pub mod commands;
+pub mod config;
+pub mod db;
+pub mod docs;
+pub mod history;
+pub mod home;
+pub mod id;
+pub mod numbering;
+pub mod secrets;
+pub mod state;
+pub mod tenants;
+pub mod time;
+pub mod users;
+pub mod web;

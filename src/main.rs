@@ -1,3 +1,133 @@
-//! The `patchbay` command.
+//! The `patchbay` command: reads the settings and does what it was asked. Without a subcommand
+//! it serves.
 
-fn main() {}
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use patchbay::commands::{self, Session};
+use patchbay::config::Config;
+
+#[derive(Parser)]
+#[command(version, about = "The control plane of a voice network")]
+struct Arguments {
+    /// The settings file; `patchbay.toml` when there is one
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Bring the database up to date and serve
+    Serve,
+    /// Operators: who may sign in
+    Operator {
+        #[command(subcommand)]
+        command: OperatorCommand,
+    },
+    /// API tokens
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+    /// Verify the database and the audit log; exit 1 if something is wrong
+    Check,
+    /// Add what a CSV file holds, all of it or nothing
+    Import {
+        /// What it holds: users
+        kind: String,
+        /// The file
+        file: PathBuf,
+        /// Say what would happen, change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Print as CSV
+    Export {
+        /// What: users
+        kind: String,
+    },
+    /// Write a consistent copy of the database to a file, while serving
+    Backup {
+        /// The file; must not exist
+        file: PathBuf,
+    },
+    /// Fill an empty database from a backup
+    Restore {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+enum OperatorCommand {
+    /// Create an operator; the password is read from standard input
+    Add {
+        /// What they sign in as
+        name: String,
+        /// admin, operator, helpdesk or auditor
+        #[arg(long)]
+        role: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum TokenCommand {
+    /// Print a new API token, once
+    Add {
+        /// What it is for
+        label: String,
+        /// Whose rights it has
+        #[arg(long, value_name = "NAME")]
+        operator: String,
+        /// Fewer rights than the operator's
+        #[arg(long)]
+        role: Option<String>,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let config = match Config::load(arguments.config.as_deref(), |name| std::env::var(name).ok()) {
+        Ok(config) => config,
+        Err(error) => return fail(&error.into()),
+    };
+    commands::start_logging();
+    match run(arguments.command.unwrap_or(Command::Serve), config).await {
+        Ok(code) => code,
+        Err(error) => fail(&error),
+    }
+}
+
+async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
+    let session = Session::open(config).await?;
+    let outcome = dispatch(command, &session).await;
+    session.close().await;
+    outcome
+}
+
+async fn dispatch(command: Command, session: &Session) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve => commands::serve::run(session).await,
+        Command::Operator { command: OperatorCommand::Add { name, role } } => {
+            commands::operator::add(session, &name, &role).await
+        }
+        Command::Token { command: TokenCommand::Add { label, operator, role } } => {
+            commands::operator::add_token(session, &label, &operator, role.as_deref()).await
+        }
+        Command::Check => commands::check::run(session).await,
+        Command::Import { kind, file, dry_run } => commands::csv::import(session, &kind, &file, dry_run).await,
+        Command::Export { kind } => commands::csv::export(session, &kind).await,
+        Command::Backup { file } => commands::backup::backup(session, &file).await,
+        Command::Restore { file } => commands::backup::restore(session, &file).await,
+    }
+}
+
+/// The error and its causes, one line, and exit status 1.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("patchbay: {error:#}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,89 @@
+//! Puts the application together, for `main` and for tests alike.
+
+use std::collections::BTreeMap;
+
+use actix_web::middleware::from_fn;
+use actix_web::{HttpRequest, web};
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::api::Problem;
+use crate::auth::access::Route;
+use crate::auth::session;
+use crate::state::State;
+use crate::web::{Error, guard};
+use crate::{auth, docs, history, home, tenants, users};
+
+/// Every URL the application answers, and what each asks of whoever calls it.
+pub fn routes() -> Vec<Route> {
+    let features = [
+        home::web::routes(),
+        auth::web::routes(),
+        users::web::routes(),
+        users::api::routes(),
+        history::web::routes(),
+        tenants::web::routes(),
+        docs::routes(),
+    ];
+    features.into_iter().flatten().collect()
+}
+
+/// What all requests share.
+#[derive(Clone)]
+pub struct Shared {
+    /// Database, time, secrets.
+    pub state: State,
+    /// What `/metrics` shows.
+    pub metrics: PrometheusHandle,
+}
+
+/// Adds everything to an actix application.
+pub fn configure(shared: Shared) -> impl FnOnce(&mut web::ServiceConfig) {
+    move |app| {
+        let sessions = session::middleware(&shared.state);
+        app.app_data(web::Data::new(shared.state))
+            .app_data(web::Data::new(shared.metrics))
+            .app_data(web::PathConfig::default().error_handler(|_, request| not_here(request)))
+            .app_data(web::QueryConfig::default().error_handler(|_, request| not_understood(request)))
+            .app_data(web::PayloadConfig::new(16 << 20));
+        let mut everything = web::scope("").wrap(sessions).wrap(from_fn(guard::observe));
+        for (path, routes) in by_path(routes()) {
+            let resource = web::resource(path).default_service(web::to(wrong_method));
+            everything = everything.service(routes.into_iter().fold(resource, |r, route| r.route(route.guarded())));
+        }
+        app.service(everything.default_service(web::to(nothing_here)));
+    }
+}
+
+/// Routes grouped by path, literal paths before those with a variable part in the same place.
+fn by_path(routes: Vec<Route>) -> Vec<(&'static str, Vec<Route>)> {
+    let mut paths: BTreeMap<(String, &'static str), Vec<Route>> = BTreeMap::new();
+    for route in routes {
+        paths.entry((route.path.replace('{', "\u{7f}"), route.path)).or_default().push(route);
+    }
+    paths.into_iter().map(|((_, path), routes)| (path, routes)).collect()
+}
+
+fn is_api(request: &HttpRequest) -> bool {
+    request.path().starts_with("/api/")
+}
+
+fn not_here(request: &HttpRequest) -> actix_web::Error {
+    if is_api(request) { Problem::not_found("thing").into() } else { Error::NotFound.into() }
+}
+
+fn not_understood(request: &HttpRequest) -> actix_web::Error {
+    const WHY: &str = "the address has parameters that cannot be read";
+    if is_api(request) { Problem::bad_request(WHY).into() } else { Error::BadRequest(WHY).into() }
+}
+
+async fn nothing_here(request: HttpRequest) -> Result<&'static str, actix_web::Error> {
+    Err(not_here(&request))
+}
+
+async fn wrong_method(request: HttpRequest) -> Result<&'static str, actix_web::Error> {
+    Err(if is_api(&request) {
+        Problem::from(Error::MethodNotAllowed).into()
+    } else {
+        Error::MethodNotAllowed.into()
+    })
+}

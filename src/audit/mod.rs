@@ -1,0 +1,182 @@
+//! Who did what: every change is one transaction that says what it did.
+//!
+//! Rows are numbered and chained when the change commits, last, because numbering makes writers
+//! queue. Each row's hash is an HMAC over the row and the hash before it, under a key that is not
+//! in the database: an edited, deleted or reordered row no longer fits ([`verify`]). What the
+//! chain alone cannot show is a database put back whole to an earlier day; the head is therefore
+//! also logged whenever Patchbay starts and checks.
+
+mod queries;
+mod types;
+
+use serde_json::Value;
+
+use crate::db::{Db, Result, Tx};
+use crate::id::TenantId;
+use crate::secrets::{self, Vault};
+use crate::time::Timestamp;
+
+pub use types::{Actor, Broken, Event, Filter, Page, Record, Via};
+
+/// The key that chains the audit log.
+#[derive(Clone)]
+pub struct ChainKey([u8; 32]);
+
+impl ChainKey {
+    /// The key this installation's secret key stands for.
+    pub fn of(vault: &Vault) -> Self {
+        Self(vault.key_for("audit chain"))
+    }
+}
+
+/// A write transaction on someone's behalf.
+///
+/// It commits only if something was recorded; dropped, it never happened.
+pub struct Change {
+    tx: Tx,
+    key: ChainKey,
+    at: Timestamp,
+    actor: Actor,
+    events: Vec<Event>,
+}
+
+impl Change {
+    /// Opens the transaction.
+    pub async fn begin(db: &Db, key: &ChainKey, at: Timestamp, actor: &Actor) -> Result<Self> {
+        Ok(Self { tx: db.write().await?, key: key.clone(), at, actor: actor.clone(), events: Vec::new() })
+    }
+
+    /// When the change is made: the one time all its rows carry.
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// The tenant it is made in.
+    pub fn tenant(&self) -> TenantId {
+        self.actor.tenant
+    }
+
+    /// Who makes it.
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// The transaction itself, for queries.
+    pub fn tx(&mut self) -> &mut Tx {
+        &mut self.tx
+    }
+
+    /// Notes one thing done.
+    pub fn record(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    /// Writes down what was done and makes it so.
+    pub async fn commit(mut self) -> Result<()> {
+        if self.events.is_empty() {
+            return Err(sqlx::Error::Protocol("a change must say what it did".into()));
+        }
+        self.append().await?;
+        self.tx.commit().await
+    }
+
+    /// Commits what may have turned out to be nothing at all.
+    pub async fn commit_if_any(self) -> Result<()> {
+        if self.events.is_empty() { Ok(()) } else { self.commit().await }
+    }
+
+    async fn append(&mut self) -> Result<()> {
+        let events = std::mem::take(&mut self.events);
+        let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
+        let (last, mut hash) = queries::reserve(&mut self.tx, count).await?;
+        for (event, seq) in events.into_iter().zip(last - count + 1..) {
+            let mut record = Record::new(seq, self.at, &self.actor, event);
+            record.hash = chain(&self.key, &hash, &record);
+            hash.clone_from(&record.hash);
+            queries::insert(&mut self.tx, &record).await?;
+        }
+        queries::set_head(&mut self.tx, &hash).await
+    }
+}
+
+/// A page of the log, newest first, and how many rows the filter matches.
+pub async fn list(tx: &mut Tx, tenant: TenantId, filter: &Filter, page: Page) -> Result<(Vec<Record>, i64)> {
+    let records = queries::list(tx, tenant, filter, page).await?;
+    Ok((records, queries::count(tx, tenant, filter).await?))
+}
+
+/// The number of the newest committed change.
+pub async fn head(tx: &mut Tx) -> Result<i64> {
+    queries::head(tx).await
+}
+
+/// Changes since the configuration in force that touch what Asterisk is told, oldest first, at
+/// most `limit`.
+pub async fn pending(tx: &mut Tx, limit: i64) -> Result<Vec<Record>> {
+    queries::pending(tx, limit).await
+}
+
+/// How many [`pending`] changes there are.
+pub async fn count_pending(tx: &mut Tx) -> Result<i64> {
+    queries::count_pending(tx).await
+}
+
+/// Notes that the configuration in force contains every change up to `seq`.
+pub async fn mark_applied(tx: &mut Tx, seq: i64) -> Result<()> {
+    queries::mark_applied(tx, seq).await
+}
+
+/// Walks the whole chain. `Ok(Err)` says where it is broken.
+pub async fn verify(db: &Db, key: &ChainKey) -> Result<std::result::Result<i64, Broken>> {
+    const STRIDE: i64 = 1_000;
+    let mut tx = db.read().await?;
+    let (head, head_hash) = queries::head_row(&mut tx).await?;
+    let (mut seq, mut hash) = (0, String::new());
+    loop {
+        let records = queries::after(&mut tx, seq, STRIDE).await?;
+        if records.is_empty() {
+            break;
+        }
+        for record in records {
+            seq += 1;
+            if record.seq != seq {
+                return Ok(Err(Broken::Missing { seq }));
+            }
+            if record.hash != chain(key, &hash, &record) {
+                return Ok(Err(Broken::Altered { seq }));
+            }
+            hash = record.hash;
+        }
+    }
+    Ok(if seq == head && hash == head_hash { Ok(seq) } else { Err(Broken::Head { seq, head }) })
+}
+
+/// What binds `record` to everything before it.
+fn chain(key: &ChainKey, previous: &str, record: &Record) -> String {
+    let mac = secrets::mac(
+        &key.0,
+        &[
+            previous.as_bytes(),
+            &record.seq.to_be_bytes(),
+            &record.at.0.to_be_bytes(),
+            record.tenant_id.as_bytes(),
+            record.actor.as_bytes(),
+            record.via.as_bytes(),
+            record.source.as_bytes(),
+            record.request_id.as_bytes(),
+            record.action.as_bytes(),
+            record.subject.as_bytes(),
+            record.subject_id.as_bytes(),
+            record.note.as_bytes(),
+            record.before_json.as_bytes(),
+            record.after_json.as_bytes(),
+            &[u8::from(record.affects_asterisk)],
+        ],
+    );
+    secrets::hex(&mac)
+}
+
+/// A secret in a before or after: that there is one, never which.
+pub fn masked() -> Value {
+    Value::from("(hidden)")
+}

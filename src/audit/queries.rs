@@ -1,0 +1,117 @@
+//! All SQL on the audit log.
+
+use super::types::{Filter, Page, Record};
+use crate::db::{Result, Tx};
+use crate::id::TenantId;
+use crate::sql;
+
+/// Takes the next `count` numbers; returns the last of them and the newest hash.
+pub(super) async fn reserve(tx: &mut Tx, count: i64) -> Result<(i64, String)> {
+    tx.query(sql!("UPDATE audit_head SET seq = seq + $1 WHERE id = 1 RETURNING seq, hash")).bind(count).one().await
+}
+
+pub(super) async fn set_head(tx: &mut Tx, hash: &str) -> Result<()> {
+    tx.query(sql!("UPDATE audit_head SET hash = $1 WHERE id = 1")).bind(hash.to_owned()).run().await.map(drop)
+}
+
+pub(super) async fn head(tx: &mut Tx) -> Result<i64> {
+    tx.query(sql!("SELECT seq FROM audit_head WHERE id = 1")).scalar().await
+}
+
+pub(super) async fn head_row(tx: &mut Tx) -> Result<(i64, String)> {
+    tx.query(sql!("SELECT seq, hash FROM audit_head WHERE id = 1")).one().await
+}
+
+pub(super) async fn mark_applied(tx: &mut Tx, seq: i64) -> Result<()> {
+    tx.query(sql!("UPDATE audit_head SET applied_seq = $1 WHERE id = 1")).bind(seq).run().await.map(drop)
+}
+
+pub(super) async fn insert(tx: &mut Tx, record: &Record) -> Result<()> {
+    tx.query(sql!("INSERT INTO audit_event (seq, at, tenant_id, actor, via, source, request_id, action, subject,
+                subject_id, note, before_json, after_json, affects_asterisk, hash)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"))
+        .bind(record.seq)
+        .bind(record.at)
+        .bind(record.tenant_id.clone())
+        .bind(record.actor.clone())
+        .bind(record.via.clone())
+        .bind(record.source.clone())
+        .bind(record.request_id.clone())
+        .bind(record.action.clone())
+        .bind(record.subject.clone())
+        .bind(record.subject_id.clone())
+        .bind(record.note.clone())
+        .bind(record.before_json.clone())
+        .bind(record.after_json.clone())
+        .bind(record.affects_asterisk)
+        .bind(record.hash.clone())
+        .run()
+        .await
+        .map(drop)
+}
+
+pub(super) async fn after(tx: &mut Tx, seq: i64, limit: i64) -> Result<Vec<Record>> {
+    tx.query(sql!("SELECT * FROM audit_event WHERE seq > $1 ORDER BY seq LIMIT $2")).bind(seq).bind(limit).all().await
+}
+
+pub(super) async fn list(tx: &mut Tx, tenant: TenantId, filter: &Filter, page: Page) -> Result<Vec<Record>> {
+    tx.query(sql!("SELECT * FROM audit_event
+             WHERE tenant_id = $1
+               AND ($2 = '' OR lower(actor) LIKE $2 ESCAPE '\\') AND ($3 = '' OR action LIKE $3 ESCAPE '\\')
+               AND ($4 = '' OR subject_id = $5 OR lower(subject) LIKE $4 ESCAPE '\\')
+               AND at >= $6 AND at < $7
+             ORDER BY seq DESC LIMIT $8 OFFSET $9"))
+        .bind(tenant.to_string())
+        .bind(part(&filter.actor))
+        .bind(beginning(&filter.action))
+        .bind(part(&filter.subject))
+        .bind(filter.subject.clone())
+        .bind(filter.from.map_or(i64::MIN, |at| at.0))
+        .bind(filter.until.map_or(i64::MAX, |at| at.0))
+        .bind(page.limit)
+        .bind(page.offset)
+        .all()
+        .await
+}
+
+pub(super) async fn count(tx: &mut Tx, tenant: TenantId, filter: &Filter) -> Result<i64> {
+    tx.query(sql!("SELECT count(*) FROM audit_event
+             WHERE tenant_id = $1
+               AND ($2 = '' OR lower(actor) LIKE $2 ESCAPE '\\') AND ($3 = '' OR action LIKE $3 ESCAPE '\\')
+               AND ($4 = '' OR subject_id = $5 OR lower(subject) LIKE $4 ESCAPE '\\')
+               AND at >= $6 AND at < $7"))
+        .bind(tenant.to_string())
+        .bind(part(&filter.actor))
+        .bind(beginning(&filter.action))
+        .bind(part(&filter.subject))
+        .bind(filter.subject.clone())
+        .bind(filter.from.map_or(i64::MIN, |at| at.0))
+        .bind(filter.until.map_or(i64::MAX, |at| at.0))
+        .scalar()
+        .await
+}
+
+pub(super) async fn pending(tx: &mut Tx, limit: i64) -> Result<Vec<Record>> {
+    tx.query(sql!("SELECT * FROM audit_event
+             WHERE seq > (SELECT applied_seq FROM audit_head WHERE id = 1) AND affects_asterisk
+             ORDER BY seq LIMIT $1"))
+        .bind(limit)
+        .all()
+        .await
+}
+
+pub(super) async fn count_pending(tx: &mut Tx) -> Result<i64> {
+    tx.query(sql!("SELECT count(*) FROM audit_event
+             WHERE seq > (SELECT applied_seq FROM audit_head WHERE id = 1) AND affects_asterisk"))
+        .scalar()
+        .await
+}
+
+/// A LIKE pattern for texts that contain `text` (lower-case); empty when `text` is.
+fn part(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!("%{}%", crate::db::literal(&text.to_lowercase())) }
+}
+
+fn beginning(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!("{}%", crate::db::literal(text)) }
+}

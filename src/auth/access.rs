@@ -1,0 +1,179 @@
+//! The route table: every URL says what it asks of whoever calls it, and the check is part of
+//! adding the route.
+
+use actix_web::body::BoxBody;
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::middleware::{Next, from_fn};
+use actix_web::{FromRequest, Handler, HttpMessage as _, HttpRequest, Responder, web};
+
+use super::operator::{Operator, state_of};
+use super::types::Right;
+use crate::api::Problem;
+use crate::web::{Error, guard};
+
+/// Bytes a page's form may have unless its route says otherwise.
+const FORM_LIMIT: usize = 1 << 20;
+
+/// What a route asks of whoever calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing.
+    Public,
+    /// A session with this right; the token against cross-site requests with every change.
+    Page(Right),
+    /// As [`Access::Page`], and the tenant that runs the installation.
+    HostPage(Right),
+    /// An API token with this right.
+    Api(Right),
+    /// As [`Access::Api`], and the tenant that runs the installation.
+    HostApi(Right),
+}
+
+/// One URL, one method.
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path, with `{names}` for its variable parts.
+    pub path: &'static str,
+    /// What it asks.
+    pub access: Access,
+    limit: usize,
+    handler: actix_web::Route,
+}
+
+impl Route {
+    /// A route that reads.
+    pub fn get<F, Args>(path: &'static str, access: Access, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        Self::new(Method::GET, path, access, handler)
+    }
+
+    /// A route that changes something.
+    pub fn post<F, Args>(path: &'static str, access: Access, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        Self::new(Method::POST, path, access, handler)
+    }
+
+    /// Any method.
+    pub fn new<F, Args>(method: Method, path: &'static str, access: Access, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        Self { handler: web::method(method.clone()).to(handler), method, path, access, limit: FORM_LIMIT }
+    }
+
+    /// Accepts bodies of up to `bytes`.
+    #[must_use]
+    pub fn limit(mut self, bytes: usize) -> Self {
+        self.limit = bytes;
+        self
+    }
+
+    /// The handler behind its access check.
+    pub fn guarded(self) -> actix_web::Route {
+        let (access, limit) = (self.access, self.limit);
+        self.handler.wrap(from_fn(move |request, next| check(access, limit, request, next)))
+    }
+}
+
+async fn check(
+    access: Access,
+    limit: usize,
+    mut request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let http = request.request().clone();
+    match access {
+        Access::Public => public(&http)?,
+        Access::Page(right) => page(&mut request, &http, right, false, limit).await?,
+        Access::HostPage(right) => page(&mut request, &http, right, true, limit).await?,
+        Access::Api(right) => api(&http, right, false).await?,
+        Access::HostApi(right) => api(&http, right, true).await?,
+    }
+    // The request must be unique again when the handler takes it apart.
+    drop(http);
+    next.call(request).await
+}
+
+/// Forms that need nobody (signing in, choosing a password) still come from pages of ours.
+fn public(request: &HttpRequest) -> Result<(), Error> {
+    let state = state_of(request)?;
+    if request.method().is_safe() || guard::same_site(request.headers(), &state.public_url) {
+        Ok(())
+    } else {
+        Err(Error::CrossSite)
+    }
+}
+
+async fn page(
+    request: &mut ServiceRequest,
+    http: &HttpRequest,
+    right: Right,
+    host: bool,
+    limit: usize,
+) -> Result<(), Error> {
+    let state = state_of(http)?;
+    let Some(operator) = Operator::of_session(http, &state).await? else {
+        let htmx = http.headers().contains_key("hx-request");
+        return Err(Error::SignIn { path: sign_in_path(http), htmx });
+    };
+    if !http.method().is_safe() {
+        if !guard::same_site(http.headers(), &state.public_url) {
+            return Err(Error::CrossSite);
+        }
+        proven(request, http, operator.csrf(), limit).await?;
+    }
+    if !operator.may(right) || (host && !operator.is_host()) {
+        return Err(Error::Forbidden);
+    }
+    http.extensions_mut().insert(operator);
+    Ok(())
+}
+
+/// Whether the request knows the session's token: in the header htmx sends, or in the body's
+/// field. The token has 256 bits, so finding it anywhere in the body is proof enough, and works
+/// for every kind of form.
+async fn proven(request: &mut ServiceRequest, http: &HttpRequest, token: &str, limit: usize) -> Result<(), Error> {
+    let sent = http.headers().get("x-csrf-token").map(|value| value.as_bytes() == token.as_bytes());
+    let body = request.extract::<web::Payload>().await.map_err(|_| Error::BadRequest("the request broke off"))?;
+    let body = body.to_bytes_limited(limit).await.map_err(|_| Error::TooLarge)?;
+    let body = body.map_err(|_| Error::BadRequest("the request broke off"))?;
+    let known = !token.is_empty()
+        && sent.unwrap_or_else(|| body.windows(token.len()).any(|window| window == token.as_bytes()));
+    request.set_payload(Payload::from(body));
+    if known { Ok(()) } else { Err(Error::CrossSite) }
+}
+
+/// Where to sign in, and to come back from there; only pages that read are worth coming back to.
+fn sign_in_path(request: &HttpRequest) -> String {
+    let back = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    if request.method().is_safe() && back != "/" {
+        let next = serde_html_form::to_string([("next", back)]).unwrap_or_default();
+        format!("/login?{next}")
+    } else {
+        "/login".to_owned()
+    }
+}
+
+async fn api(request: &HttpRequest, right: Right, host: bool) -> Result<(), Problem> {
+    let state = state_of(request)?;
+    let Some(operator) = Operator::of_token(request, &state).await? else {
+        return Err(Problem::unauthorized());
+    };
+    if !operator.may(right) || (host && !operator.is_host()) {
+        return Err(Problem::forbidden());
+    }
+    request.extensions_mut().insert(operator);
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! `patchbay check`: is what is stored whole and unaltered?
+
+use std::process::ExitCode;
+
+use super::Session;
+use crate::audit;
+
+/// Walks the audit log's chain and asks the database about itself.
+pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
+    let mut right = true;
+    match audit::verify(&session.state.db, &session.state.chain).await? {
+        Ok(rows) => println!("audit log: {rows} rows, unbroken"),
+        Err(broken) => {
+            println!("audit log: {broken}");
+            right = false;
+        }
+    }
+    for fault in session.state.db.faults().await? {
+        println!("database: {fault}");
+        right = false;
+    }
+    if right {
+        println!("database: no faults");
+    }
+    Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,69 @@
+//! What the `patchbay` command can do besides answering requests.
+
+pub mod backup;
+pub mod check;
+pub mod csv;
+pub mod operator;
+pub mod serve;
+
+use anyhow::Context as _;
+use tracing_subscriber::EnvFilter;
+
+use crate::audit::ChainKey;
+use crate::config::Config;
+use crate::db::Db;
+use crate::secrets::{Entropy, Vault};
+use crate::state::State;
+use crate::time::Clock;
+
+/// An open database and everything read from the settings.
+pub struct Session {
+    /// The settings.
+    pub config: Config,
+    /// Database, time, secrets.
+    pub state: State,
+}
+
+impl Session {
+    /// Opens the key and the database and brings the schema up to date.
+    pub async fn open(config: Config) -> anyhow::Result<Self> {
+        let data_dir = &config.data_dir;
+        make_private(data_dir).with_context(|| format!("cannot use the data directory {}", data_dir.display()))?;
+        let vault = Vault::open(&config.secret_key_file, Entropy::system())
+            .with_context(|| format!("cannot use the key file {}", config.secret_key_file.display()))?;
+        let db = Db::connect(&config.database_url).await.context("cannot open the database")?;
+        db.migrate().await.context("cannot bring the database up to date")?;
+        let state = State {
+            chain: ChainKey::of(&vault),
+            clock: Clock::system(),
+            public_url: config.public_url.clone(),
+            db,
+            vault,
+        };
+        Ok(Self { config, state })
+    }
+
+    /// Finishes what is being written.
+    pub async fn close(&self) {
+        self.state.db.close().await;
+    }
+}
+
+/// The directory, made if need be, for its owner alone.
+fn make_private(path: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Logs to standard error: text for a terminal, JSON otherwise. `RUST_LOG` chooses what.
+pub fn start_logging() {
+    use std::io::IsTerminal as _;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second start in one process (in tests) keeps the first.
+    if std::io::stderr().is_terminal() {
+        let _ = logs.compact().try_init();
+    } else {
+        let _ = logs.json().flatten_event(true).try_init();
+    }
+}

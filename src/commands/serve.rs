@@ -1,0 +1,58 @@
+//! Answering requests until told to stop.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use actix_web::{App, HttpServer};
+use anyhow::Context as _;
+use metrics_exporter_prometheus::PrometheusBuilder;
+
+use super::Session;
+use crate::app::{self, Shared};
+use crate::state::State;
+use crate::{auth, users};
+
+/// Serves until SIGTERM or SIGINT; requests being answered are finished first.
+pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
+    let metrics = PrometheusBuilder::new().install_recorder().context("cannot collect metrics")?;
+    let shared = Shared { state: session.state.clone(), metrics };
+    let server = HttpServer::new(move || App::new().configure(app::configure(shared.clone())))
+        .workers(2)
+        .client_request_timeout(Duration::from_secs(10))
+        .shutdown_timeout(10)
+        .bind(session.config.listen)
+        .with_context(|| format!("cannot listen on {}", session.config.listen))?;
+    announce(session).await?;
+    let housekeeping = tokio::spawn(housekeeping(session.state.clone()));
+    server.run().await.context("the server stopped")?;
+    housekeeping.abort();
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says where Patchbay is, and how to become its first administrator.
+async fn announce(session: &Session) -> anyhow::Result<()> {
+    let url = &session.config.public_url;
+    println!("Patchbay listens on {}, reached as {url}", session.config.listen);
+    if let Some(token) = auth::setup_link(&session.state).await? {
+        println!("There is no operator yet. Become the first administrator within 30 minutes:\n  {url}/welcome/{token}");
+    }
+    let head = crate::audit::head(&mut session.state.read().await?).await?;
+    tracing::info!(audit.head = head, "serving");
+    Ok(())
+}
+
+/// Removes what no longer counts, every ten minutes.
+async fn housekeeping(state: State) {
+    let mut tick = tokio::time::interval(Duration::from_secs(600));
+    loop {
+        tick.tick().await;
+        let done = async {
+            auth::tidy(&state).await?;
+            users::tidy(&state).await
+        };
+        if let Err(error) = done.await {
+            tracing::warn!(error = %error, "housekeeping failed; it is tried again in ten minutes");
+        }
+    }
+}

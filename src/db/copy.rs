@@ -1,0 +1,163 @@
+//! Copying whole tables out of one database and into another, whichever the two are.
+
+use serde::{Deserialize, Serialize};
+use sqlx::{Column as _, Row as _, TypeInfo as _, ValueRef as _};
+
+use super::{AnyRows, Result, Tx};
+use crate::{secrets, sql};
+
+/// One value, told apart in JSON by its form: null, a number, true or false, `"t…"` for text,
+/// `"x…"` for bytes in hexadecimal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Cell {
+    /// NULL.
+    Null,
+    /// BOOLEAN.
+    Truth(bool),
+    /// BIGINT.
+    Number(i64),
+    /// TEXT or BYTEA, with a letter before it that says which.
+    Marked(String),
+}
+
+/// A table, its columns, and the statement that fills it.
+#[derive(Debug)]
+pub struct Table {
+    /// Its name.
+    pub name: &'static str,
+    /// Its columns, in the order they are copied.
+    pub columns: &'static [&'static str],
+    select: &'static str,
+    insert: &'static str,
+    clear: &'static str,
+}
+
+macro_rules! table {
+    ($name:literal ($($column:literal),+) by $key:literal, values $values:literal) => {
+        Table {
+            name: $name,
+            columns: &[$($column),+],
+            select: concat!("SELECT ", table!(@list $($column),+), " FROM ", $name, " ORDER BY ", $key, " LIMIT $1 OFFSET $2"),
+            insert: concat!("INSERT INTO ", $name, " (", table!(@list $($column),+), ") VALUES (", $values, ")"),
+            clear: concat!("DELETE FROM ", $name),
+        }
+    };
+    (@list $first:literal $(, $rest:literal)*) => { concat!($first $(, ", ", $rest)*) };
+}
+
+/// Every table worth keeping, each after those it refers to. Sessions, links and failed sign-ins
+/// are not: whoever restores signs in anew.
+pub const TABLES: &[Table] = &[
+    table!("tenant" ("id", "slug", "name", "time_zone", "first_extension", "last_extension", "version", "generation", "created_at") by "id", values "$1, $2, $3, $4, $5, $6, $7, $8, $9"),
+    table!("operator" ("id", "tenant_id", "name", "role", "password_hash", "disabled", "version", "created_at", "last_seen_at") by "id", values "$1, $2, $3, $4, $5, $6, $7, $8, $9"),
+    table!("api_token" ("id", "operator_id", "label", "role", "token_hash", "created_at", "expires_at", "last_used_at", "revoked_at") by "id", values "$1, $2, $3, $4, $5, $6, $7, $8, $9"),
+    table!("audit_head" ("id", "seq", "hash", "applied_seq") by "id", values "$1, $2, $3, $4"),
+    table!("audit_event" ("seq", "at", "tenant_id", "actor", "via", "source", "request_id", "action", "subject", "subject_id", "note", "before_json", "after_json", "affects_asterisk", "hash") by "seq", values "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15"),
+    table!("users" ("id", "tenant_id", "name", "email", "name_key", "email_key", "version", "created_at", "updated_at") by "id", values "$1, $2, $3, $4, $5, $6, $7, $8, $9"),
+    table!("extension" ("tenant_id", "number", "user_id", "enabled", "secret", "secret_at") by "tenant_id, number", values "$1, $2, $3, $4, $5, $6"),
+    table!("apply_head" ("id", "last_run", "running", "lease_until") by "id", values "$1, $2, $3, $4"),
+    table!("apply_run" ("id", "started_at", "actor", "host", "reason", "audit_seq", "state", "step", "release", "previous", "duration_ms", "users", "detail", "modules", "findings") by "id", values "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15"),
+    table!("apply_file" ("run_id", "name", "sha256", "size", "content") by "run_id, name", values "$1, $2, $3, $4, $5"),
+];
+
+/// Rows read at a time.
+const STRIDE: i64 = 1_000;
+
+impl Tx {
+    /// The newest migration the schema has.
+    pub async fn migration(&mut self) -> Result<i64> {
+        self.query(sql!("SELECT max(version) FROM _sqlx_migrations")).scalar().await
+    }
+
+    /// Whether the database holds nothing but what a new one holds.
+    pub async fn is_new(&mut self) -> Result<bool> {
+        let rows: i64 = self
+            .query(sql!("SELECT (SELECT count(*) FROM operator) + (SELECT count(*) FROM users)
+                      + (SELECT count(*) FROM audit_event) + (SELECT count(*) FROM apply_run)
+                      + (SELECT count(*) FROM tenant) - 1"))
+            .scalar()
+            .await?;
+        Ok(rows == 0)
+    }
+
+    /// Removes what a new database holds.
+    pub async fn empty(&mut self) -> Result<()> {
+        for table in TABLES.iter().rev() {
+            self.query(table.clear).run().await?;
+        }
+        Ok(())
+    }
+
+    /// Some rows of a table, from `offset` on; none means that was all.
+    pub async fn dump(&mut self, table: &Table, offset: i64) -> Result<Vec<Vec<Cell>>> {
+        match self.query(table.select).bind(STRIDE).bind(offset).rows().await? {
+            AnyRows::Sqlite(rows) => rows.iter().map(cells).collect(),
+            AnyRows::Postgres(rows) => rows.iter().map(cells).collect(),
+        }
+    }
+
+    /// Adds one row.
+    pub async fn load(&mut self, table: &Table, row: Vec<Cell>) -> Result<()> {
+        let typeless = matches!(self, Self::Sqlite(_));
+        let mut statement = self.query(table.insert);
+        for (cell, column) in row.into_iter().zip(table.columns) {
+            statement = match cell {
+                Cell::Truth(value) => statement.bind(value),
+                Cell::Number(value) => statement.bind(value),
+                Cell::Marked(text) => match text.split_at_checked(1) {
+                    Some(("x", digits)) => statement.bind(secrets::unhex(digits).ok_or_else(|| damaged(column))?),
+                    Some(("t", rest)) => statement.bind(rest.to_owned()),
+                    _ => return Err(damaged(column)),
+                },
+                // PostgreSQL wants to know what kind of nothing.
+                Cell::Null if typeless || is_text(column) => statement.bind(None::<String>),
+                Cell::Null => statement.bind(None::<i64>),
+            };
+        }
+        statement.run().await.map(drop)
+    }
+}
+
+/// Columns that may be NULL and hold text.
+fn is_text(column: &str) -> bool {
+    column == "password_hash"
+}
+
+fn damaged(column: &str) -> sqlx::Error {
+    sqlx::Error::Decode(format!("column {column} is damaged").into())
+}
+
+fn cells<R>(row: &R) -> Result<Vec<Cell>>
+where
+    R: sqlx::Row,
+    usize: sqlx::ColumnIndex<R>,
+    for<'r> bool: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    for<'r> i64: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    for<'r> String: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    for<'r> Vec<u8>: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+{
+    row.columns().iter().map(|column| cell(row, column.ordinal())).collect()
+}
+
+fn cell<R>(row: &R, index: usize) -> Result<Cell>
+where
+    R: sqlx::Row,
+    usize: sqlx::ColumnIndex<R>,
+    for<'r> bool: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    for<'r> i64: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    for<'r> String: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    for<'r> Vec<u8>: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+{
+    let value = row.try_get_raw(index)?;
+    if value.is_null() {
+        return Ok(Cell::Null);
+    }
+    let kind = value.type_info().name().to_owned();
+    Ok(match kind.as_str() {
+        "BOOLEAN" | "BOOL" => Cell::Truth(row.try_get(index)?),
+        "INTEGER" | "INT8" | "BIGINT" => Cell::Number(row.try_get(index)?),
+        "TEXT" => Cell::Marked(format!("t{}", row.try_get::<String, _>(index)?)),
+        _ => Cell::Marked(format!("x{}", secrets::hex(&row.try_get::<Vec<u8>, _>(index)?))),
+    })
+}

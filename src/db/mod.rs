@@ -1,0 +1,372 @@
+//! The only file that knows there are two databases.
+//!
+//! One SQL text with `$1` placeholders serves `SQLite` and `PostgreSQL`; values and rows use the
+//! types both drivers share (`i64`, `bool`, text, bytes). Every constant statement is written
+//! `sql!("…")`, so that one test finds all of them and prepares them on both databases.
+//!
+//! `SQLite` has one writer connection and `BEGIN IMMEDIATE`, so writers queue instead of failing.
+
+mod copy;
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::error::ErrorKind;
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPoolOptions, PgRow};
+use sqlx::sqlite::{
+    SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
+    SqliteSynchronous,
+};
+use sqlx::{
+    Arguments as _, AssertSqlSafe, Encode, Executor as _, FromRow, PgPool, Postgres, SqlSafeStr as _, Sqlite,
+    SqlitePool, Transaction, Type,
+};
+
+pub use copy::{Cell, TABLES, Table};
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// How long a statement may wait for a connection or a lock before the answer is "try again".
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a query yields, or why not.
+pub type Result<T> = std::result::Result<T, sqlx::Error>;
+
+/// A value both drivers can send.
+pub trait Value: for<'q> Encode<'q, Sqlite> + Type<Sqlite> + for<'q> Encode<'q, Postgres> + Type<Postgres> + Send {}
+impl<T> Value for T where
+    T: for<'q> Encode<'q, Sqlite> + Type<Sqlite> + for<'q> Encode<'q, Postgres> + Type<Postgres> + Send
+{
+}
+
+/// A row both drivers can build; `#[derive(sqlx::FromRow)]` makes one.
+pub trait Row: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+impl<T> Row for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+
+/// A handle to whichever database was chosen. Cheap to clone.
+#[derive(Clone, Debug)]
+pub enum Db {
+    /// A file: many readers that cannot write, and the one writer.
+    Sqlite {
+        /// Connections that refuse to write.
+        read: SqlitePool,
+        /// The only connection that writes.
+        write: SqlitePool,
+    },
+    /// A server that several instances may share.
+    Postgres(PgPool),
+}
+
+/// An open transaction. Dropped without [`Tx::commit`], it never happened.
+#[derive(Debug)]
+pub enum Tx {
+    /// On `SQLite`.
+    Sqlite(Transaction<'static, Sqlite>),
+    /// On `PostgreSQL`.
+    Postgres(Transaction<'static, Postgres>),
+}
+
+impl Db {
+    /// Connects to `url`: `sqlite:PATH` (made when missing) or `postgres://…`.
+    pub async fn connect(url: &str) -> Result<Self> {
+        if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            return Self::connect_postgres(url).await;
+        }
+        let options = SqliteConnectOptions::from_str(url)?
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(PATIENCE)
+            .pragma("cell_size_check", "ON")
+            .pragma("trusted_schema", "OFF");
+        let pool = || SqlitePoolOptions::new().test_before_acquire(false).acquire_timeout(PATIENCE);
+        let write = pool().max_connections(1).connect_with(options.clone()).await?;
+        let read = pool().max_connections(4).connect_lazy_with(options.pragma("query_only", "ON"));
+        Ok(Self::Sqlite { read, write })
+    }
+
+    async fn connect_postgres(url: &str) -> Result<Self> {
+        let options = PgConnectOptions::from_str(url)?
+            .application_name("patchbay")
+            .options([("lock_timeout", "5s"), ("idle_in_transaction_session_timeout", "60s")]);
+        let pool = PgPoolOptions::new().max_connections(16).acquire_timeout(PATIENCE).connect_with(options).await?;
+        Ok(Self::Postgres(pool))
+    }
+
+    /// Brings the schema up to this program's version.
+    pub async fn migrate(&self) -> std::result::Result<(), sqlx::migrate::MigrateError> {
+        match self {
+            Self::Sqlite { write, .. } => MIGRATIONS.run(write).await,
+            Self::Postgres(pool) => MIGRATIONS.run(pool).await,
+        }
+    }
+
+    /// Opens a transaction for reading: one snapshot for everything read in it.
+    pub async fn read(&self) -> Result<Tx> {
+        Ok(match self {
+            Self::Sqlite { read, .. } => Tx::Sqlite(read.begin().await?),
+            Self::Postgres(pool) => {
+                Tx::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+            }
+        })
+    }
+
+    /// Opens a transaction for writing. `SQLite` takes its single write lock at once, so the
+    /// transaction cannot fail half-way for want of it.
+    pub async fn write(&self) -> Result<Tx> {
+        Ok(match self {
+            Self::Sqlite { write, .. } => Tx::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+        })
+    }
+
+    /// One reading statement outside a transaction.
+    pub fn query(&self, sql: &'static str) -> Query<'_> {
+        match self {
+            Self::Sqlite { read, .. } => Query::new(On::SqlitePool(read, SqliteArguments::default()), sql),
+            Self::Postgres(pool) => Query::new(On::PostgresPool(pool, PgArguments::default()), sql),
+        }
+    }
+
+    /// Waits for running statements and closes every connection.
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite { read, write } => {
+                read.close().await;
+                write.close().await;
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    /// Parses and plans a statement without running it: syntax, names and types are checked.
+    pub async fn prepare(&self, sql: &str) -> Result<()> {
+        let sql = AssertSqlSafe(sql).into_sql_str();
+        match self {
+            Self::Sqlite { write, .. } => write.prepare(sql).await.map(drop),
+            Self::Postgres(pool) => pool.prepare(sql).await.map(drop),
+        }
+    }
+}
+
+impl Tx {
+    /// One statement in this transaction.
+    pub fn query(&mut self, sql: &'static str) -> Query<'_> {
+        match self {
+            Self::Sqlite(tx) => Query::new(On::Sqlite(tx, SqliteArguments::default()), sql),
+            Self::Postgres(tx) => Query::new(On::Postgres(tx, PgArguments::default()), sql),
+        }
+    }
+
+    /// Makes what was done durable. On `Ok` it survives a power cut.
+    pub async fn commit(self) -> Result<()> {
+        match self {
+            Self::Sqlite(tx) => tx.commit().await,
+            Self::Postgres(tx) => tx.commit().await,
+        }
+    }
+}
+
+impl Db {
+    /// What the database itself finds wrong with its files.
+    pub async fn faults(&self) -> Result<Vec<String>> {
+        let Self::Sqlite { read, .. } = self else { return Ok(Vec::new()) };
+        let lines: Vec<(String,)> = sqlx::query_as("PRAGMA integrity_check(20)").fetch_all(read).await?;
+        Ok(lines.into_iter().map(|line| line.0).filter(|line| line != "ok").collect())
+    }
+}
+
+enum On<'e> {
+    SqlitePool(&'e SqlitePool, SqliteArguments),
+    Sqlite(&'e mut SqliteConnection, SqliteArguments),
+    PostgresPool(&'e PgPool, PgArguments),
+    Postgres(&'e mut PgConnection, PgArguments),
+}
+
+enum AnyRow {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+enum AnyRows {
+    Sqlite(Vec<SqliteRow>),
+    Postgres(Vec<PgRow>),
+}
+
+/// A statement and the values bound to it so far.
+#[must_use = "a query does nothing until it is run"]
+pub struct Query<'e> {
+    on: On<'e>,
+    sql: &'static str,
+    bad: Option<sqlx::Error>,
+}
+
+impl<'e> Query<'e> {
+    fn new(on: On<'e>, sql: &'static str) -> Self {
+        Self { on, sql, bad: None }
+    }
+
+    /// Binds the next `$n`.
+    pub fn bind(mut self, value: impl Value) -> Self {
+        let bound = match &mut self.on {
+            On::SqlitePool(_, arguments) | On::Sqlite(_, arguments) => arguments.add(value),
+            On::PostgresPool(_, arguments) | On::Postgres(_, arguments) => arguments.add(value),
+        };
+        if let Err(error) = bound {
+            self.bad.get_or_insert(sqlx::Error::Encode(error));
+        }
+        self
+    }
+
+    /// Runs it and says how many rows it touched.
+    pub async fn run(mut self) -> Result<u64> {
+        self.ready()?;
+        Ok(match self.on {
+            On::SqlitePool(on, values) => sqlx::query_with(self.sql, values).execute(on).await?.rows_affected(),
+            On::Sqlite(on, values) => sqlx::query_with(self.sql, values).execute(on).await?.rows_affected(),
+            On::PostgresPool(on, values) => sqlx::query_with(self.sql, values).execute(on).await?.rows_affected(),
+            On::Postgres(on, values) => sqlx::query_with(self.sql, values).execute(on).await?.rows_affected(),
+        })
+    }
+
+    /// The first row, or none.
+    pub async fn optional<T: Row>(self) -> Result<Option<T>> {
+        let row = self.row().await?;
+        row.map(|row| match row {
+            AnyRow::Sqlite(row) => T::from_row(&row),
+            AnyRow::Postgres(row) => T::from_row(&row),
+        })
+        .transpose()
+    }
+
+    /// The first row; none is an error.
+    pub async fn one<T: Row>(self) -> Result<T> {
+        self.optional().await?.ok_or(sqlx::Error::RowNotFound)
+    }
+
+    /// All rows.
+    pub async fn all<T: Row>(self) -> Result<Vec<T>> {
+        match self.rows().await? {
+            AnyRows::Sqlite(rows) => rows.iter().map(T::from_row).collect(),
+            AnyRows::Postgres(rows) => rows.iter().map(T::from_row).collect(),
+        }
+    }
+
+    /// The first column of the first row.
+    pub async fn scalar<T>(self) -> Result<T>
+    where
+        (T,): Row,
+    {
+        Ok(self.one::<(T,)>().await?.0)
+    }
+
+    /// The first column of the first row, or none.
+    pub async fn optional_scalar<T>(self) -> Result<Option<T>>
+    where
+        (T,): Row,
+    {
+        Ok(self.optional::<(T,)>().await?.map(|row| row.0))
+    }
+
+    // Fetching is not generic, only decoding is: little code is generated for each row type.
+    async fn row(mut self) -> Result<Option<AnyRow>> {
+        self.ready()?;
+        Ok(match self.on {
+            On::SqlitePool(on, values) => {
+                sqlx::query_with(self.sql, values).fetch_optional(on).await?.map(AnyRow::Sqlite)
+            }
+            On::Sqlite(on, values) => sqlx::query_with(self.sql, values).fetch_optional(on).await?.map(AnyRow::Sqlite),
+            On::PostgresPool(on, values) => {
+                sqlx::query_with(self.sql, values).fetch_optional(on).await?.map(AnyRow::Postgres)
+            }
+            On::Postgres(on, values) => {
+                sqlx::query_with(self.sql, values).fetch_optional(on).await?.map(AnyRow::Postgres)
+            }
+        })
+    }
+
+    async fn rows(mut self) -> Result<AnyRows> {
+        self.ready()?;
+        Ok(match self.on {
+            On::SqlitePool(on, values) => AnyRows::Sqlite(sqlx::query_with(self.sql, values).fetch_all(on).await?),
+            On::Sqlite(on, values) => AnyRows::Sqlite(sqlx::query_with(self.sql, values).fetch_all(on).await?),
+            On::PostgresPool(on, values) => AnyRows::Postgres(sqlx::query_with(self.sql, values).fetch_all(on).await?),
+            On::Postgres(on, values) => AnyRows::Postgres(sqlx::query_with(self.sql, values).fetch_all(on).await?),
+        })
+    }
+
+    /// `SQLite` takes a missing value for NULL without a word, so they are counted.
+    fn ready(&mut self) -> Result<()> {
+        let bound = match &self.on {
+            On::SqlitePool(_, values) | On::Sqlite(_, values) => values.len(),
+            On::PostgresPool(_, values) | On::Postgres(_, values) => values.len(),
+        };
+        debug_assert_eq!(placeholders(self.sql), bound, "values bound to {}", self.sql);
+        self.bad.take().map_or(Ok(()), Err)
+    }
+}
+
+fn placeholders(sql: &str) -> usize {
+    let numbers = sql.split('$').skip(1).filter_map(|rest| {
+        let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+        digits.parse::<usize>().ok()
+    });
+    numbers.max().unwrap_or(0)
+}
+
+/// Marks a constant statement. A test finds every one by this name and prepares it on both
+/// databases, so that a misspelt column is found without running the query.
+#[macro_export]
+macro_rules! sql {
+    ($text:literal) => {
+        $text
+    };
+}
+
+/// `text` with the characters special to LIKE escaped by a backslash, to be used with `ESCAPE '\'`.
+pub fn literal(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+}
+
+/// Whether the same work may succeed a little later: the database is gone, full, locked or busy.
+/// Everything else is a fault of the program or of a row.
+pub fn unavailable(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(error) if error.kind() == ErrorKind::Other => {
+            error.code().is_some_and(|code| transient(&code))
+        }
+        _ => false,
+    }
+}
+
+/// `SQLite` result codes 5 BUSY, 6 LOCKED, 8 READONLY, 10 IOERR, 13 FULL, 14 CANTOPEN in their low
+/// byte; `PostgreSQL` classes 08, 25006, 40, 53, 55, 57.
+fn transient(code: &str) -> bool {
+    if code.len() == 5 && code.get(..2).is_some_and(|class| matches!(class, "08" | "40" | "53" | "55" | "57")) {
+        return true;
+    }
+    code == "25006" || code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 10 | 13 | 14))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_counted_by_the_highest() {
+        assert_eq!(placeholders("SELECT $1 WHERE $2 = $1"), 2);
+        assert_eq!(placeholders("SELECT 1"), 0);
+    }
+
+    #[test]
+    fn busy_full_and_gone_are_told_from_faults() {
+        for code in ["5", "13", "14", "261", "517", "57P01", "53100", "40001"] {
+            assert!(transient(code), "{code}");
+        }
+        for code in ["1", "19", "2067", "23505", "42601"] {
+            assert!(!transient(code), "{code}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The REST interface described: the OpenAPI document, and a page to read it offline.
+
+use actix_web::HttpResponse;
+use askama::Template;
+use serde_json::Value;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+
+use crate::api::Problem;
+use crate::auth::access::{Access, Route};
+use crate::users;
+use crate::web::{Answer, Error, ok};
+
+/// The document and its reader.
+pub fn routes() -> Vec<Route> {
+    vec![Route::get("/api/openapi.json", Access::Public, document), Route::get("/api/docs", Access::Public, reader)]
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Patchbay", description = "The control plane of a voice network.", license(name = "MIT", identifier = "MIT")),
+    components(schemas(Problem)),
+    security(("token" = []))
+)]
+struct Base;
+
+/// The OpenAPI document.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    let mut document = Base::openapi();
+    document.merge(users::api::Paths::openapi());
+    let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    document.components.get_or_insert_default().add_security_scheme("token", token);
+    document
+}
+
+async fn document() -> HttpResponse {
+    HttpResponse::Ok().json(openapi())
+}
+
+struct Operation {
+    method: String,
+    path: String,
+    summary: String,
+    description: String,
+    parameters: Vec<(String, String, String)>,
+    request: Option<String>,
+    responses: Vec<(String, String)>,
+}
+
+#[derive(Template)]
+#[template(path = "docs/index.html")]
+struct DocsPage {
+    groups: Vec<(String, Vec<Operation>)>,
+    schemas: Vec<(String, String, Vec<(String, String, bool, String)>)>,
+}
+
+async fn reader() -> Answer {
+    let document = serde_json::to_value(openapi()).map_err(|error| Error::Io(error.into()))?;
+    ok(&DocsPage { groups: groups(&document), schemas: schemas(&document) })
+}
+
+fn text(value: &Value, key: &str) -> String {
+    value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn entries<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
+    value.get(key).and_then(Value::as_object).into_iter().flatten()
+}
+
+fn items<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+    value.get(key).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn groups(document: &Value) -> Vec<(String, Vec<Operation>)> {
+    let mut groups: Vec<(String, Vec<Operation>)> = Vec::new();
+    for (path, methods) in entries(document, "paths") {
+        for (method, operation) in methods.as_object().into_iter().flatten() {
+            let tag = items(operation, "tags").next().and_then(Value::as_str).unwrap_or("Other").to_owned();
+            let entry = describe(path, method, operation);
+            match groups.iter_mut().find(|(name, _)| *name == tag) {
+                Some((_, operations)) => operations.push(entry),
+                None => groups.push((tag, vec![entry])),
+            }
+        }
+    }
+    groups
+}
+
+fn describe(path: &str, method: &str, operation: &Value) -> Operation {
+    let parameters = items(operation, "parameters");
+    let body = operation.get("requestBody").and_then(schema_of_content);
+    let responses = entries(operation, "responses");
+    Operation {
+        method: method.to_uppercase(),
+        path: path.to_owned(),
+        summary: text(operation, "summary"),
+        description: text(operation, "description"),
+        parameters: parameters.map(|p| (text(p, "name"), text(p, "in"), text(p, "description"))).collect(),
+        request: body,
+        responses: responses
+            .map(|(status, response)| (status.clone(), schema_of_content(response).unwrap_or_default()))
+            .collect(),
+    }
+}
+
+/// The name of the schema of a body.
+fn schema_of_content(value: &Value) -> Option<String> {
+    let (_, media) = entries(value, "content").next()?;
+    media.get("schema").map(type_name)
+}
+
+fn type_name(schema: &Value) -> String {
+    if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
+        return reference.rsplit('/').next().unwrap_or_default().to_owned();
+    }
+    match schema.get("type") {
+        Some(Value::String(name)) if name == "array" => {
+            format!("list of {}", schema.get("items").map(type_name).unwrap_or_default())
+        }
+        Some(Value::String(name)) => name.clone(),
+        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or "),
+        _ => items(schema, "oneOf").map(type_name).collect::<Vec<_>>().join(" or "),
+    }
+}
+
+fn schemas(document: &Value) -> Vec<(String, String, Vec<(String, String, bool, String)>)> {
+    let components = document.get("components").cloned().unwrap_or_default();
+    let schemas = entries(&components, "schemas").map(|(name, schema)| {
+        let required: Vec<&str> = items(schema, "required").filter_map(Value::as_str).collect();
+        let fields = entries(schema, "properties").map(|(field, value)| {
+            (field.clone(), type_name(value), required.contains(&field.as_str()), text(value, "description"))
+        });
+        (name.clone(), text(schema, "description"), fields.collect())
+    });
+    schemas.collect()
+}

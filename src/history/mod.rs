@@ -1,0 +1,3 @@
+//! The audit log as a page, and as CSV.
+
+pub mod web;

@@ -1,0 +1,38 @@
+//! What every request needs, whatever it asks for.
+
+use crate::audit::{Actor, Change, ChainKey};
+use crate::db::{Db, Result, Tx};
+use crate::secrets::Vault;
+use crate::time::Clock;
+
+/// The parts of the program below all features. Cheap to clone.
+#[derive(Clone)]
+pub struct State {
+    /// The database.
+    pub db: Db,
+    /// The time.
+    pub clock: Clock,
+    /// Secrets and randomness.
+    pub vault: Vault,
+    /// The audit log's key.
+    pub chain: ChainKey,
+    /// How browsers reach Patchbay.
+    pub public_url: String,
+}
+
+impl State {
+    /// A snapshot to read from.
+    pub async fn read(&self) -> Result<Tx> {
+        self.db.read().await
+    }
+
+    /// A change on `actor`'s behalf.
+    pub async fn change(&self, actor: &Actor) -> Result<Change> {
+        Change::begin(&self.db, &self.chain, self.clock.now(), actor).await
+    }
+
+    /// Whether browsers reach Patchbay over TLS.
+    pub fn secure(&self) -> bool {
+        self.public_url.starts_with("https:")
+    }
+}

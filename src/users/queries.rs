@@ -1,0 +1,300 @@
+//! All SQL on users and their extensions.
+
+use super::types::{Filter, NewUser, Sort, User};
+use crate::audit::{Change, Page};
+use crate::db::{Result, Tx};
+use crate::id::{TenantId, UserId};
+use crate::numbering::{ExtensionNumber, ExtensionRange};
+use crate::sql;
+use crate::time::Timestamp;
+
+/// The list's statement with one of its orders. Ties are broken by number, so that pages never
+/// show a row twice.
+macro_rules! list {
+    ($order:literal) => {
+        concat!(
+            "SELECT u.id, u.name, u.email, e.number, e.enabled, u.version, u.created_at, u.updated_at, e.secret_at
+             FROM users u JOIN extension e ON e.user_id = u.id
+             WHERE u.tenant_id = $1 AND e.tenant_id = $1
+               AND ($2 = '' OR u.name_key LIKE $2 ESCAPE '\\' OR u.email_key LIKE $2 ESCAPE '\\'
+                    OR CAST(e.number AS TEXT) LIKE $2)
+               AND ($3 = 0 OR e.enabled = ($3 = 1))
+             ORDER BY ",
+            $order,
+            " LIMIT $4 OFFSET $5"
+        )
+    };
+}
+
+pub(super) async fn list(tx: &mut Tx, tenant: TenantId, filter: &Filter, sort: Sort, page: Page) -> Result<Vec<User>> {
+    let text = match sort {
+        Sort::Number => list!("e.number"),
+        Sort::NumberDown => list!("e.number DESC"),
+        Sort::Name => list!("u.name_key, e.number"),
+        Sort::NameDown => list!("u.name_key DESC, e.number DESC"),
+        Sort::Email => list!("u.email_key"),
+        Sort::EmailDown => list!("u.email_key DESC"),
+        Sort::Created => list!("u.created_at, e.number"),
+        Sort::CreatedDown => list!("u.created_at DESC, e.number DESC"),
+    };
+    tx.query(text)
+        .bind(tenant.to_string())
+        .bind(pattern(&filter.search))
+        .bind(state(filter.enabled))
+        .bind(page.limit)
+        .bind(page.offset)
+        .all()
+        .await
+}
+
+pub(super) async fn count(tx: &mut Tx, tenant: TenantId, filter: &Filter) -> Result<i64> {
+    tx.query(sql!("SELECT count(*) FROM users u JOIN extension e ON e.user_id = u.id
+             WHERE u.tenant_id = $1 AND e.tenant_id = $1
+               AND ($2 = '' OR u.name_key LIKE $2 ESCAPE '\\' OR u.email_key LIKE $2 ESCAPE '\\'
+                    OR CAST(e.number AS TEXT) LIKE $2)
+               AND ($3 = 0 OR e.enabled = ($3 = 1))"))
+        .bind(tenant.to_string())
+        .bind(pattern(&filter.search))
+        .bind(state(filter.enabled))
+        .scalar()
+        .await
+}
+
+/// Users of a tenant in all, and those disabled.
+pub(super) async fn totals(tx: &mut Tx, tenant: TenantId) -> Result<(i64, i64)> {
+    tx.query(sql!("SELECT count(*), count(*) FILTER (WHERE NOT enabled) FROM extension WHERE tenant_id = $1"))
+        .bind(tenant.to_string())
+        .one()
+        .await
+}
+
+fn pattern(search: &str) -> String {
+    if search.is_empty() { String::new() } else { format!("%{}%", crate::db::literal(&search.to_lowercase())) }
+}
+
+fn state(enabled: Option<bool>) -> i64 {
+    enabled.map_or(0, |enabled| if enabled { 1 } else { 2 })
+}
+
+pub(super) async fn get(tx: &mut Tx, tenant: TenantId, id: UserId) -> Result<Option<User>> {
+    tx.query(sql!("SELECT u.id, u.name, u.email, e.number, e.enabled, u.version, u.created_at, u.updated_at, e.secret_at
+             FROM users u JOIN extension e ON e.user_id = u.id
+             WHERE u.tenant_id = $1 AND u.id = $2"))
+        .bind(tenant.to_string())
+        .bind(id.to_string())
+        .optional()
+        .await
+}
+
+/// False when the address is taken.
+pub(super) async fn insert(change: &mut Change, tenant: TenantId, id: UserId, new: &NewUser) -> Result<bool> {
+    let now = change.at();
+    let id = change
+        .tx()
+        .query(sql!("INSERT INTO users (id, tenant_id, name, email, name_key, email_key, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
+             ON CONFLICT (tenant_id, email_key) DO NOTHING RETURNING id"))
+        .bind(id.to_string())
+        .bind(tenant.to_string())
+        .bind(new.name.to_string())
+        .bind(new.email.to_string())
+        .bind(new.name.key())
+        .bind(new.email.key())
+        .bind(now)
+        .optional_scalar::<String>()
+        .await?;
+    Ok(id.is_some())
+}
+
+/// The lowest number of `range` that nobody has, from `from` on.
+pub(super) async fn lowest_free(
+    tx: &mut Tx,
+    tenant: TenantId,
+    from: ExtensionNumber,
+    range: ExtensionRange,
+) -> Result<Option<i64>> {
+    // Either `from` itself, or the number after one in use whose successor is not.
+    tx.query(sql!("SELECT n FROM (
+               SELECT CAST($2 AS BIGINT) AS n
+               WHERE NOT EXISTS (SELECT 1 FROM extension WHERE tenant_id = $1 AND number = $2)
+               UNION ALL
+               SELECT * FROM (
+                 SELECT e.number + 1 FROM extension e
+                 WHERE e.tenant_id = $1 AND e.number >= $2 AND e.number < $3
+                   AND NOT EXISTS (SELECT 1 FROM extension x WHERE x.tenant_id = $1 AND x.number = e.number + 1)
+                 ORDER BY e.number LIMIT 1) AS gap
+             ) AS free ORDER BY n LIMIT 1"))
+        .bind(tenant.to_string())
+        .bind(from.as_i64())
+        .bind(range.last().as_i64())
+        .optional_scalar()
+        .await
+}
+
+/// False when the number is taken.
+pub(super) async fn insert_extension(
+    change: &mut Change,
+    tenant: TenantId,
+    number: ExtensionNumber,
+    user: UserId,
+    secret: Vec<u8>,
+) -> Result<bool> {
+    let now = change.at();
+    let number = change
+        .tx()
+        .query(sql!("INSERT INTO extension (tenant_id, number, user_id, enabled, secret, secret_at)
+             VALUES ($1, $2, $3, TRUE, $4, $5) ON CONFLICT (tenant_id, number) DO NOTHING RETURNING number"))
+        .bind(tenant.to_string())
+        .bind(number.as_i64())
+        .bind(user.to_string())
+        .bind(secret)
+        .bind(now)
+        .optional_scalar::<i64>()
+        .await?;
+    Ok(number.is_some())
+}
+
+/// Whether somebody else in the tenant has the address (`key`).
+pub(super) async fn email_taken(tx: &mut Tx, tenant: TenantId, id: UserId, key: &str) -> Result<bool> {
+    let others: i64 = tx
+        .query(sql!("SELECT count(*) FROM users WHERE tenant_id = $1 AND email_key = $3 AND id <> $2"))
+        .bind(tenant.to_string())
+        .bind(id.to_string())
+        .bind(key.to_owned())
+        .scalar()
+        .await?;
+    Ok(others > 0)
+}
+
+/// Whether somebody else in the tenant has the number.
+pub(super) async fn number_taken(tx: &mut Tx, tenant: TenantId, id: UserId, number: ExtensionNumber) -> Result<bool> {
+    let others: i64 = tx
+        .query(sql!("SELECT count(*) FROM extension WHERE tenant_id = $1 AND number = $3 AND user_id <> $2"))
+        .bind(tenant.to_string())
+        .bind(id.to_string())
+        .bind(number.as_i64())
+        .scalar()
+        .await?;
+    Ok(others > 0)
+}
+
+/// Writes the user if it is still at `version`; false when it is not.
+pub(super) async fn update(change: &mut Change, tenant: TenantId, user: &User, version: i64) -> Result<bool> {
+    let now = change.at();
+    let updated = change
+        .tx()
+        .query(sql!("UPDATE users SET name = $4, email = $5, name_key = $6, email_key = $7, updated_at = $8,
+                version = version + 1
+             WHERE tenant_id = $1 AND id = $2 AND version = $3"))
+        .bind(tenant.to_string())
+        .bind(user.id.to_string())
+        .bind(version)
+        .bind(user.name.to_string())
+        .bind(user.email.to_string())
+        .bind(user.name.key())
+        .bind(user.email.key())
+        .bind(now)
+        .run()
+        .await?;
+    if updated == 0 {
+        return Ok(false);
+    }
+    let extension = change.tx().query(sql!("UPDATE extension SET number = $3, enabled = $4
+             WHERE tenant_id = $1 AND user_id = $2"));
+    extension
+        .bind(tenant.to_string())
+        .bind(user.id.to_string())
+        .bind(user.number.as_i64())
+        .bind(user.enabled)
+        .run()
+        .await?;
+    Ok(true)
+}
+
+/// True when there was such a user.
+pub(super) async fn delete(change: &mut Change, tenant: TenantId, id: UserId) -> Result<bool> {
+    let gone = change.tx().query(sql!("DELETE FROM users WHERE tenant_id = $1 AND id = $2"));
+    Ok(gone.bind(tenant.to_string()).bind(id.to_string()).run().await? == 1)
+}
+
+pub(super) async fn secret(tx: &mut Tx, tenant: TenantId, id: UserId) -> Result<Option<Vec<u8>>> {
+    tx.query(sql!("SELECT secret FROM extension WHERE tenant_id = $1 AND user_id = $2"))
+        .bind(tenant.to_string())
+        .bind(id.to_string())
+        .optional_scalar()
+        .await
+}
+
+pub(super) async fn set_secret(change: &mut Change, tenant: TenantId, id: UserId, secret: Vec<u8>) -> Result<()> {
+    let now = change.at();
+    let stored = change.tx().query(sql!("UPDATE extension SET secret = $3, secret_at = $4
+             WHERE tenant_id = $1 AND user_id = $2"));
+    stored.bind(tenant.to_string()).bind(id.to_string()).bind(secret).bind(now).run().await?;
+    let touched = change.tx().query(sql!("UPDATE users SET version = version + 1, updated_at = $3
+             WHERE tenant_id = $1 AND id = $2"));
+    touched.bind(tenant.to_string()).bind(id.to_string()).bind(now).run().await.map(drop)
+}
+
+/// An extension as Asterisk is told of it.
+#[derive(sqlx::FromRow)]
+pub(super) struct ActiveRow {
+    pub tenant_id: String,
+    pub user_id: String,
+    pub number: i64,
+    pub name: String,
+    pub secret: Vec<u8>,
+}
+
+pub(super) async fn active(tx: &mut Tx) -> Result<Vec<ActiveRow>> {
+    tx.query(sql!("SELECT e.tenant_id, e.user_id, e.number, u.name, e.secret
+             FROM extension e JOIN users u ON u.id = e.user_id
+             WHERE e.enabled ORDER BY e.tenant_id, e.number"))
+        .all()
+        .await
+}
+
+// Idempotency keys
+
+#[derive(sqlx::FromRow)]
+pub(super) struct Remembered {
+    pub request_hash: String,
+    pub status: i64,
+    pub body: Vec<u8>,
+}
+
+pub(super) async fn remembered(tx: &mut Tx, operator: &str, key: &str) -> Result<Option<Remembered>> {
+    tx.query(sql!("SELECT request_hash, status, body FROM idempotency WHERE operator_id = $1 AND key = $2"))
+        .bind(operator.to_owned())
+        .bind(key.to_owned())
+        .optional()
+        .await
+}
+
+/// False when the key was used meanwhile.
+pub(super) async fn remember(
+    change: &mut Change,
+    operator: &str,
+    key: &str,
+    request_hash: &str,
+    status: i64,
+    body: Vec<u8>,
+) -> Result<bool> {
+    let now = change.at();
+    let key = change
+        .tx()
+        .query(sql!("INSERT INTO idempotency (operator_id, key, request_hash, status, body, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (operator_id, key) DO NOTHING RETURNING key"))
+        .bind(operator.to_owned())
+        .bind(key.to_owned())
+        .bind(request_hash.to_owned())
+        .bind(status)
+        .bind(body)
+        .bind(now)
+        .optional_scalar::<String>()
+        .await?;
+    Ok(key.is_some())
+}
+
+pub(super) async fn forget(tx: &mut Tx, before: Timestamp) -> Result<u64> {
+    tx.query(sql!("DELETE FROM idempotency WHERE created_at < $1")).bind(before).run().await
+}

@@ -1,0 +1,535 @@
+//! The pages of users.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use askama::Template;
+use serde::Deserialize;
+
+use super::import::{self, Report};
+use super::types::{Edit, Email, Filter, NewUser, PersonName, SipSecret, Sort, User};
+use super::Refusal;
+use crate::audit::{self, Page, Record};
+use crate::auth::access::{Access, Route};
+use crate::auth::{self, Operator, Right, SignInError};
+use crate::db::Tx;
+use crate::id::UserId;
+use crate::numbering::{ExtensionNumber, ExtensionRange};
+use crate::tenants;
+use crate::web::form::{Field, Form, Secret, Tick};
+use crate::web::list::{self, Pager};
+use crate::web::{Answer, Error, Shell, csv, download, invalid, ok, respond, see_other};
+
+/// Bytes an imported file may have.
+const IMPORT_LIMIT: usize = 8 << 20;
+
+/// Every page of users.
+pub fn routes() -> Vec<Route> {
+    let (read, edit, manage) =
+        (Access::Page(Right::Read), Access::Page(Right::EditUsers), Access::Page(Right::ManageUsers));
+    vec![
+        Route::get("/users", read, index),
+        Route::get("/users/table", read, table),
+        Route::get("/users.csv", read, export),
+        Route::get("/users/new", manage, new),
+        Route::post("/users", manage, create),
+        Route::get("/users/import", manage, import_page),
+        Route::post("/users/import", manage, import).limit(IMPORT_LIMIT),
+        Route::post("/users/deletion", manage, delete),
+        Route::get("/users/{id}", read, show),
+        Route::get("/users/{id}/edit", edit, edit_page),
+        Route::post("/users/{id}", edit, update),
+        Route::get("/users/{id}/row", read, row),
+        Route::get("/users/{id}/row/edit", edit, row_edit),
+        Route::post("/users/{id}/row", edit, row_update),
+        Route::post("/users/{id}/enabled", manage, enable),
+        Route::post("/users/{id}/secret", edit, rotate),
+        Route::post("/users/{id}/secret/reveal", Access::Page(Right::Reveal), reveal),
+    ]
+}
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
+struct ListQuery {
+    q: String,
+    state: String,
+    sort: String,
+    size: String,
+    page: String,
+}
+
+impl ListQuery {
+    fn filter(&self) -> Filter {
+        let enabled = match self.state.as_str() {
+            "enabled" => Some(true),
+            "disabled" => Some(false),
+            _ => None,
+        };
+        Filter { search: self.q.trim().to_owned(), enabled }
+    }
+
+    fn sort(&self) -> Result<Sort, Error> {
+        if self.sort.is_empty() {
+            return Ok(Sort::default());
+        }
+        Sort::named(&self.sort).ok_or(Error::BadRequest("there is no such order; sort by a column's heading"))
+    }
+}
+
+#[derive(Template)]
+#[template(path = "users/index.html", blocks = ["table"])]
+struct IndexPage {
+    shell: Shell,
+    query: ListQuery,
+    sort: Sort,
+    users: Vec<User>,
+    pager: Pager,
+    total: i64,
+    disabled: i64,
+    range: ExtensionRange,
+    may_edit: bool,
+    may_manage: bool,
+}
+
+impl IndexPage {
+    async fn new(by: &Operator, query: ListQuery) -> Result<Self, Error> {
+        let mut tx = by.read().await?;
+        let (filter, sort) = (query.filter(), query.sort()?);
+        let at = list::stretch(&query.page, list::size(&query.size));
+        let (users, matching) = super::list(&mut tx, by.tenant(), &filter, sort, at).await?;
+        let (total, disabled) = super::totals(&mut tx, by.tenant()).await?;
+        let sorted = if sort == Sort::default() { String::new() } else { sort.name().to_owned() };
+        let kept = vec![("q", filter.search), ("state", query.state.clone()), ("sort", sorted)];
+        Ok(Self {
+            shell: by.shell(&mut tx, "/users").await?,
+            range: tenants::get(&mut tx, by.tenant()).await?.range(),
+            pager: Pager::new("/users", kept, at, matching),
+            may_edit: by.may(Right::EditUsers),
+            may_manage: by.may(Right::ManageUsers),
+            query,
+            sort,
+            users,
+            total,
+            disabled,
+        })
+    }
+
+    fn free(&self) -> i64 {
+        i64::from(self.range.size()) - self.total
+    }
+
+    /// The link on a column's heading: that order, or the other way round.
+    fn sorted(&self, column: &str) -> String {
+        let down = self.sort.name() == column;
+        self.pager.sorted(&if down { format!("-{column}") } else { column.to_owned() })
+    }
+
+    /// The value of `aria-sort` for a column.
+    fn order(&self, column: &str) -> &'static str {
+        match self.sort.name().strip_prefix('-') {
+            Some(name) if name == column => "descending",
+            None if self.sort.name() == column => "ascending",
+            _ => "none",
+        }
+    }
+}
+
+async fn index(by: Operator, query: web::Query<ListQuery>) -> Answer {
+    ok(&IndexPage::new(&by, query.into_inner()).await?)
+}
+
+async fn table(by: Operator, query: web::Query<ListQuery>) -> Answer {
+    ok(&IndexPage::new(&by, query.into_inner()).await?.as_table())
+}
+
+async fn export(by: Operator, query: web::Query<ListQuery>) -> Answer {
+    let mut tx = by.read().await?;
+    let everything = Page { offset: 0, limit: i64::MAX };
+    let (users, _) = super::list(&mut tx, by.tenant(), &query.filter(), query.sort()?, everything).await?;
+    Ok(download("users.csv", "text/csv; charset=utf-8", to_csv(users)?))
+}
+
+/// Users as CSV, as [`import`] reads them.
+pub fn to_csv(users: Vec<User>) -> Result<Vec<u8>, Error> {
+    let rows = users.into_iter().map(|user| {
+        let state = if user.enabled { "enabled" } else { "disabled" };
+        let (name, email) = (user.name.to_string(), user.email.to_string());
+        vec![name, email, user.number.to_string(), state.to_owned(), user.created_at.to_string()]
+    });
+    csv::write(&["name", "email", "extension", "state", "created"], rows)
+        .map_err(|error| Error::Io(std::io::Error::other(error)))
+}
+
+#[derive(Template)]
+#[template(path = "users/new.html")]
+struct NewPage {
+    shell: Shell,
+    range: ExtensionRange,
+    form: UserForm,
+    error: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct UserForm {
+    name: Field,
+    email: Field,
+    extension: Field,
+    version: i64,
+}
+
+impl UserForm {
+    fn of(user: &User) -> Self {
+        Self {
+            name: Field::holding(&user.name),
+            email: Field::holding(&user.email),
+            extension: Field::holding(&user.number),
+            version: user.version,
+        }
+    }
+
+    /// Parses every field before giving up, so that every error shows at once.
+    fn parse(&mut self) -> Option<NewUser> {
+        let name = self.name.parse::<PersonName>();
+        let email = self.email.parse::<Email>();
+        let number = self.extension.parse_optional::<ExtensionNumber>();
+        Some(NewUser { name: name?, email: email?, number: number? })
+    }
+
+    /// Puts a refusal beside the field it is about; false when it is about none.
+    fn reject(&mut self, refusal: &Refusal) -> bool {
+        match refusal.field() {
+            Some("email") => self.email.reject(refusal),
+            Some(_) => self.extension.reject(refusal),
+            None => return false,
+        }
+        true
+    }
+}
+
+impl NewPage {
+    async fn new(by: &Operator, form: UserForm) -> Result<Self, Error> {
+        let mut tx = by.read().await?;
+        let range = tenants::get(&mut tx, by.tenant()).await?.range();
+        Ok(Self { shell: by.shell(&mut tx, "/users").await?, range, form, error: None })
+    }
+}
+
+async fn new(by: Operator) -> Answer {
+    ok(&NewPage::new(&by, UserForm::default()).await?)
+}
+
+async fn create(by: Operator, form: Form<UserForm>) -> Answer {
+    let mut form = form.0;
+    let Some(new) = form.parse() else { return invalid(&NewPage::new(&by, form).await?) };
+    let mut change = by.change().await?;
+    match super::create(&mut change, &by.state().vault, &new).await {
+        Ok((user, secret)) => {
+            change.commit().await?;
+            let page = ShowPage::new(&by, user, Shown::Created(secret)).await?;
+            respond(StatusCode::CREATED, &page)
+        }
+        Err(Refusal::Fault(error)) => Err(error),
+        Err(refusal) => {
+            drop(change);
+            let exhausted = matches!(refusal, Refusal::Exhausted(_));
+            form.reject(&refusal);
+            let page = NewPage::new(&by, form).await?;
+            if exhausted { respond(StatusCode::CONFLICT, &page) } else { invalid(&page) }
+        }
+    }
+}
+
+/// What a user's page shows besides the user.
+enum Shown {
+    Plain,
+    Created(SipSecret),
+    Rotated(SipSecret),
+    Revealed(SipSecret),
+    WrongPassword(String),
+}
+
+#[derive(Template)]
+#[template(path = "users/show.html")]
+struct ShowPage {
+    shell: Shell,
+    user: User,
+    shown: Shown,
+    history: Vec<Record>,
+    may_edit: bool,
+    may_manage: bool,
+    may_reveal: bool,
+}
+
+impl ShowPage {
+    async fn new(by: &Operator, user: User, shown: Shown) -> Result<Self, Error> {
+        let mut tx = by.read().await?;
+        let filter = audit::Filter { subject: user.id.to_string(), ..audit::Filter::default() };
+        let (history, _) = audit::list(&mut tx, by.tenant(), &filter, Page { offset: 0, limit: 20 }).await?;
+        Ok(Self {
+            shell: by.shell(&mut tx, "/users").await?,
+            may_edit: by.may(Right::EditUsers),
+            may_manage: by.may(Right::ManageUsers),
+            may_reveal: by.may(Right::Reveal),
+            user,
+            shown,
+            history,
+        })
+    }
+
+    fn secret(&self) -> Option<&str> {
+        match &self.shown {
+            Shown::Created(secret) | Shown::Rotated(secret) | Shown::Revealed(secret) => Some(secret.expose()),
+            Shown::Plain | Shown::WrongPassword(_) => None,
+        }
+    }
+}
+
+async fn find(tx: &mut Tx, by: &Operator, id: UserId) -> Result<User, Error> {
+    super::get(tx, by.tenant(), id).await?.ok_or(Error::NotFound)
+}
+
+async fn show(by: Operator, id: web::Path<UserId>) -> Answer {
+    let user = find(&mut by.read().await?, &by, *id).await?;
+    ok(&ShowPage::new(&by, user, Shown::Plain).await?)
+}
+
+#[derive(Template)]
+#[template(path = "users/edit.html")]
+struct EditPage {
+    shell: Shell,
+    id: UserId,
+    form: UserForm,
+    /// What somebody else made of the user meanwhile.
+    theirs: Option<User>,
+}
+
+async fn edit_page(by: Operator, id: web::Path<UserId>) -> Answer {
+    let mut tx = by.read().await?;
+    let user = find(&mut tx, &by, *id).await?;
+    let shell = by.shell(&mut tx, "/users").await?;
+    ok(&EditPage { shell, id: *id, form: UserForm::of(&user), theirs: None })
+}
+
+/// What became of an edit.
+enum Edited {
+    Done(User),
+    Refused(StatusCode, UserForm, Option<User>),
+}
+
+async fn apply_edit(by: &Operator, id: UserId, mut form: UserForm) -> Result<Edited, Error> {
+    if form.extension.value.is_empty() {
+        form.extension.reject(&"enter a number");
+    }
+    let parsed = form.parse().filter(|_| form.extension.error.is_none());
+    let Some(NewUser { name, email, number }) = parsed else {
+        return Ok(Edited::Refused(StatusCode::UNPROCESSABLE_ENTITY, form, None));
+    };
+    let edit = Edit { name: Some(name), email: Some(email), number, enabled: None };
+    let mut change = by.change().await?;
+    match super::edit(&mut change, id, Some(form.version), &edit).await {
+        Ok(user) => {
+            change.commit_if_any().await?;
+            Ok(Edited::Done(user))
+        }
+        Err(Refusal::Missing) => Err(Error::NotFound),
+        Err(Refusal::Fault(error)) => Err(error),
+        Err(Refusal::Stale(theirs)) => {
+            // Saving once more is then meant to overwrite what was shown.
+            form.version = theirs.version;
+            Ok(Edited::Refused(StatusCode::PRECONDITION_FAILED, form, Some(*theirs)))
+        }
+        Err(refusal) => {
+            form.reject(&refusal);
+            Ok(Edited::Refused(StatusCode::UNPROCESSABLE_ENTITY, form, None))
+        }
+    }
+}
+
+async fn update(by: Operator, id: web::Path<UserId>, form: Form<UserForm>) -> Answer {
+    match apply_edit(&by, *id, form.0).await? {
+        Edited::Done(user) => Ok(see_other(&format!("/users/{}", user.id))),
+        Edited::Refused(status, form, theirs) => {
+            let shell = by.shell(&mut by.read().await?, "/users").await?;
+            respond(status, &EditPage { shell, id: *id, form, theirs })
+        }
+    }
+}
+
+/// One row of the list, to be put back where it was.
+#[derive(Template)]
+#[template(path = "users/row.html")]
+struct RowFragment {
+    shell: Shell,
+    user: User,
+    may_edit: bool,
+    may_manage: bool,
+}
+
+/// One row of the list as a form.
+#[derive(Template)]
+#[template(path = "users/row_edit.html")]
+struct RowEditFragment {
+    id: UserId,
+    form: UserForm,
+    theirs: Option<User>,
+}
+
+fn row_of(by: &Operator, user: User) -> RowFragment {
+    let shell = Shell { zone: by.zone().clone(), ..Shell::default() };
+    RowFragment { shell, user, may_edit: by.may(Right::EditUsers), may_manage: by.may(Right::ManageUsers) }
+}
+
+async fn row(by: Operator, id: web::Path<UserId>) -> Answer {
+    let user = find(&mut by.read().await?, &by, *id).await?;
+    ok(&row_of(&by, user))
+}
+
+async fn row_edit(by: Operator, id: web::Path<UserId>) -> Answer {
+    let user = find(&mut by.read().await?, &by, *id).await?;
+    ok(&RowEditFragment { id: *id, form: UserForm::of(&user), theirs: None })
+}
+
+async fn row_update(by: Operator, id: web::Path<UserId>, form: Form<UserForm>) -> Answer {
+    match apply_edit(&by, *id, form.0).await? {
+        Edited::Done(user) => ok(&row_of(&by, user)),
+        Edited::Refused(status, form, theirs) => respond(status, &RowEditFragment { id: *id, form, theirs }),
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct EnableForm {
+    enabled: Tick,
+}
+
+async fn enable(by: Operator, id: web::Path<UserId>, form: Form<EnableForm>) -> Answer {
+    let mut change = by.change().await?;
+    let edit = Edit { enabled: Some(form.0.enabled.0), ..Edit::default() };
+    super::edit(&mut change, *id, None, &edit).await.map_err(missing)?;
+    change.commit_if_any().await?;
+    Ok(see_other(&format!("/users/{id}")))
+}
+
+fn missing(refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::Fault(error) => error,
+        _ => Error::NotFound,
+    }
+}
+
+async fn rotate(by: Operator, id: web::Path<UserId>) -> Answer {
+    let mut change = by.change().await?;
+    let (user, secret) = super::rotate(&mut change, &by.state().vault, *id).await.map_err(missing)?;
+    change.commit().await?;
+    ok(&ShowPage::new(&by, user, Shown::Rotated(secret)).await?)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RevealForm {
+    password: Secret,
+}
+
+async fn reveal(by: Operator, id: web::Path<UserId>, form: Form<RevealForm>) -> Answer {
+    let user = find(&mut by.read().await?, &by, *id).await?;
+    match auth::confirm(by.state(), by.name().as_str(), form.0.password.value, &by.actor().source).await {
+        Ok(()) => {}
+        Err(SignInError::Fault(error)) => return Err(error),
+        Err(SignInError::Slow(seconds)) => return Err(Error::Slow(seconds)),
+        Err(SignInError::Wrong) => {
+            let shown = Shown::WrongPassword("this is not your password".to_owned());
+            return invalid(&ShowPage::new(&by, user, shown).await?);
+        }
+    }
+    let mut change = by.change().await?;
+    let (user, secret) = super::reveal(&mut change, &by.state().vault, *id).await.map_err(missing)?;
+    change.commit().await?;
+    ok(&ShowPage::new(&by, user, Shown::Revealed(secret)).await?)
+}
+
+#[derive(Template)]
+#[template(path = "users/deletion.html")]
+struct DeletionPage {
+    shell: Shell,
+    users: Vec<User>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct DeletionForm {
+    id: Vec<String>,
+    confirmed: Tick,
+}
+
+/// Deletes one user or many: first shows whom, and only when confirmed does it.
+async fn delete(by: Operator, form: Form<DeletionForm>) -> Answer {
+    let ids: Result<Vec<UserId>, _> = form.0.id.iter().map(|id| id.parse::<UserId>()).collect();
+    let ids = ids.map_err(|_| Error::BadRequest("choose users from the list"))?;
+    if ids.is_empty() {
+        return Ok(see_other("/users"));
+    }
+    if form.0.confirmed.0 {
+        return delete_all(&by, ids).await;
+    }
+    let mut tx = by.read().await?;
+    let mut users = Vec::new();
+    for id in ids {
+        users.extend(super::get(&mut tx, by.tenant(), id).await?);
+    }
+    ok(&DeletionPage { shell: by.shell(&mut tx, "/users").await?, users })
+}
+
+async fn delete_all(by: &Operator, mut ids: Vec<UserId>) -> Answer {
+    ids.sort_unstable();
+    ids.dedup();
+    let mut change = by.change().await?;
+    for id in ids {
+        match super::delete(&mut change, id).await {
+            // Gone already is as good.
+            Ok(_) | Err(Refusal::Missing) => {}
+            Err(refusal) => return Err(missing(refusal)),
+        }
+    }
+    change.commit_if_any().await?;
+    Ok(see_other("/users"))
+}
+
+#[derive(Template)]
+#[template(path = "users/import.html")]
+struct ImportPage {
+    shell: Shell,
+    form: ImportForm,
+    report: Option<Report>,
+    done: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ImportForm {
+    /// The file's text: pasted, or put there from a file by the page's script.
+    text: String,
+    /// Do it, after having seen what would be done.
+    confirmed: Tick,
+}
+
+async fn import_page(by: Operator) -> Answer {
+    let shell = by.shell(&mut by.read().await?, "/users").await?;
+    ok(&ImportPage { shell, form: ImportForm::default(), report: None, done: false })
+}
+
+async fn import(by: Operator, form: Form<ImportForm>) -> Answer {
+    let form = form.0;
+    let mut change = by.change().await?;
+    let report = import::run(&mut change, &by.state().vault, &form.text).await?;
+    let (clean, done) = (report.is_clean(), report.is_clean() && form.confirmed.0 && report.added > 0);
+    if done {
+        change.commit().await?;
+    } else {
+        drop(change);
+    }
+    let shell = by.shell(&mut by.read().await?, "/users").await?;
+    let page = ImportPage { shell, form, report: Some(report), done };
+    let status = if clean { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let answer: HttpResponse = respond(status, &page)?;
+    Ok(answer)
+}

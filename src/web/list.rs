@@ -1,0 +1,123 @@
+//! Lists: which page of how many, and links that keep everything else in the URL.
+
+use crate::audit::Page;
+
+/// Page sizes a list offers; the first is the default.
+pub const SIZES: [i64; 4] = [25, 50, 100, 200];
+
+/// Where in a list one is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pager {
+    /// The page shown, from 1.
+    pub page: i64,
+    /// Rows a page.
+    pub size: i64,
+    /// Rows in all.
+    pub total: i64,
+    path: &'static str,
+    query: Vec<(&'static str, String)>,
+}
+
+/// The size asked for if it is one of [`SIZES`], else the default.
+pub fn size(asked: &str) -> i64 {
+    let asked = asked.parse().unwrap_or(0);
+    SIZES.into_iter().find(|size| *size == asked).unwrap_or(25)
+}
+
+/// The stretch of rows that page `asked` (from 1; anything else is 1) of `size` rows shows.
+pub fn stretch(asked: &str, size: i64) -> Page {
+    let page = asked.parse::<i64>().unwrap_or(1).clamp(1, 1_000_000);
+    Page { offset: (page - 1) * size, limit: size }
+}
+
+impl Pager {
+    /// A list at `path` whose other parameters are `query`; empty ones are left out.
+    pub fn new(path: &'static str, query: Vec<(&'static str, String)>, at: Page, total: i64) -> Self {
+        let query = query.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        Self { page: at.offset / at.limit + 1, size: at.limit, total, path, query }
+    }
+
+    /// How many pages there are; an empty list has one.
+    pub fn pages(&self) -> i64 {
+        (self.total + self.size - 1).div_euclid(self.size).max(1)
+    }
+
+    /// The first row shown, from 1; 0 when there is none.
+    pub fn first(&self) -> i64 {
+        if self.total == 0 { 0 } else { ((self.page - 1) * self.size + 1).min(self.total) }
+    }
+
+    /// The last row shown.
+    pub fn last(&self) -> i64 {
+        (self.page * self.size).min(self.total)
+    }
+
+    /// The link to the first page.
+    pub fn first_page(&self) -> String {
+        self.link(1)
+    }
+
+    /// The link to the page before this one.
+    pub fn previous_page(&self) -> String {
+        self.link(self.page - 1)
+    }
+
+    /// The link to the page after this one.
+    pub fn next_page(&self) -> String {
+        self.link(self.page + 1)
+    }
+
+    /// The link to the last page.
+    pub fn last_page(&self) -> String {
+        self.link(self.pages())
+    }
+
+    fn link(&self, page: i64) -> String {
+        self.with(&[("size", self.size.to_string()), ("page", page.to_string())])
+    }
+
+    /// The link to the first page with `size` rows.
+    pub fn sized(&self, size: &i64) -> String {
+        self.with(&[("size", size.to_string())])
+    }
+
+    /// The link that sorts by `sort`.
+    pub fn sorted(&self, sort: &str) -> String {
+        let mut pager = self.clone();
+        pager.query.retain(|(name, _)| *name != "sort");
+        pager.with(&[("sort", sort.to_owned()), ("size", self.size.to_string())])
+    }
+
+    /// The query string of the list as it is filtered and sorted, for exports.
+    pub fn filters(&self) -> String {
+        serde_html_form::to_string(&self.query).unwrap_or_default()
+    }
+
+    fn with(&self, more: &[(&'static str, String)]) -> String {
+        let defaults = [("size", "25"), ("page", "1")];
+        let kept = more.iter().filter(|(name, value)| !defaults.contains(&(*name, value.as_str()))).cloned();
+        let all: Vec<_> = self.query.iter().cloned().chain(kept).collect();
+        let query = serde_html_form::to_string(&all).unwrap_or_default();
+        if query.is_empty() { self.path.to_owned() } else { format!("{}?{query}", self.path) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_size_is_25() {
+        assert_eq!([size("50"), size("7"), size(""), size("-1"), size("200")], [50, 25, 25, 25, 200]);
+    }
+
+    #[test]
+    fn links_keep_the_rest_of_the_url_and_leave_out_defaults() {
+        let query = vec![("q", "a b".to_owned()), ("sort", String::new())];
+        let pager = Pager::new("/users", query, stretch("3", 50), 412);
+        assert_eq!(pager.link(4), "/users?q=a+b&size=50&page=4");
+        assert_eq!(pager.link(1), "/users?q=a+b&size=50");
+        assert_eq!(pager.sized(&25), "/users?q=a+b");
+        assert_eq!((pager.pages(), pager.first(), pager.last()), (9, 101, 150));
+    }
+}
