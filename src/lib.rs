@@ -1,1 +1,3 @@
 //! Patchbay: the control plane of a voice network.
+
+pub mod asterisk;
