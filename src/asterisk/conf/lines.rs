@@ -21,9 +21,9 @@ pub(super) struct Comments {
 }
 
 impl Comments {
-    /// The line of the block comment that hides the rest of the file, if one does.
+    /// The line of the block comment that is still open. One closed too often was reported where it was closed.
     pub(super) fn unterminated(&self) -> Option<u32> {
-        (self.depth != 0).then(|| self.opened.last().copied().unwrap_or(self.line))
+        (self.depth > 0).then(|| self.opened.last().copied().unwrap_or(self.line))
     }
 
     /// `feof` is seen one turn late when the last line ended with a LF, and that turn counts a line.
