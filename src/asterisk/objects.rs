@@ -29,9 +29,9 @@ impl ObjectKind {
         }
     }
 
-    /// The kind that this `type` means, if it is one of ours.
+    /// The kind that this `type` means, if it is one of ours. Case matters: Asterisk makes nothing of `type = AOR`.
     pub fn from_type(word: &[u8]) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str().as_bytes().eq_ignore_ascii_case(word))
+        Self::ALL.into_iter().find(|kind| kind.as_str().as_bytes() == word)
     }
 }
 
@@ -78,7 +78,7 @@ impl<'t> Objects<'t> {
     /// The endpoints, auths and aors of a tree. Of two with the same kind and id the later counts; preflight reports them.
     pub fn of(tree: &'t Tree) -> Self {
         let object = |section: Section<'t>| {
-            let kind = ObjectKind::from_type(section.last("type")?)?;
+            let kind = ObjectKind::from_type(section.first("type")?)?;
             Some(((kind, text(section.name()).into_owned()), section))
         };
         Self { objects: tree.sections().filter(|s| !s.is_template()).filter_map(object).collect() }
@@ -202,6 +202,14 @@ mod tests {
         let expected =
             vec![field("type", "endpoint"), field("context", "a"), field("aors", "1000")];
         assert_eq!(objects.fields(ObjectKind::Endpoint, "1000"), Some(expected));
+    }
+
+    #[test]
+    fn the_first_type_makes_the_object_and_its_case_matters() {
+        let tree = tree("[a]\ntype = aor\ntype = endpoint\n[b]\nTYPE = aor\n[c]\ntype = AOR\n");
+        let objects = Objects::of(&tree);
+        assert_eq!(objects.ids(ObjectKind::Aor), BTreeSet::from(["a", "b"]));
+        assert_eq!(objects.len(), 2);
     }
 
     #[test]

@@ -138,13 +138,14 @@ impl<'a> Top<'a> {
         findings
     }
 
-    /// Two objects with one name: Asterisk then keeps the old objects of that whole type, or none at a cold start.
+    /// Two objects with one name: Asterisk then keeps the old objects of that whole type, or none at a cold start. Names
+    /// that differ only in case are two objects to Asterisk, but one to people, so ours may not be among them.
     fn duplicate_objects(&self) -> Vec<Finding> {
         let mut seen: HashMap<(String, String), Section<'_>> = HashMap::new();
         let mut findings = Vec::new();
         for section in self.tree.sections().filter(|section| !section.is_template()) {
-            let Some(kind) = section.last("type") else { continue };
-            let key = (text(kind).to_ascii_lowercase(), text(section.name()).to_lowercase());
+            let Some(kind) = section.first("type") else { continue };
+            let key = (text(kind).into_owned(), text(section.name()).to_lowercase());
             let Some(first) = seen.get(&key) else {
                 seen.insert(key, section);
                 continue;
@@ -182,14 +183,17 @@ impl<'a> Top<'a> {
 
 /// The finding stands at the hand-written one of the two, where something can be done.
 fn duplicate(first: &Section<'_>, second: &Section<'_>, kind: &str, blocking: bool) -> Finding {
-    let name = text(second.name());
-    let cut = if name.len() == 79 { " (names are cut at 79 bytes)" } else { "" };
-    let text = format!(
-        "[{name}] of type {kind} exists also at {}:{}{cut}, so Asterisk would load no {kind} of this release; \
-         rename or remove one",
-        first.file(),
-        first.line()
-    );
+    let (name, other) = (text(second.name()), text(first.name()));
+    let why = match (name == other, name.len()) {
+        (false, _) => "and differs only in case".to_owned(),
+        (true, 79) => {
+            format!("(names are cut at 79 bytes), so Asterisk would load no {kind} of this release")
+        }
+        (true, _) => format!("so Asterisk would load no {kind} of this release"),
+    };
+    let (file, line) = (first.file(), first.line());
+    let text =
+        format!("[{name}] of type {kind} exists also at {file}:{line} {why}; rename or remove one");
     finding(second.file(), second.line(), blocking, text)
 }
 
@@ -279,7 +283,7 @@ mod tests {
         ));
         let ours = "[Abc]\ntype = auth\n";
         assert!(
-            one(&format!("[abc]\ntype = AUTH\n{INCLUDE}"), ours, "")
+            one(&format!("[abc]\ntype = auth\n{INCLUDE}"), ours, "")
                 .starts_with("blocking patchbay/current/pjsip.conf:1")
         );
         assert!(

@@ -184,7 +184,7 @@ fn a_deep_chain_of_templates_is_walked_without_recursion() {
     for n in 1..20_000 {
         writeln!(text, "[t{n}](t{})", n - 1).unwrap();
     }
-    assert_eq!(tree(text.as_bytes()).sections().last().unwrap().last("A"), Some(&b"1"[..]));
+    assert_eq!(tree(text.as_bytes()).sections().last().unwrap().first("A"), Some(&b"1"[..]));
 }
 
 const X: Key = Key::new("x");

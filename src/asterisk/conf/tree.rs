@@ -227,12 +227,10 @@ impl<'t> Section<'t> {
         })
     }
 
-    /// The last value of an option, which is the one that counts; names compare without case, as in Asterisk.
-    pub fn last(&self, name: &str) -> Option<&'t [u8]> {
-        self.variables()
-            .filter(|v| v.name.eq_ignore_ascii_case(name.as_bytes()))
-            .last()
-            .map(|v| v.value)
+    /// The first value of an option; names compare without case, values do not. Of several `type` lines the first
+    /// makes the object, of most other options the last counts.
+    pub fn first(&self, name: &str) -> Option<&'t [u8]> {
+        self.variables().find(|v| v.name.eq_ignore_ascii_case(name.as_bytes())).map(|v| v.value)
     }
 }
 
