@@ -43,12 +43,15 @@ pub fn configure(shared: Shared) -> impl FnOnce(&mut web::ServiceConfig) {
         app.app_data(web::Data::new(shared.state))
             .app_data(web::Data::new(shared.metrics))
             .app_data(web::PathConfig::default().error_handler(|_, request| not_here(request)))
-            .app_data(web::QueryConfig::default().error_handler(|_, request| not_understood(request)))
+            .app_data(
+                web::QueryConfig::default().error_handler(|_, request| not_understood(request)),
+            )
             .app_data(web::PayloadConfig::new(16 << 20));
         let mut everything = web::scope("").wrap(sessions).wrap(from_fn(guard::observe));
         for (path, routes) in by_path(routes()) {
             let resource = web::resource(path).default_service(web::to(wrong_method));
-            everything = everything.service(routes.into_iter().fold(resource, |r, route| r.route(route.guarded())));
+            everything = everything
+                .service(routes.into_iter().fold(resource, |r, route| r.route(route.guarded())));
         }
         app.service(everything.default_service(web::to(nothing_here)));
     }

@@ -96,7 +96,10 @@ struct AsteriskFile {
 
 impl Config {
     /// Reads `path`, or `patchbay.toml` when there is one, then the environment through `env`.
-    pub fn load(path: Option<&Path>, env: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+    pub fn load(
+        path: Option<&Path>,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
         let file = match path {
             Some(path) => read(path)?,
             None if Path::new("patchbay.toml").exists() => read(Path::new("patchbay.toml"))?,
@@ -116,13 +119,22 @@ impl Config {
             key: "listen",
             reason: format!("{listen_text:?} is not ADDRESS:PORT, such as 127.0.0.1:8080"),
         })?;
-        let data_dir = path("PATCHBAY_DATA_DIR", file.data_dir).unwrap_or_else(|| PathBuf::from("data"));
+        let data_dir =
+            path("PATCHBAY_DATA_DIR", file.data_dir).unwrap_or_else(|| PathBuf::from("data"));
         let database = format!("sqlite:{}", data_dir.join("patchbay.db").display());
         let asterisk = file.asterisk;
         Ok(Self {
             listen,
-            public_url: public_url(&text("PATCHBAY_PUBLIC_URL", file.public_url, &format!("http://{listen}")))?,
-            database_url: database_url(text("PATCHBAY_DATABASE_URL", file.database_url, &database))?,
+            public_url: public_url(&text(
+                "PATCHBAY_PUBLIC_URL",
+                file.public_url,
+                &format!("http://{listen}"),
+            ))?,
+            database_url: database_url(text(
+                "PATCHBAY_DATABASE_URL",
+                file.database_url,
+                &database,
+            ))?,
             secret_key_file: path("PATCHBAY_SECRET_KEY_FILE", file.secret_key_file)
                 .unwrap_or_else(|| data_dir.join("secret.key")),
             data_dir,
@@ -145,7 +157,8 @@ impl Config {
 fn read(path: &Path) -> Result<File, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    toml::from_str(&text).map_err(|source| ConfigError::Syntax { path: path.to_owned(), source: source.into() })
+    toml::from_str(&text)
+        .map_err(|source| ConfigError::Syntax { path: path.to_owned(), source: source.into() })
 }
 
 fn public_url(text: &str) -> Result<String, ConfigError> {
@@ -166,7 +179,10 @@ fn database_url(text: String) -> Result<String, ConfigError> {
         return Ok(text);
     }
     // The value is not repeated: it may hold a password.
-    Err(ConfigError::Value { key: "database_url", reason: "use sqlite:PATH or postgres://…".to_owned() })
+    Err(ConfigError::Value {
+        key: "database_url",
+        reason: "use sqlite:PATH or postgres://…".to_owned(),
+    })
 }
 
 fn ami(text: String) -> Result<String, ConfigError> {
@@ -200,14 +216,21 @@ mod tests {
         assert_eq!(config.database_url, "sqlite:data/patchbay.db");
         assert_eq!(config.secret_key_file, Path::new("data/secret.key"));
         assert_eq!(config.asterisk.config_dir, Path::new("/etc/asterisk"));
-        assert_eq!((config.asterisk.ami.as_str(), config.asterisk.ami_user.as_str()), ("127.0.0.1:5038", "patchbay"));
+        assert_eq!(
+            (config.asterisk.ami.as_str(), config.asterisk.ami_user.as_str()),
+            ("127.0.0.1:5038", "patchbay")
+        );
         assert_eq!(config.asterisk.ami_secret, None);
     }
 
     #[test]
     fn the_environment_overrides_the_file() {
         let file = "data_dir = \"/srv/p\"\n[asterisk]\nami = \"pbx:5038\"\n";
-        let config = build(file, &[("PATCHBAY_ASTERISK_AMI", "10.0.0.1:5039"), ("PATCHBAY_LISTEN", "[::1]:80")]).unwrap();
+        let config = build(
+            file,
+            &[("PATCHBAY_ASTERISK_AMI", "10.0.0.1:5039"), ("PATCHBAY_LISTEN", "[::1]:80")],
+        )
+        .unwrap();
         assert_eq!(config.asterisk.ami, "10.0.0.1:5039");
         assert_eq!(config.listen.port(), 80);
         assert_eq!(config.database_url, "sqlite:/srv/p/patchbay.db");
@@ -222,7 +245,8 @@ mod tests {
 
     #[test]
     fn an_unusable_value_names_its_key_and_not_a_password() {
-        let error = build("database_url = \"mysql://root:hunter2@db\"", &[]).unwrap_err().to_string();
+        let error =
+            build("database_url = \"mysql://root:hunter2@db\"", &[]).unwrap_err().to_string();
         assert!(error.contains("database_url") && !error.contains("hunter2"), "{error}");
         for (text, key) in [
             ("listen = \"8080\"", "listen"),

@@ -7,11 +7,12 @@
 //!
 //! ```text
 //! main -> app -> docs, home, history -> users -> tenants -> auth -> api -> web
-//!      -> audit, state -> db, secrets, numbering, id, time
+//!      -> audit, state -> db, secrets, numbering, id, time; asterisk stands alone
 //! ```
 
 pub mod api;
 pub mod app;
+pub mod asterisk;
 pub mod audit;
 pub mod auth;
 pub mod commands;

@@ -119,7 +119,9 @@ async fn dispatch(command: Command, session: &Session) -> anyhow::Result<ExitCod
             commands::operator::add_token(session, &label, &operator, role.as_deref()).await
         }
         Command::Check => commands::check::run(session).await,
-        Command::Import { kind, file, dry_run } => commands::csv::import(session, &kind, &file, dry_run).await,
+        Command::Import { kind, file, dry_run } => {
+            commands::csv::import(session, &kind, &file, dry_run).await
+        }
         Command::Export { kind } => commands::csv::export(session, &kind).await,
         Command::Backup { file } => commands::backup::backup(session, &file).await,
         Command::Restore { file } => commands::backup::restore(session, &file).await,

@@ -104,7 +104,10 @@ impl ExtensionRange {
         while low <= self.last.0 {
             // The largest block 10^k that starts at `low`, keeps its length and stays in the range.
             let mut block = 1;
-            while low.is_multiple_of(block * 10) && low + (block * 10 - 1) <= self.last.0 && block * 10 <= low {
+            while low.is_multiple_of(block * 10)
+                && low + (block * 10 - 1) <= self.last.0
+                && block * 10 <= low
+            {
                 block *= 10;
             }
             // Neighbouring blocks that differ in one digit only become one class.
@@ -175,7 +178,9 @@ mod tests {
 
     #[test]
     fn refuses_anything_asterisk_would_read_as_more_than_a_number() {
-        for bad in ["_1XXX", "1", "0999", "123456789", "10 1", "1000]", "abc", "١٢٣", "", "+100", "-100"] {
+        for bad in
+            ["_1XXX", "1", "0999", "123456789", "10 1", "1000]", "abc", "١٢٣", "", "+100", "-100"]
+        {
             assert_eq!(bad.parse::<ExtensionNumber>(), Err(BadExtensionNumber), "{bad:?}");
         }
         assert_eq!("1000".parse::<ExtensionNumber>().unwrap().to_string(), "1000");

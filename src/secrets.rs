@@ -29,7 +29,9 @@ impl Entropy {
     /// The operating system's generator.
     pub fn system() -> Self {
         #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine")]
-        Self(Arc::new(|buffer| getrandom::fill(buffer).map_err(|error| io::Error::other(error.to_string()))))
+        Self(Arc::new(|buffer| {
+            getrandom::fill(buffer).map_err(|error| io::Error::other(error.to_string()))
+        }))
     }
 
     /// `N` random bytes.
@@ -41,7 +43,8 @@ impl Entropy {
 
     /// `length` characters drawn evenly from `[A-Za-z0-9]` (5.95 bits each).
     pub fn text(&self, length: usize) -> io::Result<String> {
-        const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+        const ALPHABET: &[u8; 62] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
         let mut text = String::with_capacity(length);
         while text.len() < length {
             // Bytes from 248 on are thrown away: 248 = 4 * 62, so each character is as likely.
@@ -76,7 +79,9 @@ pub struct Vault {
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
     /// The bytes were not sealed by this key for this row.
-    #[error("a stored secret cannot be opened: it belongs to another row, or the key file is not the one it was sealed with")]
+    #[error(
+        "a stored secret cannot be opened: it belongs to another row, or the key file is not the one it was sealed with"
+    )]
     Sealed,
     /// The key file does not hold 64 hexadecimal digits.
     #[error("the secret key file must hold 64 hexadecimal digits (32 bytes)")]
@@ -98,7 +103,8 @@ impl Vault {
 
     fn create(path: &Path, entropy: Entropy) -> Result<Self, VaultError> {
         let key = entropy.bytes::<32>()?;
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         writeln!(file, "{}", hex(&key))?;
         file.sync_all()?;
         if let Some(directory) = path.parent().filter(|path| !path.as_os_str().is_empty()) {
@@ -111,7 +117,8 @@ impl Vault {
     pub fn seal(&self, place: &str, plain: &[u8]) -> Result<Vec<u8>, VaultError> {
         let nonce = self.entropy.bytes::<NONCE>()?;
         let payload = Payload { msg: plain, aad: place.as_bytes() };
-        let sealed = self.cipher().encrypt(&XNonce::from(nonce), payload).map_err(|_| VaultError::Sealed)?;
+        let sealed =
+            self.cipher().encrypt(&XNonce::from(nonce), payload).map_err(|_| VaultError::Sealed)?;
         Ok([&[KEY_ID][..], &nonce, &sealed].concat())
     }
 
@@ -209,7 +216,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret.key");
         let sealed = Vault::open(&path, Entropy::system()).unwrap().seal("x", b"y").unwrap();
-        assert_eq!(Vault::open(&path, Entropy::system()).unwrap().unseal("x", &sealed).unwrap(), b"y");
+        assert_eq!(
+            Vault::open(&path, Entropy::system()).unwrap().unseal("x", &sealed).unwrap(),
+            b"y"
+        );
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
@@ -219,7 +229,10 @@ mod tests {
         let path = dir.path().join("secret.key");
         for bad in ["", "abc", &"g".repeat(64), &"é".repeat(32)] {
             std::fs::write(&path, bad).unwrap();
-            assert!(matches!(Vault::open(&path, Entropy::system()), Err(VaultError::BadKey)), "{bad:?}");
+            assert!(
+                matches!(Vault::open(&path, Entropy::system()), Err(VaultError::BadKey)),
+                "{bad:?}"
+            );
         }
     }
 

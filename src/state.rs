@@ -1,6 +1,6 @@
 //! What every request needs, whatever it asks for.
 
-use crate::audit::{Actor, Change, ChainKey};
+use crate::audit::{Actor, ChainKey, Change};
 use crate::db::{Db, Result, Tx};
 use crate::secrets::Vault;
 use crate::time::Clock;

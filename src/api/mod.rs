@@ -36,6 +36,11 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
     if text == "*" {
         return Ok(None);
     }
-    let version = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
-    version.map(Some).ok_or_else(|| Problem::bad_request("If-Match must be the ETag of the user as last read"))
+    let version = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'))
+        .and_then(|text| text.parse().ok());
+    version
+        .map(Some)
+        .ok_or_else(|| Problem::bad_request("If-Match must be the ETag of the user as last read"))
 }

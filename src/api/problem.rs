@@ -74,7 +74,10 @@ impl Problem {
     /// 500; the cause goes to the log only.
     pub fn fault(error: &dyn std::error::Error) -> Self {
         tracing::error!(error = %error, cause = error.source().map(ToString::to_string), "request failed");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "something is wrong inside Patchbay; nothing was changed")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "something is wrong inside Patchbay; nothing was changed",
+        )
     }
 }
 

@@ -43,7 +43,13 @@ pub struct Change {
 impl Change {
     /// Opens the transaction.
     pub async fn begin(db: &Db, key: &ChainKey, at: Timestamp, actor: &Actor) -> Result<Self> {
-        Ok(Self { tx: db.write().await?, key: key.clone(), at, actor: actor.clone(), events: Vec::new() })
+        Ok(Self {
+            tx: db.write().await?,
+            key: key.clone(),
+            at,
+            actor: actor.clone(),
+            events: Vec::new(),
+        })
     }
 
     /// When the change is made: the one time all its rows carry.
@@ -100,7 +106,12 @@ impl Change {
 }
 
 /// A page of the log, newest first, and how many rows the filter matches.
-pub async fn list(tx: &mut Tx, tenant: TenantId, filter: &Filter, page: Page) -> Result<(Vec<Record>, i64)> {
+pub async fn list(
+    tx: &mut Tx,
+    tenant: TenantId,
+    filter: &Filter,
+    page: Page,
+) -> Result<(Vec<Record>, i64)> {
     let records = queries::list(tx, tenant, filter, page).await?;
     Ok((records, queries::count(tx, tenant, filter).await?))
 }

@@ -7,11 +7,18 @@ use crate::sql;
 
 /// Takes the next `count` numbers; returns the last of them and the newest hash.
 pub(super) async fn reserve(tx: &mut Tx, count: i64) -> Result<(i64, String)> {
-    tx.query(sql!("UPDATE audit_head SET seq = seq + $1 WHERE id = 1 RETURNING seq, hash")).bind(count).one().await
+    tx.query(sql!("UPDATE audit_head SET seq = seq + $1 WHERE id = 1 RETURNING seq, hash"))
+        .bind(count)
+        .one()
+        .await
 }
 
 pub(super) async fn set_head(tx: &mut Tx, hash: &str) -> Result<()> {
-    tx.query(sql!("UPDATE audit_head SET hash = $1 WHERE id = 1")).bind(hash.to_owned()).run().await.map(drop)
+    tx.query(sql!("UPDATE audit_head SET hash = $1 WHERE id = 1"))
+        .bind(hash.to_owned())
+        .run()
+        .await
+        .map(drop)
 }
 
 pub(super) async fn head(tx: &mut Tx) -> Result<i64> {
@@ -23,7 +30,11 @@ pub(super) async fn head_row(tx: &mut Tx) -> Result<(i64, String)> {
 }
 
 pub(super) async fn mark_applied(tx: &mut Tx, seq: i64) -> Result<()> {
-    tx.query(sql!("UPDATE audit_head SET applied_seq = $1 WHERE id = 1")).bind(seq).run().await.map(drop)
+    tx.query(sql!("UPDATE audit_head SET applied_seq = $1 WHERE id = 1"))
+        .bind(seq)
+        .run()
+        .await
+        .map(drop)
 }
 
 pub(super) async fn insert(tx: &mut Tx, record: &Record) -> Result<()> {
@@ -51,10 +62,19 @@ pub(super) async fn insert(tx: &mut Tx, record: &Record) -> Result<()> {
 }
 
 pub(super) async fn after(tx: &mut Tx, seq: i64, limit: i64) -> Result<Vec<Record>> {
-    tx.query(sql!("SELECT * FROM audit_event WHERE seq > $1 ORDER BY seq LIMIT $2")).bind(seq).bind(limit).all().await
+    tx.query(sql!("SELECT * FROM audit_event WHERE seq > $1 ORDER BY seq LIMIT $2"))
+        .bind(seq)
+        .bind(limit)
+        .all()
+        .await
 }
 
-pub(super) async fn list(tx: &mut Tx, tenant: TenantId, filter: &Filter, page: Page) -> Result<Vec<Record>> {
+pub(super) async fn list(
+    tx: &mut Tx,
+    tenant: TenantId,
+    filter: &Filter,
+    page: Page,
+) -> Result<Vec<Record>> {
     tx.query(sql!("SELECT * FROM audit_event
              WHERE tenant_id = $1
                AND ($2 = '' OR lower(actor) LIKE $2 ESCAPE '\\') AND ($3 = '' OR action LIKE $3 ESCAPE '\\')
@@ -92,24 +112,32 @@ pub(super) async fn count(tx: &mut Tx, tenant: TenantId, filter: &Filter) -> Res
 }
 
 pub(super) async fn pending(tx: &mut Tx, limit: i64) -> Result<Vec<Record>> {
-    tx.query(sql!("SELECT * FROM audit_event
+    tx.query(sql!(
+        "SELECT * FROM audit_event
              WHERE seq > (SELECT applied_seq FROM audit_head WHERE id = 1) AND affects_asterisk
-             ORDER BY seq LIMIT $1"))
-        .bind(limit)
-        .all()
-        .await
+             ORDER BY seq LIMIT $1"
+    ))
+    .bind(limit)
+    .all()
+    .await
 }
 
 pub(super) async fn count_pending(tx: &mut Tx) -> Result<i64> {
-    tx.query(sql!("SELECT count(*) FROM audit_event
-             WHERE seq > (SELECT applied_seq FROM audit_head WHERE id = 1) AND affects_asterisk"))
-        .scalar()
-        .await
+    tx.query(sql!(
+        "SELECT count(*) FROM audit_event
+             WHERE seq > (SELECT applied_seq FROM audit_head WHERE id = 1) AND affects_asterisk"
+    ))
+    .scalar()
+    .await
 }
 
 /// A LIKE pattern for texts that contain `text` (lower-case); empty when `text` is.
 fn part(text: &str) -> String {
-    if text.is_empty() { String::new() } else { format!("%{}%", crate::db::literal(&text.to_lowercase())) }
+    if text.is_empty() {
+        String::new()
+    } else {
+        format!("%{}%", crate::db::literal(&text.to_lowercase()))
+    }
 }
 
 fn beginning(text: &str) -> String {

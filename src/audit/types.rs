@@ -160,7 +160,9 @@ impl Record {
 
     /// The fields that changed, as `(name, before, after)`; absent values are empty.
     pub fn changes(&self) -> Vec<(String, String, String)> {
-        let object = |text: &str| serde_json::from_str::<serde_json::Map<String, Value>>(text).unwrap_or_default();
+        let object = |text: &str| {
+            serde_json::from_str::<serde_json::Map<String, Value>>(text).unwrap_or_default()
+        };
         let (before, after) = (object(&self.before_json), object(&self.after_json));
         let show = |value: Option<&Value>| match value {
             None | Some(Value::Null) => String::new(),

@@ -70,7 +70,13 @@ impl Route {
         Args: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        Self { handler: web::method(method.clone()).to(handler), method, path, access, limit: FORM_LIMIT }
+        Self {
+            handler: web::method(method.clone()).to(handler),
+            method,
+            path,
+            access,
+            limit: FORM_LIMIT,
+        }
     }
 
     /// Accepts bodies of up to `bytes`.
@@ -144,13 +150,22 @@ async fn page(
 /// Whether the request knows the session's token: in the header htmx sends, or in the body's
 /// field. The token has 256 bits, so finding it anywhere in the body is proof enough, and works
 /// for every kind of form.
-async fn proven(request: &mut ServiceRequest, http: &HttpRequest, token: &str, limit: usize) -> Result<(), Error> {
+async fn proven(
+    request: &mut ServiceRequest,
+    http: &HttpRequest,
+    token: &str,
+    limit: usize,
+) -> Result<(), Error> {
     let sent = http.headers().get("x-csrf-token").map(|value| value.as_bytes() == token.as_bytes());
-    let body = request.extract::<web::Payload>().await.map_err(|_| Error::BadRequest("the request broke off"))?;
+    let body = request
+        .extract::<web::Payload>()
+        .await
+        .map_err(|_| Error::BadRequest("the request broke off"))?;
     let body = body.to_bytes_limited(limit).await.map_err(|_| Error::TooLarge)?;
     let body = body.map_err(|_| Error::BadRequest("the request broke off"))?;
     let known = !token.is_empty()
-        && sent.unwrap_or_else(|| body.windows(token.len()).any(|window| window == token.as_bytes()));
+        && sent
+            .unwrap_or_else(|| body.windows(token.len()).any(|window| window == token.as_bytes()));
     request.set_payload(Payload::from(body));
     if known { Ok(()) } else { Err(Error::CrossSite) }
 }

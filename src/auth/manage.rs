@@ -49,7 +49,8 @@ impl OperatorsPage {
         let mut tx = by.read().await?;
         let accounts = queries::accounts(&mut tx, by.tenant()).await?;
         let shell = by.shell(&mut tx, "/settings").await?;
-        let form = OperatorForm { role: Field::holding(&Role::Helpdesk), ..OperatorForm::default() };
+        let form =
+            OperatorForm { role: Field::holding(&Role::Helpdesk), ..OperatorForm::default() };
         Ok(Self { shell, accounts, form, invitation: None, error: None })
     }
 }
@@ -90,7 +91,11 @@ struct ChangeForm {
     disabled: Tick,
 }
 
-async fn change_operator(by: Operator, id: web::Path<OperatorId>, form: Form<ChangeForm>) -> Answer {
+async fn change_operator(
+    by: Operator,
+    id: web::Path<OperatorId>,
+    form: Form<ChangeForm>,
+) -> Answer {
     let ChangeForm { mut role, disabled } = form.0;
     let Some(role) = role.parse::<Role>() else { return Err(Error::BadRequest("choose a role")) };
     let mut change = by.change().await?;
@@ -103,7 +108,10 @@ async fn change_operator(by: Operator, id: web::Path<OperatorId>, form: Form<Cha
         Err(OperatorError::Fault(error)) => Err(error),
         Err(refusal) => {
             drop(change);
-            let page = OperatorsPage { error: Some(refusal.to_string()), ..OperatorsPage::new(&by).await? };
+            let page = OperatorsPage {
+                error: Some(refusal.to_string()),
+                ..OperatorsPage::new(&by).await?
+            };
             respond(StatusCode::CONFLICT, &page)
         }
     }

@@ -53,14 +53,20 @@ impl From<sqlx::Error> for SignInError {
 }
 
 /// Checks name and password and notes the sign-in, or that it failed.
-pub async fn sign_in(state: &State, name: &str, password: String, actor: &Actor) -> Result<OperatorId, SignInError> {
+pub async fn sign_in(
+    state: &State,
+    name: &str,
+    password: String,
+    actor: &Actor,
+) -> Result<OperatorId, SignInError> {
     let found = check(state, name, password, &actor.source).await;
     let (tenant, action) = match &found {
         Ok(credentials) => (credentials.tenant_id, "operator.signed_in"),
         Err(SignInError::Wrong) => (TenantId::DEFAULT, "operator.sign_in_failed"),
         Err(_) => return found.map(|credentials| credentials.id),
     };
-    let known = found.as_ref().map_or("(unknown)", |credentials| credentials.name.as_str()).to_owned();
+    let known =
+        found.as_ref().map_or("(unknown)", |credentials| credentials.name.as_str()).to_owned();
     let actor = Actor { name: known.clone(), tenant, ..actor.clone() };
     let mut change = state.change(&actor).await?;
     if let Ok(credentials) = &found {
@@ -68,13 +74,22 @@ pub async fn sign_in(state: &State, name: &str, password: String, actor: &Actor)
         queries::touch_operator(change.tx(), credentials.id, now).await?;
     }
     // What was typed as a name is not noted: it is often a password in the wrong box.
-    change.record(Event::new(action, &known, &found.as_ref().map_or(String::new(), |c| c.id.to_string())));
+    change.record(Event::new(
+        action,
+        &known,
+        &found.as_ref().map_or(String::new(), |c| c.id.to_string()),
+    ));
     change.commit().await?;
     found.map(|credentials| credentials.id)
 }
 
 /// Checks that whoever is signed in as `name` still knows the password.
-pub async fn confirm(state: &State, name: &str, password: String, source: &str) -> Result<(), SignInError> {
+pub async fn confirm(
+    state: &State,
+    name: &str,
+    password: String,
+    source: &str,
+) -> Result<(), SignInError> {
     check(state, name, password, source).await.map(drop)
 }
 
@@ -161,12 +176,17 @@ pub async fn create(
     if !queries::insert(change, id, tenant, name, role).await? {
         return Err(OperatorError::NameTaken(name.clone()));
     }
-    change.record(Event::new("operator.created", name, &id).after(json!({ "role": role.as_str() })));
+    change
+        .record(Event::new("operator.created", name, &id).after(json!({ "role": role.as_str() })));
     Ok(id)
 }
 
 /// Makes a link, working once and for a day, with which the operator chooses a password.
-pub async fn invite(change: &mut Change, vault: &Vault, id: OperatorId) -> Result<String, OperatorError> {
+pub async fn invite(
+    change: &mut Change,
+    vault: &Vault,
+    id: OperatorId,
+) -> Result<String, OperatorError> {
     let now = change.at();
     queries::delete_links_of(change.tx(), id).await?;
     Ok(insert_link(change.tx(), vault, Some(id), now, INVITATION_SECONDS).await?)
@@ -188,7 +208,12 @@ pub async fn set_password(
 }
 
 /// Changes role and whether the operator may sign in; every session of theirs ends.
-pub async fn modify(change: &mut Change, id: OperatorId, role: Role, disabled: bool) -> Result<(), OperatorError> {
+pub async fn modify(
+    change: &mut Change,
+    id: OperatorId,
+    role: Role,
+    disabled: bool,
+) -> Result<(), OperatorError> {
     let tenant = change.tenant();
     let Some(account) = queries::account(change.tx(), tenant, id).await? else {
         return Err(OperatorError::Missing);
@@ -236,11 +261,15 @@ pub async fn issue_token(
 ) -> Result<String, OperatorError> {
     let tenant = change.tenant();
     let accounts = queries::accounts(change.tx(), tenant).await?;
-    let account = accounts.into_iter().find(|account| account.name == *owner).ok_or(OperatorError::Missing)?;
+    let account = accounts
+        .into_iter()
+        .find(|account| account.name == *owner)
+        .ok_or(OperatorError::Missing)?;
     let token = format!("pb_{}", vault.entropy().text(43).map_err(Error::from)?);
     let id = TokenId::from(vault.entropy().id(change.at()).map_err(Error::from)?);
     let hash = secrets::fingerprint(token.as_bytes());
-    queries::insert_token(change, id, account.id, &label.to_string(), role, &hash, expires_at).await?;
+    queries::insert_token(change, id, account.id, &label.to_string(), role, &hash, expires_at)
+        .await?;
     let expires = expires_at.map(|at| at.to_string());
     change.record(
         Event::new("token.issued", &format!("{label} ({owner})"), &id)
@@ -259,7 +288,10 @@ pub async fn revoke_token(change: &mut Change, id: TokenId) -> Result<bool, sqlx
 }
 
 /// The id and tenant of the operator called `name`, for the command line.
-pub async fn find(state: &State, name: &OperatorName) -> Result<Option<(OperatorId, TenantId)>, sqlx::Error> {
+pub async fn find(
+    state: &State,
+    name: &OperatorName,
+) -> Result<Option<(OperatorId, TenantId)>, sqlx::Error> {
     let found = queries::credentials(&state.db, name.as_str()).await?;
     Ok(found.map(|credentials| (credentials.id, credentials.tenant_id)))
 }
@@ -268,8 +300,12 @@ pub async fn find(state: &State, name: &OperatorName) -> Result<Option<(Operator
 pub async fn tidy(state: &State) -> Result<(), sqlx::Error> {
     let now = state.clock.now();
     let mut tx = state.db.write().await?;
-    queries::delete_stale_sessions(&mut tx, now.plus(-session::IDLE_SECONDS), now.plus(-session::LONGEST_SECONDS))
-        .await?;
+    queries::delete_stale_sessions(
+        &mut tx,
+        now.plus(-session::IDLE_SECONDS),
+        now.plus(-session::LONGEST_SECONDS),
+    )
+    .await?;
     queries::delete_old_links(&mut tx, now).await?;
     queries::delete_old_failures(&mut tx, now.plus(-24 * 60 * 60)).await?;
     tx.commit().await

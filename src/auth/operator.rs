@@ -33,7 +33,10 @@ pub struct Operator {
 
 impl Operator {
     /// Whoever is signed in with the request's session.
-    pub(super) async fn of_session(request: &HttpRequest, state: &State) -> Result<Option<Self>, Error> {
+    pub(super) async fn of_session(
+        request: &HttpRequest,
+        state: &State,
+    ) -> Result<Option<Self>, Error> {
         let session = request.get_session();
         let Ok(Some(id)) = session.get::<String>(session::OPERATOR) else { return Ok(None) };
         let Some(identity) = queries::identity(&state.db, &id).await? else { return Ok(None) };
@@ -47,11 +50,16 @@ impl Operator {
     }
 
     /// The owner of the request's token.
-    pub(super) async fn of_token(request: &HttpRequest, state: &State) -> Result<Option<Self>, Error> {
+    pub(super) async fn of_token(
+        request: &HttpRequest,
+        state: &State,
+    ) -> Result<Option<Self>, Error> {
         let Some(token) = bearer(request) else { return Ok(None) };
         let now = state.clock.now();
         let hash = secrets::fingerprint(token.as_bytes());
-        let Some(found) = queries::token_identity(&state.db, &hash, now).await? else { return Ok(None) };
+        let Some(found) = queries::token_identity(&state.db, &hash, now).await? else {
+            return Ok(None);
+        };
         if found.last_used_at.is_none_or(|used| now.since(used) >= SEEN_SECONDS) {
             let mut tx = state.db.write().await?;
             queries::touch_token(&mut tx, &found.token_id, now).await?;
@@ -63,7 +71,13 @@ impl Operator {
             ..request_actor(request, Via::Token)
         };
         let role = Some(found.token_role);
-        Ok(Some(Self { state: state.clone(), identity: found.owner, actor, role, csrf: String::new() }))
+        Ok(Some(Self {
+            state: state.clone(),
+            identity: found.owner,
+            actor,
+            role,
+            csrf: String::new(),
+        }))
     }
 
     /// Whether the role allows it; with a token, whether the token's role does too.
@@ -135,12 +149,14 @@ impl Operator {
     }
 
     fn nav(&self, current: &str, pending: i64) -> Vec<NavGroup> {
-        let item = |title, path, count: String| NavItem { title, path, count, current: path == current };
+        let item =
+            |title, path, count: String| NavItem { title, path, count, current: path == current };
         let plain = |title, path| item(title, path, String::new());
         let count = if pending == 0 { String::new() } else { format!("{pending} pending") };
         let mut groups = vec![NavGroup { title: "Voice", items: vec![plain("Users", "/users")] }];
         if self.is_host() {
-            groups.push(NavGroup { title: "Asterisk", items: vec![item("Apply", "/apply", count)] });
+            groups
+                .push(NavGroup { title: "Asterisk", items: vec![item("Apply", "/apply", count)] });
         }
         let mut system = Vec::new();
         if self.may(Right::ReadAudit) {

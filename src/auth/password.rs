@@ -23,7 +23,8 @@ pub(super) async fn hash(password: NewPassword, entropy: &Entropy) -> Result<Str
     let salt = entropy.bytes::<16>()?;
     blocking(move || {
         let hash = argon2().hash_password_with_salt(password.expose().as_bytes(), &salt);
-        hash.map(|hash| hash.to_string()).map_err(|error| Error::Io(std::io::Error::other(error.to_string())))
+        hash.map(|hash| hash.to_string())
+            .map_err(|error| Error::Io(std::io::Error::other(error.to_string())))
     })
     .await?
 }
@@ -43,7 +44,9 @@ pub(super) async fn verify(password: String, stored: Option<String>) -> Result<b
     Ok(matches && known)
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
     let gone = || Error::Io(std::io::Error::other("the worker for passwords is gone"));
     let _permit = PERMITS.acquire().await.map_err(|_| gone())?;
     tokio::task::spawn_blocking(work).await.map_err(|_| gone())

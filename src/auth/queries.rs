@@ -62,16 +62,22 @@ pub(super) struct Failure {
 }
 
 pub(super) async fn identity(db: &Db, id: &str) -> Result<Option<Identity>> {
-    db.query(sql!("SELECT o.id, o.tenant_id, o.name, o.role, t.time_zone, t.name AS tenant,
+    db.query(sql!(
+        "SELECT o.id, o.tenant_id, o.name, o.role, t.time_zone, t.name AS tenant,
                 (SELECT count(*) FROM tenant) AS tenants
              FROM operator o JOIN tenant t ON t.id = o.tenant_id
-             WHERE o.id = $1 AND NOT o.disabled"))
-        .bind(id.to_owned())
-        .optional()
-        .await
+             WHERE o.id = $1 AND NOT o.disabled"
+    ))
+    .bind(id.to_owned())
+    .optional()
+    .await
 }
 
-pub(super) async fn token_identity(db: &Db, hash: &str, now: Timestamp) -> Result<Option<TokenIdentity>> {
+pub(super) async fn token_identity(
+    db: &Db,
+    hash: &str,
+    now: Timestamp,
+) -> Result<Option<TokenIdentity>> {
     db.query(sql!("SELECT k.id AS token_id, k.label, k.role AS token_role, k.last_used_at,
                 o.id, o.tenant_id, o.name, o.role, t.time_zone, t.name AS tenant,
                 (SELECT count(*) FROM tenant) AS tenants
@@ -85,10 +91,12 @@ pub(super) async fn token_identity(db: &Db, hash: &str, now: Timestamp) -> Resul
 }
 
 pub(super) async fn credentials(db: &Db, name: &str) -> Result<Option<Credentials>> {
-    db.query(sql!("SELECT id, tenant_id, name, password_hash, disabled FROM operator WHERE name = $1"))
-        .bind(name.to_owned())
-        .optional()
-        .await
+    db.query(sql!(
+        "SELECT id, tenant_id, name, password_hash, disabled FROM operator WHERE name = $1"
+    ))
+    .bind(name.to_owned())
+    .optional()
+    .await
 }
 
 pub(super) async fn touch_operator(tx: &mut Tx, id: OperatorId, now: Timestamp) -> Result<()> {
@@ -117,15 +125,17 @@ pub(super) async fn insert_session(
     state: &str,
     now: Timestamp,
 ) -> Result<()> {
-    tx.query(sql!("INSERT INTO session (id_hash, operator_id, state, created_at, last_seen_at)
-             VALUES ($1, $2, $3, $4, $4)"))
-        .bind(id_hash.to_owned())
-        .bind(operator)
-        .bind(state.to_owned())
-        .bind(now)
-        .run()
-        .await
-        .map(drop)
+    tx.query(sql!(
+        "INSERT INTO session (id_hash, operator_id, state, created_at, last_seen_at)
+             VALUES ($1, $2, $3, $4, $4)"
+    ))
+    .bind(id_hash.to_owned())
+    .bind(operator)
+    .bind(state.to_owned())
+    .bind(now)
+    .run()
+    .await
+    .map(drop)
 }
 
 pub(super) async fn update_session(
@@ -148,7 +158,11 @@ pub(super) async fn touch_session(tx: &mut Tx, id_hash: &str, now: Timestamp) ->
 }
 
 pub(super) async fn delete_session(tx: &mut Tx, id_hash: &str) -> Result<()> {
-    tx.query(sql!("DELETE FROM session WHERE id_hash = $1")).bind(id_hash.to_owned()).run().await.map(drop)
+    tx.query(sql!("DELETE FROM session WHERE id_hash = $1"))
+        .bind(id_hash.to_owned())
+        .run()
+        .await
+        .map(drop)
 }
 
 pub(super) async fn delete_sessions_of(tx: &mut Tx, id: OperatorId) -> Result<u64> {
@@ -156,8 +170,16 @@ pub(super) async fn delete_sessions_of(tx: &mut Tx, id: OperatorId) -> Result<u6
 }
 
 /// Removes sessions not seen since `idle` or older than `begun`.
-pub(super) async fn delete_stale_sessions(tx: &mut Tx, idle: Timestamp, begun: Timestamp) -> Result<u64> {
-    tx.query(sql!("DELETE FROM session WHERE last_seen_at < $1 OR created_at < $2")).bind(idle).bind(begun).run().await
+pub(super) async fn delete_stale_sessions(
+    tx: &mut Tx,
+    idle: Timestamp,
+    begun: Timestamp,
+) -> Result<u64> {
+    tx.query(sql!("DELETE FROM session WHERE last_seen_at < $1 OR created_at < $2"))
+        .bind(idle)
+        .bind(begun)
+        .run()
+        .await
 }
 
 // Failed sign-ins
@@ -191,16 +213,22 @@ pub(super) async fn set_failure(
 }
 
 pub(super) async fn clear_failure(tx: &mut Tx, subject: &str) -> Result<()> {
-    tx.query(sql!("DELETE FROM sign_in_failure WHERE subject = $1")).bind(subject.to_owned()).run().await.map(drop)
-}
-
-pub(super) async fn forgive_failure(tx: &mut Tx, subject: &str) -> Result<()> {
-    tx.query(sql!("UPDATE sign_in_failure SET failures = failures - 1, blocked_until = 0
-             WHERE subject = $1 AND failures > 0"))
+    tx.query(sql!("DELETE FROM sign_in_failure WHERE subject = $1"))
         .bind(subject.to_owned())
         .run()
         .await
         .map(drop)
+}
+
+pub(super) async fn forgive_failure(tx: &mut Tx, subject: &str) -> Result<()> {
+    tx.query(sql!(
+        "UPDATE sign_in_failure SET failures = failures - 1, blocked_until = 0
+             WHERE subject = $1 AND failures > 0"
+    ))
+    .bind(subject.to_owned())
+    .run()
+    .await
+    .map(drop)
 }
 
 pub(super) async fn delete_old_failures(tx: &mut Tx, before: Timestamp) -> Result<u64> {
@@ -216,33 +244,49 @@ pub(super) async fn insert_link(
     now: Timestamp,
     expires: Timestamp,
 ) -> Result<()> {
-    tx.query(sql!("INSERT INTO one_time_link (token_hash, operator_id, created_at, expires_at)
-             VALUES ($1, $2, $3, $4)"))
-        .bind(hash.to_owned())
-        .bind(operator.map(|id| id.to_string()))
-        .bind(now)
-        .bind(expires)
-        .run()
-        .await
-        .map(drop)
+    tx.query(sql!(
+        "INSERT INTO one_time_link (token_hash, operator_id, created_at, expires_at)
+             VALUES ($1, $2, $3, $4)"
+    ))
+    .bind(hash.to_owned())
+    .bind(operator.map(|id| id.to_string()))
+    .bind(now)
+    .bind(expires)
+    .run()
+    .await
+    .map(drop)
 }
 
 /// Whose link it is (`Some(None)`: the first administrator's), while it works.
-pub(super) async fn link(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<Option<Option<String>>> {
-    tx.query(sql!("SELECT operator_id FROM one_time_link WHERE token_hash = $1 AND expires_at > $2"))
-        .bind(hash.to_owned())
-        .bind(now)
-        .optional_scalar()
-        .await
+pub(super) async fn link(
+    tx: &mut Tx,
+    hash: &str,
+    now: Timestamp,
+) -> Result<Option<Option<String>>> {
+    tx.query(sql!(
+        "SELECT operator_id FROM one_time_link WHERE token_hash = $1 AND expires_at > $2"
+    ))
+    .bind(hash.to_owned())
+    .bind(now)
+    .optional_scalar()
+    .await
 }
 
 /// Uses the link up; false when somebody was faster.
 pub(super) async fn take_link(tx: &mut Tx, hash: &str) -> Result<bool> {
-    Ok(tx.query(sql!("DELETE FROM one_time_link WHERE token_hash = $1")).bind(hash.to_owned()).run().await? == 1)
+    Ok(tx
+        .query(sql!("DELETE FROM one_time_link WHERE token_hash = $1"))
+        .bind(hash.to_owned())
+        .run()
+        .await?
+        == 1)
 }
 
 pub(super) async fn delete_links_of(tx: &mut Tx, id: OperatorId) -> Result<u64> {
-    tx.query(sql!("DELETE FROM one_time_link WHERE operator_id = $1")).bind(id.to_string()).run().await
+    tx.query(sql!("DELETE FROM one_time_link WHERE operator_id = $1"))
+        .bind(id.to_string())
+        .run()
+        .await
 }
 
 pub(super) async fn delete_setup_links(tx: &mut Tx) -> Result<u64> {
@@ -261,10 +305,12 @@ pub(super) async fn count(tx: &mut Tx) -> Result<i64> {
 
 /// Administrators of a tenant who can sign in.
 pub(super) async fn count_admins(tx: &mut Tx, tenant: TenantId) -> Result<i64> {
-    tx.query(sql!("SELECT count(*) FROM operator WHERE tenant_id = $1 AND role = 'admin' AND NOT disabled"))
-        .bind(tenant.to_string())
-        .scalar()
-        .await
+    tx.query(sql!(
+        "SELECT count(*) FROM operator WHERE tenant_id = $1 AND role = 'admin' AND NOT disabled"
+    ))
+    .bind(tenant.to_string())
+    .scalar()
+    .await
 }
 
 /// False when the name is taken.
@@ -278,8 +324,10 @@ pub(super) async fn insert(
     let now = change.at();
     let id = change
         .tx()
-        .query(sql!("INSERT INTO operator (id, tenant_id, name, role, disabled, created_at)
-             VALUES ($1, $2, $3, $4, FALSE, $5) ON CONFLICT (name) DO NOTHING RETURNING id"))
+        .query(sql!(
+            "INSERT INTO operator (id, tenant_id, name, role, disabled, created_at)
+             VALUES ($1, $2, $3, $4, FALSE, $5) ON CONFLICT (name) DO NOTHING RETURNING id"
+        ))
         .bind(id.to_string())
         .bind(tenant.to_string())
         .bind(name.to_string())
@@ -291,17 +339,27 @@ pub(super) async fn insert(
 }
 
 pub(super) async fn set_password(change: &mut Change, id: OperatorId, hash: &str) -> Result<()> {
-    let set = change.tx().query(sql!("UPDATE operator SET password_hash = $2, version = version + 1 WHERE id = $1"));
+    let set = change
+        .tx()
+        .query(sql!("UPDATE operator SET password_hash = $2, version = version + 1 WHERE id = $1"));
     set.bind(id.to_string()).bind(hash.to_owned()).run().await.map(drop)
 }
 
 pub(super) async fn set_role(change: &mut Change, id: OperatorId, role: Role) -> Result<()> {
-    let set = change.tx().query(sql!("UPDATE operator SET role = $2, version = version + 1 WHERE id = $1"));
+    let set = change
+        .tx()
+        .query(sql!("UPDATE operator SET role = $2, version = version + 1 WHERE id = $1"));
     set.bind(id.to_string()).bind(role.as_str()).run().await.map(drop)
 }
 
-pub(super) async fn set_disabled(change: &mut Change, id: OperatorId, disabled: bool) -> Result<()> {
-    let set = change.tx().query(sql!("UPDATE operator SET disabled = $2, version = version + 1 WHERE id = $1"));
+pub(super) async fn set_disabled(
+    change: &mut Change,
+    id: OperatorId,
+    disabled: bool,
+) -> Result<()> {
+    let set = change
+        .tx()
+        .query(sql!("UPDATE operator SET disabled = $2, version = version + 1 WHERE id = $1"));
     set.bind(id.to_string()).bind(disabled).run().await.map(drop)
 }
 
@@ -314,7 +372,11 @@ pub(super) async fn accounts(tx: &mut Tx, tenant: TenantId) -> Result<Vec<Accoun
         .await
 }
 
-pub(super) async fn account(tx: &mut Tx, tenant: TenantId, id: OperatorId) -> Result<Option<Account>> {
+pub(super) async fn account(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: OperatorId,
+) -> Result<Option<Account>> {
     tx.query(sql!("SELECT id, tenant_id, name, role, disabled, password_hash IS NOT NULL AS has_password, version,
                 created_at, last_seen_at
              FROM operator WHERE tenant_id = $1 AND id = $2"))
@@ -367,8 +429,10 @@ pub(super) async fn revoke_token(change: &mut Change, id: TokenId) -> Result<Opt
     let (now, tenant) = (change.at(), change.tenant());
     change
         .tx()
-        .query(sql!("UPDATE api_token SET revoked_at = $3 WHERE id = $1 AND revoked_at IS NULL
-               AND operator_id IN (SELECT id FROM operator WHERE tenant_id = $2) RETURNING label"))
+        .query(sql!(
+            "UPDATE api_token SET revoked_at = $3 WHERE id = $1 AND revoked_at IS NULL
+               AND operator_id IN (SELECT id FROM operator WHERE tenant_id = $2) RETURNING label"
+        ))
         .bind(id.to_string())
         .bind(tenant.to_string())
         .bind(now)

@@ -51,7 +51,9 @@ impl DatabaseSessions {
         let hash = hash(key);
         let Some(row) = queries::session(&self.state.db, &hash).await? else { return Ok(None) };
         let now = self.state.clock.now();
-        if now.since(row.last_seen_at) >= IDLE_SECONDS || now.since(row.created_at) >= LONGEST_SECONDS {
+        if now.since(row.last_seen_at) >= IDLE_SECONDS
+            || now.since(row.created_at) >= LONGEST_SECONDS
+        {
             return Ok(None);
         }
         if now.since(row.last_seen_at) >= SEEN_SECONDS {
@@ -67,7 +69,8 @@ impl DatabaseSessions {
         let mut tx = self.state.db.write().await?;
         let hash = secrets::fingerprint(id.as_bytes());
         let text = serde_json::to_string(values)?;
-        queries::insert_session(&mut tx, &hash, operator(values), &text, self.state.clock.now()).await?;
+        queries::insert_session(&mut tx, &hash, operator(values), &text, self.state.clock.now())
+            .await?;
         tx.commit().await?;
         id.try_into().map_err(|_| anyhow::anyhow!("the session id is too long"))
     }
@@ -90,7 +93,12 @@ impl SessionStore for DatabaseSessions {
         self.create(&values).await.map_err(SaveError::Other)
     }
 
-    async fn update(&self, key: SessionKey, values: Values, _: &Duration) -> Result<SessionKey, UpdateError> {
+    async fn update(
+        &self,
+        key: SessionKey,
+        values: Values,
+        _: &Duration,
+    ) -> Result<SessionKey, UpdateError> {
         if self.change(&key, &values).await.map_err(UpdateError::Other)? {
             return Ok(key);
         }

@@ -30,7 +30,8 @@ pub(super) async fn attempt(
         wait = wait.max(blocked);
         if blocked == 0 {
             let failures = if now.since(row.last_at) < FORGIVEN { row.failures + 1 } else { 1 };
-            queries::set_failure(&mut tx, &subject, failures, now, now.plus(pause(failures, free))).await?;
+            queries::set_failure(&mut tx, &subject, failures, now, now.plus(pause(failures, free)))
+                .await?;
         }
     }
     tx.commit().await?;

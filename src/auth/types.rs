@@ -19,7 +19,8 @@ impl FromStr for OperatorName {
     type Err = BadOperatorName;
 
     fn from_str(text: &str) -> Result<Self, BadOperatorName> {
-        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+        let allowed =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
         let letter_first = text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
         if (2..=40).contains(&text.len()) && letter_first && text.bytes().all(allowed) {
             Ok(Self(text.to_owned()))
@@ -87,7 +88,9 @@ impl Role {
         match right {
             Right::Read => true,
             Right::EditUsers => self != Self::Auditor,
-            Right::ManageUsers | Right::Reveal | Right::Apply => matches!(self, Self::Admin | Self::Operator),
+            Right::ManageUsers | Right::Reveal | Right::Apply => {
+                matches!(self, Self::Admin | Self::Operator)
+            }
             Right::ReadAudit => matches!(self, Self::Admin | Self::Auditor),
             Right::Administer => self == Self::Admin,
         }
@@ -186,11 +189,26 @@ impl fmt::Debug for NewPassword {
 
 /// Few different characters, a run along the alphabet or keyboard, or a usual word stretched.
 fn is_common(lower: &str) -> bool {
-    const ROWS: [&str; 5] =
-        ["0123456789012345678901234567890", "abcdefghijklmnopqrstuvwxyz", "qwertyuiopasdfghjklzxcvbnm", "1q2w3e4r5t6y7u8i9o0p", "98765432109876543210"];
+    const ROWS: [&str; 5] = [
+        "0123456789012345678901234567890",
+        "abcdefghijklmnopqrstuvwxyz",
+        "qwertyuiopasdfghjklzxcvbnm",
+        "1q2w3e4r5t6y7u8i9o0p",
+        "98765432109876543210",
+    ];
     const WORDS: [&str; 12] = [
-        "password", "passw0rd", "letmein", "welcome", "administrator", "changeme", "asterisk", "iloveyou", "trustno1",
-        "monkey", "dragon", "football",
+        "password",
+        "passw0rd",
+        "letmein",
+        "welcome",
+        "administrator",
+        "changeme",
+        "asterisk",
+        "iloveyou",
+        "trustno1",
+        "monkey",
+        "dragon",
+        "football",
     ];
     let mut letters: Vec<char> = lower.chars().collect();
     letters.sort_unstable();
@@ -293,7 +311,9 @@ mod tests {
         assert_eq!(refused("short"), Some(BadPassword::Short));
         assert_eq!(refused(&"x".repeat(300)), Some(BadPassword::Long));
         assert_eq!(refused("ann-is-the-best"), Some(BadPassword::Name));
-        for common in ["aaaaaaaaaaaaaa", "password12345!", "123456789012", "Administrator1", "qwertyuiopas"] {
+        for common in
+            ["aaaaaaaaaaaaaa", "password12345!", "123456789012", "Administrator1", "qwertyuiopas"]
+        {
             assert_eq!(refused(common), Some(BadPassword::Common), "{common}");
         }
         assert_eq!(refused("correct horse battery staple"), None);

@@ -57,7 +57,10 @@ async fn sign_in_page(request: HttpRequest, next: web::Query<Next>) -> Answer {
     if Operator::of_session(&request, &state_of(&request)?).await?.is_some() {
         return Ok(see_other(next));
     }
-    ok(&LoginPage { form: LoginForm { next: next.to_owned(), ..LoginForm::default() }, error: None })
+    ok(&LoginPage {
+        form: LoginForm { next: next.to_owned(), ..LoginForm::default() },
+        error: None,
+    })
 }
 
 async fn sign_in(request: HttpRequest, form: Form<LoginForm>) -> Answer {
@@ -87,14 +90,22 @@ fn begin(session: &Session, state: &crate::state::State, id: OperatorId) -> Resu
     session.clear();
     session.renew();
     let csrf = state.vault.entropy().text(43)?;
-    let stored = session.insert(session::OPERATOR, id.to_string()).and_then(|()| session.insert(session::CSRF, csrf));
+    let stored = session
+        .insert(session::OPERATOR, id.to_string())
+        .and_then(|()| session.insert(session::CSRF, csrf));
     stored.map_err(|error| Error::Io(std::io::Error::other(error.to_string())))
 }
 
 /// A path of ours to go on to; anything that could lead elsewhere is the first page.
 fn local_path(next: &str) -> &str {
-    let plain = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\n', '\r', '\t']);
-    if plain && !next.starts_with("/log") && next.bytes().all(|byte| byte.is_ascii_graphic()) { next } else { "/" }
+    let plain = next.starts_with('/')
+        && !next.starts_with("//")
+        && !next.contains(['\\', '\n', '\r', '\t']);
+    if plain && !next.starts_with("/log") && next.bytes().all(|byte| byte.is_ascii_graphic()) {
+        next
+    } else {
+        "/"
+    }
 }
 
 async fn sign_out(request: HttpRequest, _by: Operator) -> HttpResponse {
@@ -125,7 +136,9 @@ async fn guest(
 ) -> Result<(String, Option<(OperatorId, OperatorName, TenantId)>), Error> {
     let hash = secrets::fingerprint(token.as_bytes());
     let mut tx = state.read().await?;
-    let Some(owner) = queries::link(&mut tx, &hash, state.clock.now()).await? else { return Err(Error::NotFound) };
+    let Some(owner) = queries::link(&mut tx, &hash, state.clock.now()).await? else {
+        return Err(Error::NotFound);
+    };
     let Some(id) = owner else { return Ok((hash, None)) };
     drop(tx);
     let identity = queries::identity(&state.db, &id).await?.ok_or(Error::NotFound)?;
@@ -134,10 +147,17 @@ async fn guest(
 
 async fn welcome_page(request: HttpRequest, token: web::Path<String>) -> Answer {
     let (_, owner) = guest(&state_of(&request)?, &token).await?;
-    ok(&WelcomePage { form: WelcomeForm::default(), name: owner.map(|(_, name, _)| name.to_string()) })
+    ok(&WelcomePage {
+        form: WelcomeForm::default(),
+        name: owner.map(|(_, name, _)| name.to_string()),
+    })
 }
 
-async fn welcome(request: HttpRequest, token: web::Path<String>, form: Form<WelcomeForm>) -> Answer {
+async fn welcome(
+    request: HttpRequest,
+    token: web::Path<String>,
+    form: Form<WelcomeForm>,
+) -> Answer {
     let state = state_of(&request)?;
     let mut form = form.0;
     let (hash, owner) = guest(&state, &token).await?;
@@ -158,14 +178,18 @@ async fn welcome(request: HttpRequest, token: web::Path<String>, form: Form<Welc
     }
     let id = match owner {
         Some((id, ..)) => id,
-        None => match super::create(&mut change, &state.vault, TenantId::DEFAULT, &name, Role::Admin).await {
-            Ok(id) => id,
-            Err(OperatorError::Fault(error)) => return Err(error),
-            Err(refusal) => {
-                form.name.reject(&refusal);
-                return invalid(&WelcomePage { form, name: known });
+        None => {
+            match super::create(&mut change, &state.vault, TenantId::DEFAULT, &name, Role::Admin)
+                .await
+            {
+                Ok(id) => id,
+                Err(OperatorError::Fault(error)) => return Err(error),
+                Err(refusal) => {
+                    form.name.reject(&refusal);
+                    return invalid(&WelcomePage { form, name: known });
+                }
             }
-        },
+        }
     };
     super::set_password(&mut change, &state.vault, id, &name, password).await?;
     change.commit().await?;
@@ -174,7 +198,11 @@ async fn welcome(request: HttpRequest, token: web::Path<String>, form: Form<Welc
 }
 
 /// The password typed twice, if it is the same and good; errors stay beside the fields.
-fn choose(password: &mut Secret, again: &mut Secret, name: Option<&OperatorName>) -> Option<NewPassword> {
+fn choose(
+    password: &mut Secret,
+    again: &mut Secret,
+    name: Option<&OperatorName>,
+) -> Option<NewPassword> {
     let (first, second) = (std::mem::take(&mut password.value), std::mem::take(&mut again.value));
     if first != second {
         again.reject(&"the two are not the same");
@@ -207,7 +235,8 @@ async fn password_page(by: Operator) -> Answer {
 async fn change_password(request: HttpRequest, by: Operator, form: Form<PasswordForm>) -> Answer {
     let mut form = form.0;
     let current = std::mem::take(&mut form.current.value);
-    let confirmed = super::confirm(by.state(), by.name().as_str(), current, &by.actor().source).await;
+    let confirmed =
+        super::confirm(by.state(), by.name().as_str(), current, &by.actor().source).await;
     match confirmed {
         Err(SignInError::Fault(error)) => return Err(error),
         Err(SignInError::Slow(seconds)) => return Err(Error::Slow(seconds)),
@@ -234,7 +263,16 @@ mod tests {
     #[test]
     fn only_paths_of_ours_are_gone_on_to() {
         assert_eq!(local_path("/users?q=a%20b"), "/users?q=a%20b");
-        for bad in ["https://evil.example/", "//evil.example", "/\\evil.example", "", "users", "/\tx", "/logout", "javascript:1"] {
+        for bad in [
+            "https://evil.example/",
+            "//evil.example",
+            "/\\evil.example",
+            "",
+            "users",
+            "/\tx",
+            "/logout",
+            "javascript:1",
+        ] {
             assert_eq!(local_path(bad), "/", "{bad:?}");
         }
     }

@@ -4,7 +4,7 @@
 //! rows. It is read from one snapshot, so it is consistent while Patchbay serves. Secrets in it
 //! stay sealed: keep the key file too, but elsewhere.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -39,7 +39,8 @@ pub async fn backup(session: &Session, file: &Path) -> anyhow::Result<ExitCode> 
     if file.exists() {
         bail!("{} exists already", file.display());
     }
-    let directory = file.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory =
+        file.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let beside = tempfile::NamedTempFile::new_in(directory)
         .with_context(|| format!("cannot write in {}", directory.display()))?;
     let mut out = GzEncoder::new(std::io::BufWriter::new(beside), Compression::fast());
@@ -72,7 +73,11 @@ pub async fn backup(session: &Session, file: &Path) -> anyhow::Result<ExitCode> 
     beside.as_file().sync_all()?;
     beside.persist_noclobber(file).with_context(|| format!("cannot make {}", file.display()))?;
     std::fs::File::open(directory)?.sync_all()?;
-    println!("{rows} rows in {}; keep {} as well, elsewhere", file.display(), session.config.secret_key_file.display());
+    println!(
+        "{rows} rows in {}; keep {} as well, elsewhere",
+        file.display(),
+        session.config.secret_key_file.display()
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -83,14 +88,18 @@ fn line(out: &mut impl std::io::Write, value: &impl Serialize) -> anyhow::Result
 
 /// Fills the database, which must hold nothing but what a new one holds, in one transaction.
 pub async fn restore(session: &Session, file: &Path) -> anyhow::Result<ExitCode> {
-    let source = std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let source =
+        std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
     let mut lines = BufReader::new(GzDecoder::new(source)).lines();
     let header = lines.next().context("the file is empty")?.context("this is not a backup")?;
     let header: Header = serde_json::from_str(&header).context("this is not a backup")?;
     let mut tx = session.state.db.write().await?;
     let migration = tx.migration().await?;
     if header.patchbay_backup != FORMAT || header.migration != migration {
-        bail!("the backup is of Patchbay {}; restore it with that version, then upgrade", header.version);
+        bail!(
+            "the backup is of Patchbay {}; restore it with that version, then upgrade",
+            header.version
+        );
     }
     if !tx.is_new().await? {
         bail!("the database is not empty; restore fills a new one only");
@@ -106,7 +115,9 @@ pub async fn restore(session: &Session, file: &Path) -> anyhow::Result<ExitCode>
         }
         let row: Vec<Cell> = serde_json::from_str(&text).context("the backup is damaged")?;
         let table = table.context("the backup is damaged")?;
-        tx.load(table, row).await.with_context(|| format!("a row of {} does not fit", table.name))?;
+        tx.load(table, row)
+            .await
+            .with_context(|| format!("a row of {} does not fit", table.name))?;
         rows += 1;
     }
     tx.commit().await?;
@@ -116,6 +127,10 @@ pub async fn restore(session: &Session, file: &Path) -> anyhow::Result<ExitCode>
 
 fn section(text: &str) -> anyhow::Result<&'static Table> {
     let section: Section = serde_json::from_str(text).context("the backup is damaged")?;
-    let table = TABLES.iter().find(|table| table.name == section.table && table.columns == section.columns.as_slice());
-    table.with_context(|| format!("the backup has a table {} this version does not know", section.table))
+    let table = TABLES
+        .iter()
+        .find(|table| table.name == section.table && table.columns == section.columns.as_slice());
+    table.with_context(|| {
+        format!("the backup has a table {} this version does not know", section.table)
+    })
 }

@@ -12,9 +12,15 @@ use crate::id::TenantId;
 use crate::users::{self, Filter, Sort, import};
 
 /// Adds the users in `file` to the default tenant; prints each fault as `line N, column: reason`.
-pub async fn import(session: &Session, kind: &str, file: &Path, dry_run: bool) -> anyhow::Result<ExitCode> {
+pub async fn import(
+    session: &Session,
+    kind: &str,
+    file: &Path,
+    dry_run: bool,
+) -> anyhow::Result<ExitCode> {
     known(kind)?;
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let mut change = session.state.change(&crate::auth::local_actor()).await?;
     let report = import::run(&mut change, &session.state.vault, &text).await?;
     for fault in &report.faults {
@@ -41,7 +47,9 @@ pub async fn export(session: &Session, kind: &str) -> anyhow::Result<ExitCode> {
     known(kind)?;
     let everything = Page { offset: 0, limit: i64::MAX };
     let mut tx = session.state.read().await?;
-    let (list, _) = users::list(&mut tx, TenantId::DEFAULT, &Filter::default(), Sort::Number, everything).await?;
+    let (list, _) =
+        users::list(&mut tx, TenantId::DEFAULT, &Filter::default(), Sort::Number, everything)
+            .await?;
     std::io::stdout().write_all(&users::web::to_csv(list)?)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -28,9 +28,11 @@ impl Session {
     /// Opens the key and the database and brings the schema up to date.
     pub async fn open(config: Config) -> anyhow::Result<Self> {
         let data_dir = &config.data_dir;
-        make_private(data_dir).with_context(|| format!("cannot use the data directory {}", data_dir.display()))?;
-        let vault = Vault::open(&config.secret_key_file, Entropy::system())
-            .with_context(|| format!("cannot use the key file {}", config.secret_key_file.display()))?;
+        make_private(data_dir)
+            .with_context(|| format!("cannot use the data directory {}", data_dir.display()))?;
+        let vault = Vault::open(&config.secret_key_file, Entropy::system()).with_context(|| {
+            format!("cannot use the key file {}", config.secret_key_file.display())
+        })?;
         let db = Db::connect(&config.database_url).await.context("cannot open the database")?;
         db.migrate().await.context("cannot bring the database up to date")?;
         let state = State {
@@ -58,7 +60,8 @@ fn make_private(path: &std::path::Path) -> std::io::Result<()> {
 /// Logs to standard error: text for a terminal, JSON otherwise. `RUST_LOG` chooses what.
 pub fn start_logging() {
     use std::io::IsTerminal as _;
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start in one process (in tests) keeps the first.
     if std::io::stderr().is_terminal() {

@@ -35,7 +35,9 @@ async fn announce(session: &Session) -> anyhow::Result<()> {
     let url = &session.config.public_url;
     println!("Patchbay listens on {}, reached as {url}", session.config.listen);
     if let Some(token) = auth::setup_link(&session.state).await? {
-        println!("There is no operator yet. Become the first administrator within 30 minutes:\n  {url}/welcome/{token}");
+        println!(
+            "There is no operator yet. Become the first administrator within 30 minutes:\n  {url}/welcome/{token}"
+        );
     }
     let head = crate::audit::head(&mut session.state.read().await?).await?;
     tracing::info!(audit.head = head, "serving");
@@ -44,7 +46,7 @@ async fn announce(session: &Session) -> anyhow::Result<()> {
 
 /// Removes what no longer counts, every ten minutes.
 async fn housekeeping(state: State) {
-    let mut tick = tokio::time::interval(Duration::from_secs(600));
+    let mut tick = tokio::time::interval(Duration::from_mins(10));
     loop {
         tick.tick().await;
         let done = async {

@@ -1,7 +1,7 @@
 //! Copying whole tables out of one database and into another, whichever the two are.
 
 use serde::{Deserialize, Serialize};
-use sqlx::{Column as _, Row as _, TypeInfo as _, ValueRef as _};
+use sqlx::{Column as _, TypeInfo as _, ValueRef as _};
 
 use super::{AnyRows, Result, Tx};
 use crate::{secrets, sql};
@@ -73,9 +73,11 @@ impl Tx {
     /// Whether the database holds nothing but what a new one holds.
     pub async fn is_new(&mut self) -> Result<bool> {
         let rows: i64 = self
-            .query(sql!("SELECT (SELECT count(*) FROM operator) + (SELECT count(*) FROM users)
+            .query(sql!(
+                "SELECT (SELECT count(*) FROM operator) + (SELECT count(*) FROM users)
                       + (SELECT count(*) FROM audit_event) + (SELECT count(*) FROM apply_run)
-                      + (SELECT count(*) FROM tenant) - 1"))
+                      + (SELECT count(*) FROM tenant) - 1"
+            ))
             .scalar()
             .await?;
         Ok(rows == 0)
@@ -106,7 +108,9 @@ impl Tx {
                 Cell::Truth(value) => statement.bind(value),
                 Cell::Number(value) => statement.bind(value),
                 Cell::Marked(text) => match text.split_at_checked(1) {
-                    Some(("x", digits)) => statement.bind(secrets::unhex(digits).ok_or_else(|| damaged(column))?),
+                    Some(("x", digits)) => {
+                        statement.bind(secrets::unhex(digits).ok_or_else(|| damaged(column))?)
+                    }
                     Some(("t", rest)) => statement.bind(rest.to_owned()),
                     _ => return Err(damaged(column)),
                 },

@@ -14,12 +14,12 @@ use std::time::Duration;
 use sqlx::error::ErrorKind;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPoolOptions, PgRow};
 use sqlx::sqlite::{
-    SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
-    SqliteSynchronous,
+    SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions,
+    SqliteRow, SqliteSynchronous,
 };
 use sqlx::{
-    Arguments as _, AssertSqlSafe, Encode, Executor as _, FromRow, PgPool, Postgres, SqlSafeStr as _, Sqlite,
-    SqlitePool, Transaction, Type,
+    Arguments as _, AssertSqlSafe, Encode, Executor as _, FromRow, PgPool, Postgres,
+    SqlSafeStr as _, Sqlite, SqlitePool, Transaction, Type,
 };
 
 pub use copy::{Cell, TABLES, Table};
@@ -33,15 +33,23 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub type Result<T> = std::result::Result<T, sqlx::Error>;
 
 /// A value both drivers can send.
-pub trait Value: for<'q> Encode<'q, Sqlite> + Type<Sqlite> + for<'q> Encode<'q, Postgres> + Type<Postgres> + Send {}
+pub trait Value:
+    for<'q> Encode<'q, Sqlite> + Type<Sqlite> + for<'q> Encode<'q, Postgres> + Type<Postgres> + Send
+{
+}
 impl<T> Value for T where
-    T: for<'q> Encode<'q, Sqlite> + Type<Sqlite> + for<'q> Encode<'q, Postgres> + Type<Postgres> + Send
+    T: for<'q> Encode<'q, Sqlite>
+        + Type<Sqlite>
+        + for<'q> Encode<'q, Postgres>
+        + Type<Postgres>
+        + Send
 {
 }
 
 /// A row both drivers can build; `#[derive(sqlx::FromRow)]` makes one.
 pub trait Row: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
-impl<T> Row for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+impl<T> Row for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
+{}
 
 /// A handle to whichever database was chosen. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -90,7 +98,11 @@ impl Db {
         let options = PgConnectOptions::from_str(url)?
             .application_name("patchbay")
             .options([("lock_timeout", "5s"), ("idle_in_transaction_session_timeout", "60s")]);
-        let pool = PgPoolOptions::new().max_connections(16).acquire_timeout(PATIENCE).connect_with(options).await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(16)
+            .acquire_timeout(PATIENCE)
+            .connect_with(options)
+            .await?;
         Ok(Self::Postgres(pool))
     }
 
@@ -106,9 +118,9 @@ impl Db {
     pub async fn read(&self) -> Result<Tx> {
         Ok(match self {
             Self::Sqlite { read, .. } => Tx::Sqlite(read.begin().await?),
-            Self::Postgres(pool) => {
-                Tx::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
-            }
+            Self::Postgres(pool) => Tx::Postgres(
+                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?,
+            ),
         })
     }
 
@@ -124,7 +136,9 @@ impl Db {
     /// One reading statement outside a transaction.
     pub fn query(&self, sql: &'static str) -> Query<'_> {
         match self {
-            Self::Sqlite { read, .. } => Query::new(On::SqlitePool(read, SqliteArguments::default()), sql),
+            Self::Sqlite { read, .. } => {
+                Query::new(On::SqlitePool(read, SqliteArguments::default()), sql)
+            }
             Self::Postgres(pool) => Query::new(On::PostgresPool(pool, PgArguments::default()), sql),
         }
     }
@@ -172,7 +186,8 @@ impl Db {
     /// What the database itself finds wrong with its files.
     pub async fn faults(&self) -> Result<Vec<String>> {
         let Self::Sqlite { read, .. } = self else { return Ok(Vec::new()) };
-        let lines: Vec<(String,)> = sqlx::query_as("PRAGMA integrity_check(20)").fetch_all(read).await?;
+        let lines: Vec<(String,)> =
+            sqlx::query_as("PRAGMA integrity_check(20)").fetch_all(read).await?;
         Ok(lines.into_iter().map(|line| line.0).filter(|line| line != "ok").collect())
     }
 }
@@ -223,10 +238,18 @@ impl<'e> Query<'e> {
     pub async fn run(mut self) -> Result<u64> {
         self.ready()?;
         Ok(match self.on {
-            On::SqlitePool(on, values) => sqlx::query_with(self.sql, values).execute(on).await?.rows_affected(),
-            On::Sqlite(on, values) => sqlx::query_with(self.sql, values).execute(on).await?.rows_affected(),
-            On::PostgresPool(on, values) => sqlx::query_with(self.sql, values).execute(on).await?.rows_affected(),
-            On::Postgres(on, values) => sqlx::query_with(self.sql, values).execute(on).await?.rows_affected(),
+            On::SqlitePool(on, values) => {
+                sqlx::query_with(self.sql, values).execute(on).await?.rows_affected()
+            }
+            On::Sqlite(on, values) => {
+                sqlx::query_with(self.sql, values).execute(on).await?.rows_affected()
+            }
+            On::PostgresPool(on, values) => {
+                sqlx::query_with(self.sql, values).execute(on).await?.rows_affected()
+            }
+            On::Postgres(on, values) => {
+                sqlx::query_with(self.sql, values).execute(on).await?.rows_affected()
+            }
         })
     }
 
@@ -276,7 +299,9 @@ impl<'e> Query<'e> {
             On::SqlitePool(on, values) => {
                 sqlx::query_with(self.sql, values).fetch_optional(on).await?.map(AnyRow::Sqlite)
             }
-            On::Sqlite(on, values) => sqlx::query_with(self.sql, values).fetch_optional(on).await?.map(AnyRow::Sqlite),
+            On::Sqlite(on, values) => {
+                sqlx::query_with(self.sql, values).fetch_optional(on).await?.map(AnyRow::Sqlite)
+            }
             On::PostgresPool(on, values) => {
                 sqlx::query_with(self.sql, values).fetch_optional(on).await?.map(AnyRow::Postgres)
             }
@@ -289,10 +314,18 @@ impl<'e> Query<'e> {
     async fn rows(mut self) -> Result<AnyRows> {
         self.ready()?;
         Ok(match self.on {
-            On::SqlitePool(on, values) => AnyRows::Sqlite(sqlx::query_with(self.sql, values).fetch_all(on).await?),
-            On::Sqlite(on, values) => AnyRows::Sqlite(sqlx::query_with(self.sql, values).fetch_all(on).await?),
-            On::PostgresPool(on, values) => AnyRows::Postgres(sqlx::query_with(self.sql, values).fetch_all(on).await?),
-            On::Postgres(on, values) => AnyRows::Postgres(sqlx::query_with(self.sql, values).fetch_all(on).await?),
+            On::SqlitePool(on, values) => {
+                AnyRows::Sqlite(sqlx::query_with(self.sql, values).fetch_all(on).await?)
+            }
+            On::Sqlite(on, values) => {
+                AnyRows::Sqlite(sqlx::query_with(self.sql, values).fetch_all(on).await?)
+            }
+            On::PostgresPool(on, values) => {
+                AnyRows::Postgres(sqlx::query_with(self.sql, values).fetch_all(on).await?)
+            }
+            On::Postgres(on, values) => {
+                AnyRows::Postgres(sqlx::query_with(self.sql, values).fetch_all(on).await?)
+            }
         })
     }
 
@@ -333,7 +366,10 @@ pub fn literal(text: &str) -> String {
 /// Everything else is a fault of the program or of a row.
 pub fn unavailable(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::Io(_) => true,
+        sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Io(_) => true,
         sqlx::Error::Database(error) if error.kind() == ErrorKind::Other => {
             error.code().is_some_and(|code| transient(&code))
         }
@@ -344,10 +380,13 @@ pub fn unavailable(error: &sqlx::Error) -> bool {
 /// `SQLite` result codes 5 BUSY, 6 LOCKED, 8 READONLY, 10 IOERR, 13 FULL, 14 CANTOPEN in their low
 /// byte; `PostgreSQL` classes 08, 25006, 40, 53, 55, 57.
 fn transient(code: &str) -> bool {
-    if code.len() == 5 && code.get(..2).is_some_and(|class| matches!(class, "08" | "40" | "53" | "55" | "57")) {
+    if code.len() == 5
+        && code.get(..2).is_some_and(|class| matches!(class, "08" | "40" | "53" | "55" | "57"))
+    {
         return true;
     }
-    code == "25006" || code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 10 | 13 | 14))
+    code == "25006"
+        || code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 10 | 13 | 14))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The REST interface described: the OpenAPI document, and a page to read it offline.
+//! The REST interface described: the `OpenAPI` document, and a page to read it offline.
 
 use actix_web::HttpResponse;
 use askama::Template;
@@ -13,7 +13,10 @@ use crate::web::{Answer, Error, ok};
 
 /// The document and its reader.
 pub fn routes() -> Vec<Route> {
-    vec![Route::get("/api/openapi.json", Access::Public, document), Route::get("/api/docs", Access::Public, reader)]
+    vec![
+        Route::get("/api/openapi.json", Access::Public, document),
+        Route::get("/api/docs", Access::Public, reader),
+    ]
 }
 
 #[derive(OpenApi)]
@@ -24,7 +27,7 @@ pub fn routes() -> Vec<Route> {
 )]
 struct Base;
 
-/// The OpenAPI document.
+/// The `OpenAPI` document.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut document = Base::openapi();
     document.merge(users::api::Paths::openapi());
@@ -47,11 +50,24 @@ struct Operation {
     responses: Vec<(String, String)>,
 }
 
+struct Schema {
+    name: String,
+    description: String,
+    fields: Vec<Property>,
+}
+
+struct Property {
+    name: String,
+    kind: String,
+    required: bool,
+    description: String,
+}
+
 #[derive(Template)]
 #[template(path = "docs/index.html")]
 struct DocsPage {
     groups: Vec<(String, Vec<Operation>)>,
-    schemas: Vec<(String, String, Vec<(String, String, bool, String)>)>,
+    schemas: Vec<Schema>,
 }
 
 async fn reader() -> Answer {
@@ -75,7 +91,11 @@ fn groups(document: &Value) -> Vec<(String, Vec<Operation>)> {
     let mut groups: Vec<(String, Vec<Operation>)> = Vec::new();
     for (path, methods) in entries(document, "paths") {
         for (method, operation) in methods.as_object().into_iter().flatten() {
-            let tag = items(operation, "tags").next().and_then(Value::as_str).unwrap_or("Other").to_owned();
+            let tag = items(operation, "tags")
+                .next()
+                .and_then(Value::as_str)
+                .unwrap_or("Other")
+                .to_owned();
             let entry = describe(path, method, operation);
             match groups.iter_mut().find(|(name, _)| *name == tag) {
                 Some((_, operations)) => operations.push(entry),
@@ -95,10 +115,14 @@ fn describe(path: &str, method: &str, operation: &Value) -> Operation {
         path: path.to_owned(),
         summary: text(operation, "summary"),
         description: text(operation, "description"),
-        parameters: parameters.map(|p| (text(p, "name"), text(p, "in"), text(p, "description"))).collect(),
+        parameters: parameters
+            .map(|p| (text(p, "name"), text(p, "in"), text(p, "description")))
+            .collect(),
         request: body,
         responses: responses
-            .map(|(status, response)| (status.clone(), schema_of_content(response).unwrap_or_default()))
+            .map(|(status, response)| {
+                (status.clone(), schema_of_content(response).unwrap_or_default())
+            })
             .collect(),
     }
 }
@@ -118,19 +142,28 @@ fn type_name(schema: &Value) -> String {
             format!("list of {}", schema.get("items").map(type_name).unwrap_or_default())
         }
         Some(Value::String(name)) => name.clone(),
-        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or "),
+        Some(Value::Array(names)) => {
+            names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or ")
+        }
         _ => items(schema, "oneOf").map(type_name).collect::<Vec<_>>().join(" or "),
     }
 }
 
-fn schemas(document: &Value) -> Vec<(String, String, Vec<(String, String, bool, String)>)> {
+fn schemas(document: &Value) -> Vec<Schema> {
     let components = document.get("components").cloned().unwrap_or_default();
     let schemas = entries(&components, "schemas").map(|(name, schema)| {
         let required: Vec<&str> = items(schema, "required").filter_map(Value::as_str).collect();
-        let fields = entries(schema, "properties").map(|(field, value)| {
-            (field.clone(), type_name(value), required.contains(&field.as_str()), text(value, "description"))
+        let fields = entries(schema, "properties").map(|(field, value)| Property {
+            name: field.clone(),
+            kind: type_name(value),
+            required: required.contains(&field.as_str()),
+            description: text(value, "description"),
         });
-        (name.clone(), text(schema, "description"), fields.collect())
+        Schema {
+            name: name.clone(),
+            description: text(schema, "description"),
+            fields: fields.collect(),
+        }
     });
     schemas.collect()
 }

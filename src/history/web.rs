@@ -93,21 +93,47 @@ async fn index(by: Operator, query: web::Query<ListQuery>) -> Answer {
 }
 
 async fn export(by: Operator, query: web::Query<ListQuery>) -> Answer {
-    let filter = query.into_inner().filter(by.zone()).ok_or(Error::BadRequest("use dates such as 2026-11-20"))?;
+    let filter = query
+        .into_inner()
+        .filter(by.zone())
+        .ok_or(Error::BadRequest("use dates such as 2026-11-20"))?;
     let mut tx = by.read().await?;
     let everything = Page { offset: 0, limit: MOST_ROWS };
     let (records, _) = audit::list(&mut tx, by.tenant(), &filter, everything).await?;
     let header = [
-        "number", "time", "actor", "via", "source", "request", "action", "subject", "subject_id", "note", "before",
-        "after", "hash",
+        "number",
+        "time",
+        "actor",
+        "via",
+        "source",
+        "request",
+        "action",
+        "subject",
+        "subject_id",
+        "note",
+        "before",
+        "after",
+        "hash",
     ];
     let rows = records.into_iter().map(|r| {
         let time = Timestamp::to_string(&r.at);
         vec![
-            r.seq.to_string(), time, r.actor, r.via, r.source, r.request_id, r.action, r.subject, r.subject_id, r.note,
-            r.before_json, r.after_json, r.hash,
+            r.seq.to_string(),
+            time,
+            r.actor,
+            r.via,
+            r.source,
+            r.request_id,
+            r.action,
+            r.subject,
+            r.subject_id,
+            r.note,
+            r.before_json,
+            r.after_json,
+            r.hash,
         ]
     });
-    let bytes = csv::write(&header, rows).map_err(|error| Error::Io(std::io::Error::other(error)))?;
+    let bytes =
+        csv::write(&header, rows).map_err(|error| Error::Io(std::io::Error::other(error)))?;
     Ok(download("audit.csv", "text/csv; charset=utf-8", bytes))
 }

@@ -46,7 +46,9 @@ async fn dashboard(by: Operator) -> Answer {
     let mut tx = by.read().await?;
     let (total, disabled) = users::totals(&mut tx, by.tenant()).await?;
     let recent = if by.may(Right::ReadAudit) {
-        audit::list(&mut tx, by.tenant(), &audit::Filter::default(), Page { offset: 0, limit: 8 }).await?.0
+        audit::list(&mut tx, by.tenant(), &audit::Filter::default(), Page { offset: 0, limit: 8 })
+            .await?
+            .0
     } else {
         Vec::new()
     };
@@ -82,7 +84,9 @@ async fn ready(state: web::Data<State>) -> HttpResponse {
 
 async fn numbers(handle: web::Data<PrometheusHandle>) -> HttpResponse {
     handle.run_upkeep();
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(handle.render())
+    HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4; charset=utf-8")
+        .body(handle.render())
 }
 
 async fn asset(request: HttpRequest) -> Answer {

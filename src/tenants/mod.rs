@@ -54,7 +54,9 @@ pub enum TenantError {
     #[error("another tenant has the prefix {0}")]
     SlugTaken(Slug),
     /// Numbers in use would lie outside.
-    #[error("{count} numbers in use would lie outside, the first is {first}; delete or renumber those users first")]
+    #[error(
+        "{count} numbers in use would lie outside, the first is {first}; delete or renumber those users first"
+    )]
     Strands {
         /// How many.
         count: i64,
@@ -62,7 +64,9 @@ pub enum TenantError {
         first: ExtensionNumber,
     },
     /// Somebody changed it meanwhile.
-    #[error("somebody changed the settings meanwhile; these are the new ones, make your change again")]
+    #[error(
+        "somebody changed the settings meanwhile; these are the new ones, make your change again"
+    )]
     Stale,
     /// Its first administrator cannot be created.
     #[error(transparent)]
@@ -79,7 +83,11 @@ impl From<sqlx::Error> for TenantError {
 }
 
 /// Changes the settings of the change's tenant, if they are still those of `version`.
-pub async fn configure(change: &mut Change, version: i64, new: &Settings) -> std::result::Result<(), TenantError> {
+pub async fn configure(
+    change: &mut Change,
+    version: i64,
+    new: &Settings,
+) -> std::result::Result<(), TenantError> {
     let id = change.tenant();
     let old = queries::lock(change.tx(), id).await?;
     if old.version != version {
@@ -92,7 +100,9 @@ pub async fn configure(change: &mut Change, version: i64, new: &Settings) -> std
         return Err(TenantError::NameTaken(new.name.clone()));
     }
     queries::update(change.tx(), id, new).await?;
-    let event = Event::new("tenant.configured", &new.name, &id).before(describe(&old.settings())).after(describe(new));
+    let event = Event::new("tenant.configured", &new.name, &id)
+        .before(describe(&old.settings()))
+        .after(describe(new));
     change.record(if old.range() == new.range { event } else { event.affects_asterisk() });
     Ok(())
 }
@@ -113,7 +123,9 @@ pub async fn create(
     if !queries::insert(change.tx(), id, slug, new, now).await? {
         return Err(TenantError::SlugTaken(slug.clone()));
     }
-    change.record(Event::new("tenant.created", &new.name, &id).after(describe(new)).affects_asterisk());
+    change.record(
+        Event::new("tenant.created", &new.name, &id).after(describe(new)).affects_asterisk(),
+    );
     let operator = auth::create(change, vault, id, admin, Role::Admin).await?;
     Ok(auth::invite(change, vault, operator).await?)
 }

@@ -1,7 +1,7 @@
 //! All SQL on tenants.
 
-use super::types::{Slug, Tenant, TenantName};
 use super::Settings;
+use super::types::{Slug, Tenant, TenantName};
 use crate::db::{Result, Tx};
 use crate::id::TenantId;
 use crate::numbering::{ExtensionNumber, ExtensionRange};
@@ -9,27 +9,33 @@ use crate::sql;
 use crate::time::Timestamp;
 
 pub(super) async fn all(tx: &mut Tx) -> Result<Vec<Tenant>> {
-    tx.query(sql!("SELECT id, slug, name, time_zone, first_extension, last_extension, version
-             FROM tenant ORDER BY slug"))
-        .all()
-        .await
+    tx.query(sql!(
+        "SELECT id, slug, name, time_zone, first_extension, last_extension, version
+             FROM tenant ORDER BY slug"
+    ))
+    .all()
+    .await
 }
 
 pub(super) async fn get(tx: &mut Tx, id: TenantId) -> Result<Tenant> {
-    tx.query(sql!("SELECT id, slug, name, time_zone, first_extension, last_extension, version
-             FROM tenant WHERE id = $1"))
-        .bind(id.to_string())
-        .one()
-        .await
+    tx.query(sql!(
+        "SELECT id, slug, name, time_zone, first_extension, last_extension, version
+             FROM tenant WHERE id = $1"
+    ))
+    .bind(id.to_string())
+    .one()
+    .await
 }
 
 /// The tenant, and its row locked: on both databases an update is the portable way to wait.
 pub(super) async fn lock(tx: &mut Tx, id: TenantId) -> Result<Tenant> {
-    tx.query(sql!("UPDATE tenant SET generation = generation + 1 WHERE id = $1
-             RETURNING id, slug, name, time_zone, first_extension, last_extension, version"))
-        .bind(id.to_string())
-        .one()
-        .await
+    tx.query(sql!(
+        "UPDATE tenant SET generation = generation + 1 WHERE id = $1
+             RETURNING id, slug, name, time_zone, first_extension, last_extension, version"
+    ))
+    .bind(id.to_string())
+    .one()
+    .await
 }
 
 pub(super) async fn name_taken(tx: &mut Tx, id: TenantId, name: &TenantName) -> Result<bool> {
@@ -43,21 +49,29 @@ pub(super) async fn name_taken(tx: &mut Tx, id: TenantId, name: &TenantName) -> 
 }
 
 pub(super) async fn update(tx: &mut Tx, id: TenantId, new: &Settings) -> Result<()> {
-    tx.query(sql!("UPDATE tenant SET name = $2, time_zone = $3, first_extension = $4, last_extension = $5,
+    tx.query(sql!(
+        "UPDATE tenant SET name = $2, time_zone = $3, first_extension = $4, last_extension = $5,
                 version = version + 1
-             WHERE id = $1"))
-        .bind(id.to_string())
-        .bind(new.name.to_string())
-        .bind(new.time_zone.to_string())
-        .bind(new.range.first().as_i64())
-        .bind(new.range.last().as_i64())
-        .run()
-        .await
-        .map(drop)
+             WHERE id = $1"
+    ))
+    .bind(id.to_string())
+    .bind(new.name.to_string())
+    .bind(new.time_zone.to_string())
+    .bind(new.range.first().as_i64())
+    .bind(new.range.last().as_i64())
+    .run()
+    .await
+    .map(drop)
 }
 
 /// False when the prefix is taken.
-pub(super) async fn insert(tx: &mut Tx, id: TenantId, slug: &Slug, new: &Settings, now: Timestamp) -> Result<bool> {
+pub(super) async fn insert(
+    tx: &mut Tx,
+    id: TenantId,
+    slug: &Slug,
+    new: &Settings,
+    now: Timestamp,
+) -> Result<bool> {
     let id = tx
         .query(sql!("INSERT INTO tenant (id, slug, name, time_zone, first_extension, last_extension, created_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (slug) DO NOTHING RETURNING id"))
@@ -80,8 +94,10 @@ pub(super) async fn outside(
     range: ExtensionRange,
 ) -> Result<Option<(i64, ExtensionNumber)>> {
     let (count, first): (i64, Option<i64>) = tx
-        .query(sql!("SELECT count(*), min(number) FROM extension
-             WHERE tenant_id = $1 AND (number < $2 OR number > $3)"))
+        .query(sql!(
+            "SELECT count(*), min(number) FROM extension
+             WHERE tenant_id = $1 AND (number < $2 OR number > $3)"
+        ))
         .bind(id.to_string())
         .bind(range.first().as_i64())
         .bind(range.last().as_i64())

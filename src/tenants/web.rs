@@ -58,8 +58,10 @@ impl SettingsForm {
     fn parse(&mut self) -> Option<Settings> {
         let name = self.name.parse::<TenantName>();
         let time_zone = self.time_zone.parse::<Zone>();
-        let (first, last) = (self.first.parse::<ExtensionNumber>(), self.last.parse::<ExtensionNumber>());
-        let range = ExtensionRange::new(first?, last?).map_err(|error| self.last.reject(&error)).ok();
+        let (first, last) =
+            (self.first.parse::<ExtensionNumber>(), self.last.parse::<ExtensionNumber>());
+        let range =
+            ExtensionRange::new(first?, last?).map_err(|error| self.last.reject(&error)).ok();
         Some(Settings { name: name?, time_zone: time_zone?, range: range? })
     }
 
@@ -91,7 +93,9 @@ async fn show(by: Operator) -> Answer {
 
 async fn configure(by: Operator, form: Form<SettingsForm>) -> Answer {
     let mut form = form.0;
-    let Some(new) = form.parse() else { return invalid(&SettingsPage::new(&by, Some(form)).await?) };
+    let Some(new) = form.parse() else {
+        return invalid(&SettingsPage::new(&by, Some(form)).await?);
+    };
     let mut change = by.change().await?;
     let done = super::configure(&mut change, form.version, &new).await;
     match done {
@@ -102,7 +106,10 @@ async fn configure(by: Operator, form: Form<SettingsForm>) -> Answer {
         Err(TenantError::Fault(error)) => Err(error),
         Err(refusal @ TenantError::Stale) => {
             drop(change);
-            let page = SettingsPage { error: Some(refusal.to_string()), ..SettingsPage::new(&by, None).await? };
+            let page = SettingsPage {
+                error: Some(refusal.to_string()),
+                ..SettingsPage::new(&by, None).await?
+            };
             respond(StatusCode::PRECONDITION_FAILED, &page)
         }
         Err(refusal) => {
@@ -183,9 +190,14 @@ async fn create(by: Operator, form: Form<TenantForm>) -> Answer {
         Ok(token) => {
             change.commit().await?;
             let link = format!("{}/welcome/{token}", by.state().public_url);
-            ok(&TenantsPage { invitation: Some((link, admin.to_string())), ..TenantsPage::new(&by).await? })
+            ok(&TenantsPage {
+                invitation: Some((link, admin.to_string())),
+                ..TenantsPage::new(&by).await?
+            })
         }
-        Err(TenantError::Fault(error) | TenantError::Operator(OperatorError::Fault(error))) => Err(error),
+        Err(TenantError::Fault(error) | TenantError::Operator(OperatorError::Fault(error))) => {
+            Err(error)
+        }
         Err(refusal) => {
             drop(change);
             let mut form = typed(settings, form.slug, form.admin);

@@ -169,7 +169,7 @@ struct ListParams {
     size: String,
 }
 
-fn out(by: &Operator, user: User) -> ApiUser {
+fn out(by: &Operator, user: &User) -> ApiUser {
     ApiUser {
         id: user.id,
         tenant_id: by.tenant().to_string(),
@@ -188,7 +188,9 @@ impl From<Refusal> for Problem {
             Refusal::Missing => return Self::not_found("user"),
             Refusal::Stale(_) => StatusCode::PRECONDITION_FAILED,
             Refusal::NumberOutside { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            Refusal::EmailTaken(_) | Refusal::NumberTaken(_) | Refusal::Exhausted(_) => StatusCode::CONFLICT,
+            Refusal::EmailTaken(_) | Refusal::NumberTaken(_) | Refusal::Exhausted(_) => {
+                StatusCode::CONFLICT
+            }
         };
         let problem = Self::new(status, refusal.to_string());
         match refusal.field() {
@@ -204,7 +206,9 @@ fn field<T: std::str::FromStr<Err: std::fmt::Display>>(
     text: Option<String>,
     errors: &mut std::collections::BTreeMap<String, String>,
 ) -> Option<T> {
-    text.and_then(|text| text.parse().map_err(|error: T::Err| errors.insert(name.to_owned(), error.to_string())).ok())
+    text.and_then(|text| {
+        text.parse().map_err(|error: T::Err| errors.insert(name.to_owned(), error.to_string())).ok()
+    })
 }
 
 impl NewApiUser {
@@ -212,7 +216,8 @@ impl NewApiUser {
         let mut errors = std::collections::BTreeMap::new();
         let name = field("name", Some(self.name), &mut errors);
         let email = field("email", Some(self.email), &mut errors);
-        let number = field("extension", self.extension.map(|number| number.to_string()), &mut errors);
+        let number =
+            field("extension", self.extension.map(|number| number.to_string()), &mut errors);
         match (name, email) {
             (Some(name), Some(email)) if errors.is_empty() => Ok(NewUser { name, email, number }),
             _ => Err(Problem::invalid(errors)),
@@ -226,7 +231,11 @@ impl UserPatch {
         let edit = Edit {
             name: field("name", self.name, &mut errors),
             email: field("email", self.email, &mut errors),
-            number: field("extension", self.extension.map(|number| number.to_string()), &mut errors),
+            number: field(
+                "extension",
+                self.extension.map(|number| number.to_string()),
+                &mut errors,
+            ),
             enabled: self.enabled,
         };
         if errors.is_empty() { Ok(edit) } else { Err(Problem::invalid(errors)) }
@@ -241,16 +250,26 @@ async fn list_users(by: Operator, params: web::Query<ListParams>) -> Answer {
         "" => None,
         "enabled" => Some(true),
         "disabled" => Some(false),
-        _ => return Err(Problem::invalid([("state".to_owned(), "use enabled or disabled".to_owned())].into())),
+        _ => {
+            return Err(Problem::invalid(
+                [("state".to_owned(), "use enabled or disabled".to_owned())].into(),
+            ));
+        }
     };
-    let sort = if params.sort.is_empty() { Some(Sort::default()) } else { Sort::named(&params.sort) };
-    let sort = sort.ok_or_else(|| Problem::invalid([("sort".to_owned(), "there is no such order".to_owned())].into()))?;
+    let sort =
+        if params.sort.is_empty() { Some(Sort::default()) } else { Sort::named(&params.sort) };
+    let sort = sort.ok_or_else(|| {
+        Problem::invalid([("sort".to_owned(), "there is no such order".to_owned())].into())
+    })?;
     let at = list::stretch(&params.page, list::size(&params.size));
     let filter = Filter { search: params.q.trim().to_owned(), enabled };
     let mut tx = by.read().await?;
     let (users, total) = super::list(&mut tx, by.tenant(), &filter, sort, at).await?;
-    let users = users.into_iter().map(|user| out(&by, user)).collect();
-    api::json(StatusCode::OK, &UserList { users, total, page: at.offset / at.limit + 1, size: at.limit })
+    let users = users.iter().map(|user| out(&by, user)).collect();
+    api::json(
+        StatusCode::OK,
+        &UserList { users, total, page: at.offset / at.limit + 1, size: at.limit },
+    )
 }
 
 /// Add a user
@@ -263,10 +282,10 @@ async fn list_users(by: Operator, params: web::Query<ListParams>) -> Answer {
 async fn create_user(request: HttpRequest, by: Operator, body: web::Bytes) -> Answer {
     let key = idempotency_key(&request)?;
     let hash = secrets::fingerprint(&body);
-    if let Some(key) = &key {
-        if let Some(answer) = repeat(&by, key, &hash).await? {
-            return Ok(answer);
-        }
+    if let Some(key) = &key
+        && let Some(answer) = repeat(&by, key, &hash).await?
+    {
+        return Ok(answer);
     }
     let Json(new) = api::parse::<NewApiUser>(request.headers(), &body)?;
     let new = new.parse()?;
@@ -280,11 +299,13 @@ async fn create_user(request: HttpRequest, by: Operator, body: web::Bytes) -> An
         extension: NewExtensionOut { number: user.number, secret: secret.expose().to_owned() },
         created_at: user.created_at.to_string(),
     };
-    if let Some(key) = &key {
-        if !remember(&mut change, &by, key, &hash, &created).await? {
-            drop(change);
-            return repeat(&by, key, &hash).await?.ok_or_else(|| Problem::bad_request("send the request again"));
-        }
+    if let Some(key) = &key
+        && !remember(&mut change, &by, key, &hash, &created).await?
+    {
+        drop(change);
+        return repeat(&by, key, &hash)
+            .await?
+            .ok_or_else(|| Problem::bad_request("send the request again"));
     }
     change.commit().await?;
     let mut answer = api::tagged(StatusCode::CREATED, user.version, &created)?;
@@ -305,14 +326,29 @@ fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
 /// The answer an earlier request with the key got.
 async fn repeat(by: &Operator, key: &str, hash: &str) -> Result<Option<HttpResponse>, Problem> {
     let mut tx = by.read().await?;
-    let Some(kept) = queries::remembered(&mut tx, &by.id().to_string(), key).await? else { return Ok(None) };
+    let Some(kept) = queries::remembered(&mut tx, &by.id().to_string(), key).await? else {
+        return Ok(None);
+    };
     if kept.request_hash != hash {
-        return Err(Problem::new(StatusCode::CONFLICT, "this Idempotency-Key was used for another request"));
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            "this Idempotency-Key was used for another request",
+        ));
     }
-    let body = by.state().vault.unseal(&kept_place(by, key), &kept.body).map_err(|error| Problem::fault(&error))?;
-    let status = u16::try_from(kept.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
+    let body = by
+        .state()
+        .vault
+        .unseal(&kept_place(by, key), &kept.body)
+        .map_err(|error| Problem::fault(&error))?;
+    let status =
+        u16::try_from(kept.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
     let mut answer = HttpResponse::build(status.unwrap_or(StatusCode::CREATED));
-    Ok(Some(answer.content_type("application/json").insert_header(("idempotency-replayed", "true")).body(body)))
+    Ok(Some(
+        answer
+            .content_type("application/json")
+            .insert_header(("idempotency-replayed", "true"))
+            .body(body),
+    ))
 }
 
 async fn remember(
@@ -323,7 +359,11 @@ async fn remember(
     answer: &CreatedUser,
 ) -> Result<bool, Problem> {
     let body = serde_json::to_vec(answer).map_err(|error| Problem::fault(&error))?;
-    let sealed = by.state().vault.seal(&kept_place(by, key), &body).map_err(|error| Problem::fault(&error))?;
+    let sealed = by
+        .state()
+        .vault
+        .seal(&kept_place(by, key), &body)
+        .map_err(|error| Problem::fault(&error))?;
     Ok(queries::remember(change, &by.id().to_string(), key, hash, 201, sealed).await?)
 }
 
@@ -340,7 +380,7 @@ fn kept_place(by: &Operator, key: &str) -> String {
 async fn get_user(by: Operator, id: web::Path<UserId>) -> Answer {
     let user = super::get(&mut by.read().await?, by.tenant(), *id).await?;
     let user = user.ok_or_else(|| Problem::not_found("user"))?;
-    api::tagged(StatusCode::OK, user.version, &out(&by, user))
+    api::tagged(StatusCode::OK, user.version, &out(&by, &user))
 }
 
 /// Change a user
@@ -351,7 +391,12 @@ async fn get_user(by: Operator, id: web::Path<UserId>) -> Answer {
         ("If-Match" = Option<String>, Header, description = "The ETag last read")),
     responses((status = 200, body = ApiUser), (status = 404, body = Problem), (status = 409, body = Problem),
         (status = 412, body = Problem), (status = 422, body = Problem)))]
-async fn patch_user(request: HttpRequest, by: Operator, id: web::Path<UserId>, patch: Json<UserPatch>) -> Answer {
+async fn patch_user(
+    request: HttpRequest,
+    by: Operator,
+    id: web::Path<UserId>,
+    patch: Json<UserPatch>,
+) -> Answer {
     let version = api::if_match(request.headers())?;
     let edit = patch.0.parse()?;
     // Whether somebody may register is not for whoever may only rename.
@@ -361,7 +406,7 @@ async fn patch_user(request: HttpRequest, by: Operator, id: web::Path<UserId>, p
     let mut change = by.change().await?;
     let user = super::edit(&mut change, *id, version, &edit).await?;
     change.commit_if_any().await?;
-    api::tagged(StatusCode::OK, user.version, &out(&by, user))
+    api::tagged(StatusCode::OK, user.version, &out(&by, &user))
 }
 
 /// Delete a user
@@ -375,7 +420,10 @@ async fn delete_user(by: Operator, id: web::Path<UserId>) -> Answer {
     let user = super::delete(&mut change, *id).await?;
     change.commit().await?;
     let message = format!("User deleted, extension {} is free again", user.number);
-    api::json(StatusCode::OK, &DeletedUser { message, deleted_user_id: user.id, freed_extension: user.number })
+    api::json(
+        StatusCode::OK,
+        &DeletedUser { message, deleted_user_id: user.id, freed_extension: user.number },
+    )
 }
 
 /// Give a user a new SIP secret
@@ -392,7 +440,7 @@ async fn rotate_secret(by: Operator, id: web::Path<UserId>) -> Answer {
     api::json(StatusCode::OK, &extension)
 }
 
-/// These calls for the OpenAPI document.
+/// These calls for the `OpenAPI` document.
 #[derive(utoipa::OpenApi)]
 #[openapi(paths(list_users, create_user, get_user, patch_user, delete_user, rotate_secret))]
 pub struct Paths;

@@ -78,7 +78,8 @@ pub async fn run(change: &mut Change, vault: &Vault, text: &str) -> Result<Repor
 /// Parses every row before anything is written. Rows with a fault are reported and left out.
 fn read(text: &str, report: &mut Report) -> Vec<(u64, NewUser)> {
     let text = text.trim_start_matches('\u{feff}');
-    let delimiter = if text.lines().next().is_some_and(|head| head.contains(';')) { b';' } else { b',' };
+    let delimiter =
+        if text.lines().next().is_some_and(|head| head.contains(';')) { b';' } else { b',' };
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(delimiter)
         .flexible(true)
@@ -115,7 +116,11 @@ impl Columns {
         let (name, email) = (place("name"), place("email").or_else(|| place("e-mail")));
         for (column, found) in [("name", name), ("email", email)] {
             if found.is_none() {
-                report.fault(1, column, &format!("the first line must name the columns; {column} is missing"));
+                report.fault(
+                    1,
+                    column,
+                    &format!("the first line must name the columns; {column} is missing"),
+                );
             }
         }
         Some(Self { name: name?, email: email?, extension: place("extension") })
@@ -148,7 +153,9 @@ fn checked<T: FromStr<Err: ToString>>(
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> (Vec<(u64, NewUser)>, Vec<(u64, &'static str)>) {
+    type Parsed = (Vec<(u64, NewUser)>, Vec<(u64, &'static str)>);
+
+    fn parse(text: &str) -> Parsed {
         let mut report = Report::default();
         let rows = read(text, &mut report);
         (rows, report.faults.iter().map(|fault| (fault.line, fault.column)).collect())
@@ -156,7 +163,9 @@ mod tests {
 
     #[test]
     fn every_bad_cell_is_named_by_line_and_column() {
-        let (rows, faults) = parse("name,email,extension\nAnn,ann@example.com,\nBob,nope,12x\n,c@example.com,1005\n");
+        let (rows, faults) = parse(
+            "name,email,extension\nAnn,ann@example.com,\nBob,nope,12x\n,c@example.com,1005\n",
+        );
         assert_eq!(rows.len(), 1);
         assert_eq!(faults, [(3, "email"), (3, "extension"), (4, "name")]);
     }

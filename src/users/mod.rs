@@ -7,7 +7,6 @@ mod queries;
 mod types;
 pub mod web;
 
-
 use serde_json::{Value, json};
 
 use crate::audit::{self, Change, Event, Page};
@@ -19,7 +18,9 @@ use crate::state::State;
 use crate::tenants;
 use crate::web::Error;
 
-pub use types::{BadEmail, BadPersonName, Edit, Email, Filter, NewUser, PersonName, SipSecret, Sort, User};
+pub use types::{
+    BadEmail, BadPersonName, Edit, Email, Filter, NewUser, PersonName, SipSecret, Sort, User,
+};
 
 /// Why a user cannot be created or changed as asked.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +70,9 @@ impl Refusal {
     pub fn field(&self) -> Option<&'static str> {
         match self {
             Self::EmailTaken(_) => Some("email"),
-            Self::NumberTaken(_) | Self::NumberOutside { .. } | Self::Exhausted(_) => Some("extension"),
+            Self::NumberTaken(_) | Self::NumberOutside { .. } | Self::Exhausted(_) => {
+                Some("extension")
+            }
             _ => None,
         }
     }
@@ -99,7 +102,9 @@ async fn create_from(
         return Err(Refusal::EmailTaken(new.email.clone()));
     }
     let number = match new.number {
-        Some(number) if !range.contains(number) => return Err(Refusal::NumberOutside { number, range }),
+        Some(number) if !range.contains(number) => {
+            return Err(Refusal::NumberOutside { number, range });
+        }
         Some(number) => number,
         None => lowest_free(change.tx(), tenant, from, range).await?,
     };
@@ -119,7 +124,9 @@ async fn create_from(
         updated_at: now,
         secret_at: now,
     };
-    change.record(Event::new("user.created", &label(&user), &id).after(describe(&user)).affects_asterisk());
+    change.record(
+        Event::new("user.created", &label(&user), &id).after(describe(&user)).affects_asterisk(),
+    );
     Ok((user, secret))
 }
 
@@ -130,7 +137,9 @@ async fn lowest_free(
     range: ExtensionRange,
 ) -> std::result::Result<ExtensionNumber, Refusal> {
     let free = queries::lowest_free(tx, tenant, *from, range).await?;
-    let free = free.and_then(|number| ExtensionNumber::try_from(number).ok()).filter(|number| range.contains(*number));
+    let free = free
+        .and_then(|number| ExtensionNumber::try_from(number).ok())
+        .filter(|number| range.contains(*number));
     let number = free.ok_or(Refusal::Exhausted(range))?;
     *from = number;
     Ok(number)
@@ -160,7 +169,9 @@ pub async fn edit(
     }
     user.version += 1;
     user.updated_at = change.at();
-    let event = Event::new("user.changed", &label(&user), &id).before(describe(&old)).after(describe(&user));
+    let event = Event::new("user.changed", &label(&user), &id)
+        .before(describe(&old))
+        .after(describe(&user));
     // Asterisk is not told of e-mail addresses.
     let told = (&old.name, old.number, old.enabled) != (&user.name, user.number, user.enabled);
     change.record(if told { event.affects_asterisk() } else { event });
@@ -193,7 +204,9 @@ pub async fn delete(change: &mut Change, id: UserId) -> std::result::Result<User
     if !queries::delete(change, tenant, id).await? {
         return Err(Refusal::Missing);
     }
-    change.record(Event::new("user.deleted", &label(&user), &id).before(describe(&user)).affects_asterisk());
+    change.record(
+        Event::new("user.deleted", &label(&user), &id).before(describe(&user)).affects_asterisk(),
+    );
     Ok(user)
 }
 
@@ -219,7 +232,11 @@ pub async fn rotate(
 }
 
 /// Shows a secret again. That it was shown is noted like any change.
-pub async fn reveal(change: &mut Change, vault: &Vault, id: UserId) -> std::result::Result<(User, SipSecret), Refusal> {
+pub async fn reveal(
+    change: &mut Change,
+    vault: &Vault,
+    id: UserId,
+) -> std::result::Result<(User, SipSecret), Refusal> {
     let tenant = change.tenant();
     let user = queries::get(change.tx(), tenant, id).await?.ok_or(Refusal::Missing)?;
     let sealed = queries::secret(change.tx(), tenant, id).await?.ok_or(Refusal::Missing)?;
@@ -229,7 +246,13 @@ pub async fn reveal(change: &mut Change, vault: &Vault, id: UserId) -> std::resu
 }
 
 /// A page of users and how many match the filter.
-pub async fn list(tx: &mut Tx, tenant: TenantId, filter: &Filter, sort: Sort, page: Page) -> Result<(Vec<User>, i64)> {
+pub async fn list(
+    tx: &mut Tx,
+    tenant: TenantId,
+    filter: &Filter,
+    sort: Sort,
+    page: Page,
+) -> Result<(Vec<User>, i64)> {
     let users = queries::list(tx, tenant, filter, sort, page).await?;
     Ok((users, queries::count(tx, tenant, filter).await?))
 }
@@ -293,7 +316,12 @@ fn place(tenant: TenantId, id: UserId) -> String {
     format!("secret/{tenant}/{id}")
 }
 
-fn open(vault: &Vault, tenant: TenantId, id: UserId, sealed: &[u8]) -> std::result::Result<SipSecret, VaultError> {
+fn open(
+    vault: &Vault,
+    tenant: TenantId,
+    id: UserId,
+    sealed: &[u8],
+) -> std::result::Result<SipSecret, VaultError> {
     let plain = vault.unseal(&place(tenant, id), sealed)?;
     String::from_utf8(plain).map(SipSecret::stored).map_err(|_| VaultError::Sealed)
 }

@@ -26,7 +26,13 @@ macro_rules! list {
     };
 }
 
-pub(super) async fn list(tx: &mut Tx, tenant: TenantId, filter: &Filter, sort: Sort, page: Page) -> Result<Vec<User>> {
+pub(super) async fn list(
+    tx: &mut Tx,
+    tenant: TenantId,
+    filter: &Filter,
+    sort: Sort,
+    page: Page,
+) -> Result<Vec<User>> {
     let text = match sort {
         Sort::Number => list!("e.number"),
         Sort::NumberDown => list!("e.number DESC"),
@@ -48,28 +54,36 @@ pub(super) async fn list(tx: &mut Tx, tenant: TenantId, filter: &Filter, sort: S
 }
 
 pub(super) async fn count(tx: &mut Tx, tenant: TenantId, filter: &Filter) -> Result<i64> {
-    tx.query(sql!("SELECT count(*) FROM users u JOIN extension e ON e.user_id = u.id
+    tx.query(sql!(
+        "SELECT count(*) FROM users u JOIN extension e ON e.user_id = u.id
              WHERE u.tenant_id = $1 AND e.tenant_id = $1
                AND ($2 = '' OR u.name_key LIKE $2 ESCAPE '\\' OR u.email_key LIKE $2 ESCAPE '\\'
                     OR CAST(e.number AS TEXT) LIKE $2)
-               AND ($3 = 0 OR e.enabled = ($3 = 1))"))
-        .bind(tenant.to_string())
-        .bind(pattern(&filter.search))
-        .bind(state(filter.enabled))
-        .scalar()
-        .await
+               AND ($3 = 0 OR e.enabled = ($3 = 1))"
+    ))
+    .bind(tenant.to_string())
+    .bind(pattern(&filter.search))
+    .bind(state(filter.enabled))
+    .scalar()
+    .await
 }
 
 /// Users of a tenant in all, and those disabled.
 pub(super) async fn totals(tx: &mut Tx, tenant: TenantId) -> Result<(i64, i64)> {
-    tx.query(sql!("SELECT count(*), count(*) FILTER (WHERE NOT enabled) FROM extension WHERE tenant_id = $1"))
-        .bind(tenant.to_string())
-        .one()
-        .await
+    tx.query(sql!(
+        "SELECT count(*), count(*) FILTER (WHERE NOT enabled) FROM extension WHERE tenant_id = $1"
+    ))
+    .bind(tenant.to_string())
+    .one()
+    .await
 }
 
 fn pattern(search: &str) -> String {
-    if search.is_empty() { String::new() } else { format!("%{}%", crate::db::literal(&search.to_lowercase())) }
+    if search.is_empty() {
+        String::new()
+    } else {
+        format!("%{}%", crate::db::literal(&search.to_lowercase()))
+    }
 }
 
 fn state(enabled: Option<bool>) -> i64 {
@@ -87,7 +101,12 @@ pub(super) async fn get(tx: &mut Tx, tenant: TenantId, id: UserId) -> Result<Opt
 }
 
 /// False when the address is taken.
-pub(super) async fn insert(change: &mut Change, tenant: TenantId, id: UserId, new: &NewUser) -> Result<bool> {
+pub(super) async fn insert(
+    change: &mut Change,
+    tenant: TenantId,
+    id: UserId,
+    new: &NewUser,
+) -> Result<bool> {
     let now = change.at();
     let id = change
         .tx()
@@ -155,9 +174,16 @@ pub(super) async fn insert_extension(
 }
 
 /// Whether somebody else in the tenant has the address (`key`).
-pub(super) async fn email_taken(tx: &mut Tx, tenant: TenantId, id: UserId, key: &str) -> Result<bool> {
+pub(super) async fn email_taken(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: UserId,
+    key: &str,
+) -> Result<bool> {
     let others: i64 = tx
-        .query(sql!("SELECT count(*) FROM users WHERE tenant_id = $1 AND email_key = $3 AND id <> $2"))
+        .query(sql!(
+            "SELECT count(*) FROM users WHERE tenant_id = $1 AND email_key = $3 AND id <> $2"
+        ))
         .bind(tenant.to_string())
         .bind(id.to_string())
         .bind(key.to_owned())
@@ -167,9 +193,16 @@ pub(super) async fn email_taken(tx: &mut Tx, tenant: TenantId, id: UserId, key: 
 }
 
 /// Whether somebody else in the tenant has the number.
-pub(super) async fn number_taken(tx: &mut Tx, tenant: TenantId, id: UserId, number: ExtensionNumber) -> Result<bool> {
+pub(super) async fn number_taken(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: UserId,
+    number: ExtensionNumber,
+) -> Result<bool> {
     let others: i64 = tx
-        .query(sql!("SELECT count(*) FROM extension WHERE tenant_id = $1 AND number = $3 AND user_id <> $2"))
+        .query(sql!(
+            "SELECT count(*) FROM extension WHERE tenant_id = $1 AND number = $3 AND user_id <> $2"
+        ))
         .bind(tenant.to_string())
         .bind(id.to_string())
         .bind(number.as_i64())
@@ -179,7 +212,12 @@ pub(super) async fn number_taken(tx: &mut Tx, tenant: TenantId, id: UserId, numb
 }
 
 /// Writes the user if it is still at `version`; false when it is not.
-pub(super) async fn update(change: &mut Change, tenant: TenantId, user: &User, version: i64) -> Result<bool> {
+pub(super) async fn update(
+    change: &mut Change,
+    tenant: TenantId,
+    user: &User,
+    version: i64,
+) -> Result<bool> {
     let now = change.at();
     let updated = change
         .tx()
@@ -199,8 +237,10 @@ pub(super) async fn update(change: &mut Change, tenant: TenantId, user: &User, v
     if updated == 0 {
         return Ok(false);
     }
-    let extension = change.tx().query(sql!("UPDATE extension SET number = $3, enabled = $4
-             WHERE tenant_id = $1 AND user_id = $2"));
+    let extension = change.tx().query(sql!(
+        "UPDATE extension SET number = $3, enabled = $4
+             WHERE tenant_id = $1 AND user_id = $2"
+    ));
     extension
         .bind(tenant.to_string())
         .bind(user.id.to_string())
@@ -225,13 +265,22 @@ pub(super) async fn secret(tx: &mut Tx, tenant: TenantId, id: UserId) -> Result<
         .await
 }
 
-pub(super) async fn set_secret(change: &mut Change, tenant: TenantId, id: UserId, secret: Vec<u8>) -> Result<()> {
+pub(super) async fn set_secret(
+    change: &mut Change,
+    tenant: TenantId,
+    id: UserId,
+    secret: Vec<u8>,
+) -> Result<()> {
     let now = change.at();
-    let stored = change.tx().query(sql!("UPDATE extension SET secret = $3, secret_at = $4
-             WHERE tenant_id = $1 AND user_id = $2"));
+    let stored = change.tx().query(sql!(
+        "UPDATE extension SET secret = $3, secret_at = $4
+             WHERE tenant_id = $1 AND user_id = $2"
+    ));
     stored.bind(tenant.to_string()).bind(id.to_string()).bind(secret).bind(now).run().await?;
-    let touched = change.tx().query(sql!("UPDATE users SET version = version + 1, updated_at = $3
-             WHERE tenant_id = $1 AND id = $2"));
+    let touched = change.tx().query(sql!(
+        "UPDATE users SET version = version + 1, updated_at = $3
+             WHERE tenant_id = $1 AND id = $2"
+    ));
     touched.bind(tenant.to_string()).bind(id.to_string()).bind(now).run().await.map(drop)
 }
 
@@ -246,11 +295,13 @@ pub(super) struct ActiveRow {
 }
 
 pub(super) async fn active(tx: &mut Tx) -> Result<Vec<ActiveRow>> {
-    tx.query(sql!("SELECT e.tenant_id, e.user_id, e.number, u.name, e.secret
+    tx.query(sql!(
+        "SELECT e.tenant_id, e.user_id, e.number, u.name, e.secret
              FROM extension e JOIN users u ON u.id = e.user_id
-             WHERE e.enabled ORDER BY e.tenant_id, e.number"))
-        .all()
-        .await
+             WHERE e.enabled ORDER BY e.tenant_id, e.number"
+    ))
+    .all()
+    .await
 }
 
 // Idempotency keys
@@ -262,12 +313,18 @@ pub(super) struct Remembered {
     pub body: Vec<u8>,
 }
 
-pub(super) async fn remembered(tx: &mut Tx, operator: &str, key: &str) -> Result<Option<Remembered>> {
-    tx.query(sql!("SELECT request_hash, status, body FROM idempotency WHERE operator_id = $1 AND key = $2"))
-        .bind(operator.to_owned())
-        .bind(key.to_owned())
-        .optional()
-        .await
+pub(super) async fn remembered(
+    tx: &mut Tx,
+    operator: &str,
+    key: &str,
+) -> Result<Option<Remembered>> {
+    tx.query(sql!(
+        "SELECT request_hash, status, body FROM idempotency WHERE operator_id = $1 AND key = $2"
+    ))
+    .bind(operator.to_owned())
+    .bind(key.to_owned())
+    .optional()
+    .await
 }
 
 /// False when the key was used meanwhile.

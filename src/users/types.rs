@@ -53,7 +53,8 @@ impl FromStr for PersonName {
 /// Control characters, line and paragraph separators, and characters that turn the direction of
 /// text around them.
 fn is_invisible(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 impl TryFrom<String> for PersonName {
@@ -265,7 +266,15 @@ mod tests {
 
     #[test]
     fn names_are_taken_as_typed_or_refused() {
-        for good in ["Ann", "O'Neil, \"Bob\" <b>", "Zoë Пётр 李雷 🚀", "Bob; --; ;-- x", "Bob\\", "=1+1", "${EXTEN}"] {
+        for good in [
+            "Ann",
+            "O'Neil, \"Bob\" <b>",
+            "Zoë Пётр 李雷 🚀",
+            "Bob; --; ;-- x",
+            "Bob\\",
+            "=1+1",
+            "${EXTEN}",
+        ] {
             assert_eq!(good.parse::<PersonName>().unwrap().to_string(), good);
         }
         for (bad, why) in [
@@ -285,7 +294,14 @@ mod tests {
     #[test]
     fn addresses_are_checked() {
         assert!("ann.o'neil+x@example.com".parse::<Email>().is_ok());
-        for bad in ["", "ann", "a@b,c@d", "a b@example.com", "@x", &format!("{}@example.com", "a".repeat(250))] {
+        for bad in [
+            "",
+            "ann",
+            "a@b,c@d",
+            "a b@example.com",
+            "@x",
+            &format!("{}@example.com", "a".repeat(250)),
+        ] {
             assert_eq!(bad.parse::<Email>(), Err(BadEmail), "{bad:?}");
         }
     }

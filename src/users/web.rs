@@ -5,9 +5,9 @@ use actix_web::{HttpResponse, web};
 use askama::Template;
 use serde::Deserialize;
 
+use super::Refusal;
 use super::import::{self, Report};
 use super::types::{Edit, Email, Filter, NewUser, PersonName, SipSecret, Sort, User};
-use super::Refusal;
 use crate::audit::{self, Page, Record};
 use crate::auth::access::{Access, Route};
 use crate::auth::{self, Operator, Right, SignInError};
@@ -24,8 +24,11 @@ const IMPORT_LIMIT: usize = 8 << 20;
 
 /// Every page of users.
 pub fn routes() -> Vec<Route> {
-    let (read, edit, manage) =
-        (Access::Page(Right::Read), Access::Page(Right::EditUsers), Access::Page(Right::ManageUsers));
+    let (read, edit, manage) = (
+        Access::Page(Right::Read),
+        Access::Page(Right::EditUsers),
+        Access::Page(Right::ManageUsers),
+    );
     vec![
         Route::get("/users", read, index),
         Route::get("/users/table", read, table),
@@ -71,7 +74,8 @@ impl ListQuery {
         if self.sort.is_empty() {
             return Ok(Sort::default());
         }
-        Sort::named(&self.sort).ok_or(Error::BadRequest("there is no such order; sort by a column's heading"))
+        Sort::named(&self.sort)
+            .ok_or(Error::BadRequest("there is no such order; sort by a column's heading"))
     }
 }
 
@@ -144,7 +148,8 @@ async fn table(by: Operator, query: web::Query<ListQuery>) -> Answer {
 async fn export(by: Operator, query: web::Query<ListQuery>) -> Answer {
     let mut tx = by.read().await?;
     let everything = Page { offset: 0, limit: i64::MAX };
-    let (users, _) = super::list(&mut tx, by.tenant(), &query.filter(), query.sort()?, everything).await?;
+    let (users, _) =
+        super::list(&mut tx, by.tenant(), &query.filter(), query.sort()?, everything).await?;
     Ok(download("users.csv", "text/csv; charset=utf-8", to_csv(users)?))
 }
 
@@ -264,7 +269,8 @@ impl ShowPage {
     async fn new(by: &Operator, user: User, shown: Shown) -> Result<Self, Error> {
         let mut tx = by.read().await?;
         let filter = audit::Filter { subject: user.id.to_string(), ..audit::Filter::default() };
-        let (history, _) = audit::list(&mut tx, by.tenant(), &filter, Page { offset: 0, limit: 20 }).await?;
+        let (history, _) =
+            audit::list(&mut tx, by.tenant(), &filter, Page { offset: 0, limit: 20 }).await?;
         Ok(Self {
             shell: by.shell(&mut tx, "/users").await?,
             may_edit: by.may(Right::EditUsers),
@@ -278,7 +284,9 @@ impl ShowPage {
 
     fn secret(&self) -> Option<&str> {
         match &self.shown {
-            Shown::Created(secret) | Shown::Rotated(secret) | Shown::Revealed(secret) => Some(secret.expose()),
+            Shown::Created(secret) | Shown::Rotated(secret) | Shown::Revealed(secret) => {
+                Some(secret.expose())
+            }
             Shown::Plain | Shown::WrongPassword(_) => None,
         }
     }
@@ -376,7 +384,12 @@ struct RowEditFragment {
 
 fn row_of(by: &Operator, user: User) -> RowFragment {
     let shell = Shell { zone: by.zone().clone(), ..Shell::default() };
-    RowFragment { shell, user, may_edit: by.may(Right::EditUsers), may_manage: by.may(Right::ManageUsers) }
+    RowFragment {
+        shell,
+        user,
+        may_edit: by.may(Right::EditUsers),
+        may_manage: by.may(Right::ManageUsers),
+    }
 }
 
 async fn row(by: Operator, id: web::Path<UserId>) -> Answer {
@@ -392,7 +405,9 @@ async fn row_edit(by: Operator, id: web::Path<UserId>) -> Answer {
 async fn row_update(by: Operator, id: web::Path<UserId>, form: Form<UserForm>) -> Answer {
     match apply_edit(&by, *id, form.0).await? {
         Edited::Done(user) => ok(&row_of(&by, user)),
-        Edited::Refused(status, form, theirs) => respond(status, &RowEditFragment { id: *id, form, theirs }),
+        Edited::Refused(status, form, theirs) => {
+            respond(status, &RowEditFragment { id: *id, form, theirs })
+        }
     }
 }
 
@@ -419,7 +434,8 @@ fn missing(refusal: Refusal) -> Error {
 
 async fn rotate(by: Operator, id: web::Path<UserId>) -> Answer {
     let mut change = by.change().await?;
-    let (user, secret) = super::rotate(&mut change, &by.state().vault, *id).await.map_err(missing)?;
+    let (user, secret) =
+        super::rotate(&mut change, &by.state().vault, *id).await.map_err(missing)?;
     change.commit().await?;
     ok(&ShowPage::new(&by, user, Shown::Rotated(secret)).await?)
 }
@@ -432,7 +448,9 @@ struct RevealForm {
 
 async fn reveal(by: Operator, id: web::Path<UserId>, form: Form<RevealForm>) -> Answer {
     let user = find(&mut by.read().await?, &by, *id).await?;
-    match auth::confirm(by.state(), by.name().as_str(), form.0.password.value, &by.actor().source).await {
+    match auth::confirm(by.state(), by.name().as_str(), form.0.password.value, &by.actor().source)
+        .await
+    {
         Ok(()) => {}
         Err(SignInError::Fault(error)) => return Err(error),
         Err(SignInError::Slow(seconds)) => return Err(Error::Slow(seconds)),
@@ -442,7 +460,8 @@ async fn reveal(by: Operator, id: web::Path<UserId>, form: Form<RevealForm>) -> 
         }
     }
     let mut change = by.change().await?;
-    let (user, secret) = super::reveal(&mut change, &by.state().vault, *id).await.map_err(missing)?;
+    let (user, secret) =
+        super::reveal(&mut change, &by.state().vault, *id).await.map_err(missing)?;
     change.commit().await?;
     ok(&ShowPage::new(&by, user, Shown::Revealed(secret)).await?)
 }
@@ -521,7 +540,8 @@ async fn import(by: Operator, form: Form<ImportForm>) -> Answer {
     let form = form.0;
     let mut change = by.change().await?;
     let report = import::run(&mut change, &by.state().vault, &form.text).await?;
-    let (clean, done) = (report.is_clean(), report.is_clean() && form.confirmed.0 && report.added > 0);
+    let (clean, done) =
+        (report.is_clean(), report.is_clean() && form.confirmed.0 && report.added > 0);
     if done {
         change.commit().await?;
     } else {

@@ -1,8 +1,12 @@
 //! CSV for spreadsheets: RFC 4180, and no cell that a spreadsheet would run as a formula.
 
 /// Rows as CSV, header first.
-pub fn write<'a>(header: &[&str], rows: impl IntoIterator<Item = Vec<String>> + 'a) -> Result<Vec<u8>, csv::Error> {
-    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+pub fn write<'a>(
+    header: &[&str],
+    rows: impl IntoIterator<Item = Vec<String>> + 'a,
+) -> Result<Vec<u8>, csv::Error> {
+    let mut writer =
+        csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
     writer.write_record(header)?;
     for row in rows {
         writer.write_record(row.iter().map(|cell| inert(cell)))?;
@@ -33,7 +37,8 @@ mod tests {
 
     #[test]
     fn formulas_are_inert_and_come_back() {
-        let bytes = write(&["name"], [vec!["=1+1".to_owned()], vec!["a,\"b\"".to_owned()]]).unwrap();
+        let bytes =
+            write(&["name"], [vec!["=1+1".to_owned()], vec!["a,\"b\"".to_owned()]]).unwrap();
         assert_eq!(String::from_utf8(bytes).unwrap(), "name\r\n'=1+1\r\n\"a,\"\"b\"\"\"\r\n");
         for text in ["=1", "'x", "-5", "plain", "", "@a", "''=1"] {
             assert_eq!(original(&inert(text)), text);

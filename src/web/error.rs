@@ -40,7 +40,9 @@ pub enum Error {
     #[error("too many tries; wait {0} seconds and try again")]
     Slow(i64),
     /// The database is gone, full, locked or busy.
-    #[error("the database cannot be reached or cannot write; nothing was changed, try again shortly")]
+    #[error(
+        "the database cannot be reached or cannot write; nothing was changed, try again shortly"
+    )]
     Unavailable(#[source] sqlx::Error),
     /// A fault in Patchbay or in a row.
     #[error("something is wrong inside Patchbay; nothing was changed")]
@@ -58,7 +60,11 @@ pub enum Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        if crate::db::unavailable(&error) { Self::Unavailable(error) } else { Self::Database(error) }
+        if crate::db::unavailable(&error) {
+            Self::Unavailable(error)
+        } else {
+            Self::Database(error)
+        }
     }
 }
 
@@ -105,7 +111,9 @@ impl ResponseError for Error {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Database(_) | Self::Render(_) | Self::Vault(_) | Self::Io(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Database(_) | Self::Render(_) | Self::Vault(_) | Self::Io(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 
@@ -126,7 +134,8 @@ impl ResponseError for Error {
             }
             _ => {}
         }
-        let page = ErrorPage { status: status.as_u16(), title: self.title(), sentence: self.to_string() };
+        let page =
+            ErrorPage { status: status.as_u16(), title: self.title(), sentence: self.to_string() };
         let body = page.render().unwrap_or_else(|_| self.to_string());
         response.content_type(ContentType::html()).body(body)
     }

@@ -102,17 +102,21 @@ impl<T: DeserializeOwned + 'static> FromRequest for Form<T> {
     type Future = LocalBoxFuture<'static, Result<Self, Error>>;
 
     fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
-        let urlencoded = request.content_type().eq_ignore_ascii_case("application/x-www-form-urlencoded");
+        let urlencoded =
+            request.content_type().eq_ignore_ascii_case("application/x-www-form-urlencoded");
         let limit = request.app_data::<FormLimit>().map_or(LIMIT, |limit| limit.0);
         let body = web::Payload::from_request(request, payload);
         async move {
             if !urlencoded {
-                return Err(Error::BadRequest("send the form as application/x-www-form-urlencoded"));
+                return Err(Error::BadRequest(
+                    "send the form as application/x-www-form-urlencoded",
+                ));
             }
             let body = body.await.map_err(|_| Error::BadRequest("the request has no body"))?;
             let bytes = body.to_bytes_limited(limit).await.map_err(|_| Error::TooLarge)?;
             let bytes = bytes.map_err(|_| Error::BadRequest("the request broke off"))?;
-            let text = std::str::from_utf8(&bytes).map_err(|_| Error::BadRequest("the form is not UTF-8"))?;
+            let text = std::str::from_utf8(&bytes)
+                .map_err(|_| Error::BadRequest("the form is not UTF-8"))?;
             utf8(text)?;
             let form = serde_html_form::from_str(text);
             form.map(Self).map_err(|_| Error::BadRequest("the form cannot be read"))

@@ -37,7 +37,8 @@ pub async fn observe(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
     let state = request.app_data::<web::Data<State>>().cloned();
-    let id = state.as_ref().and_then(|state| state.vault.entropy().text(12).ok()).unwrap_or_default();
+    let id =
+        state.as_ref().and_then(|state| state.vault.entropy().text(12).ok()).unwrap_or_default();
     request.extensions_mut().insert(RequestId(id.clone()));
     let (method, path) = (request.method().clone(), request.path().to_owned());
     let span = tracing::info_span!("request", request.id = %id);
@@ -78,7 +79,8 @@ fn measure(method: &Method, pattern: &str, status: u16, seconds: f64) {
         ("status", status.to_string()),
     ];
     metrics::counter!("http_requests_total", &labels).increment(1);
-    metrics::histogram!("http_request_duration_seconds", "route" => pattern.to_owned()).record(seconds);
+    metrics::histogram!("http_request_duration_seconds", "route" => pattern.to_owned())
+        .record(seconds);
 }
 
 /// Whether a request that changes something was sent by a page of ours.
@@ -101,7 +103,10 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
+        pairs
+            .iter()
+            .map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v)))
+            .collect()
     }
 
     #[test]
@@ -109,7 +114,10 @@ mod tests {
         let ours = "https://pbx.example";
         assert!(same_site(&headers(&[("sec-fetch-site", "same-origin")]), ours));
         assert!(same_site(&headers(&[("origin", "https://pbx.example")]), ours));
-        assert!(same_site(&headers(&[("origin", "http://localhost:8080"), ("host", "localhost:8080")]), ours));
+        assert!(same_site(
+            &headers(&[("origin", "http://localhost:8080"), ("host", "localhost:8080")]),
+            ours
+        ));
         for bad in [
             vec![("sec-fetch-site", "cross-site")],
             vec![("sec-fetch-site", "same-site"), ("origin", "https://pbx.example")],

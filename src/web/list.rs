@@ -32,7 +32,12 @@ pub fn stretch(asked: &str, size: i64) -> Page {
 
 impl Pager {
     /// A list at `path` whose other parameters are `query`; empty ones are left out.
-    pub fn new(path: &'static str, query: Vec<(&'static str, String)>, at: Page, total: i64) -> Self {
+    pub fn new(
+        path: &'static str,
+        query: Vec<(&'static str, String)>,
+        at: Page,
+        total: i64,
+    ) -> Self {
         let query = query.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         Self { page: at.offset / at.limit + 1, size: at.limit, total, path, query }
     }
@@ -95,7 +100,10 @@ impl Pager {
 
     fn with(&self, more: &[(&'static str, String)]) -> String {
         let defaults = [("size", "25"), ("page", "1")];
-        let kept = more.iter().filter(|(name, value)| !defaults.contains(&(*name, value.as_str()))).cloned();
+        let kept = more
+            .iter()
+            .filter(|(name, value)| !defaults.contains(&(*name, value.as_str())))
+            .cloned();
         let all: Vec<_> = self.query.iter().cloned().chain(kept).collect();
         let query = serde_html_form::to_string(&all).unwrap_or_default();
         if query.is_empty() { self.path.to_owned() } else { format!("{}?{query}", self.path) }
@@ -108,7 +116,10 @@ mod tests {
 
     #[test]
     fn an_unknown_size_is_25() {
-        assert_eq!([size("50"), size("7"), size(""), size("-1"), size("200")], [50, 25, 25, 25, 200]);
+        assert_eq!(
+            [size("50"), size("7"), size(""), size("-1"), size("200")],
+            [50, 25, 25, 25, 200]
+        );
     }
 
     #[test]

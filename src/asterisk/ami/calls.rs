@@ -1,0 +1,180 @@
+//! The questions Apply asks, each as one call with a typed answer.
+
+use std::collections::BTreeSet;
+
+use super::{Action, Ami, AmiError, Message};
+use crate::asterisk::objects::ObjectKind;
+
+/// Asterisk's version: major, minor, patch.
+pub type Version = (u32, u32, u32);
+
+/// What Asterisk says of a reload (`enum ast_module_reload_result`).
+///
+/// [`Reloaded`](Self::Reloaded) means that the module was asked. It does **not** mean that its files were good: most
+/// modules say so of a file they dropped.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ReloadResult {
+    /// Asked.
+    Reloaded,
+    /// Not done yet: Asterisk is still starting.
+    Queued,
+    /// Not loaded.
+    NoSuchModule,
+    /// The module itself reports failure.
+    Failed,
+    /// Another reload is running; nothing was done.
+    InProgress,
+    /// The module declined to start.
+    Uninitialized,
+    /// The module cannot reload.
+    NotReloadable,
+}
+
+impl Ami {
+    /// Asterisk's version, from `CoreSettings`.
+    pub async fn version(&mut self) -> Result<Version, AmiError> {
+        let text = self.text_of("CoreSettings", "AsteriskVersion").await?;
+        parse_version(&text).ok_or(AmiError::Garbled("the version is not major.minor.patch"))
+    }
+
+    /// When Asterisk started, as `2026-11-21 00:07:40` in its own time zone: changed means restarted, no more.
+    pub async fn started_at(&mut self) -> Result<String, AmiError> {
+        let (mut date, mut time) = (None, None);
+        let look =
+            |m: Message<'_>| (date, time) = (m.text("CoreStartupDate"), m.text("CoreStartupTime"));
+        self.list(&Action::new("CoreStatus"), look).await?;
+        let missing = AmiError::Garbled("the start time is missing");
+        date.zip(time).map(|(date, time)| format!("{date} {time}")).ok_or(missing)
+    }
+
+    /// Whether Asterisk answers at all.
+    pub async fn ping(&mut self) -> Result<(), AmiError> {
+        self.action(&Action::new("Ping")).await
+    }
+
+    /// Reloads one module, such as `res_pjsip.so`, and waits until it is done.
+    ///
+    /// The status is that of the `Reload` event, because the response calls a queued reload a success. Without the
+    /// system class in the user's `read` the event does not come; then the response's word is taken after a short wait.
+    pub async fn reload(&mut self, module: &str) -> Result<ReloadResult, AmiError> {
+        let action = Action::new("Reload").field("Module", module)?;
+        let answer = match self.ask(&action, self.timeouts.reload, |_| ()).await {
+            Ok(()) => ReloadResult::Reloaded,
+            Err(AmiError::Failed(text)) => result_of_message(&text),
+            Err(error) => return Err(error),
+        };
+        let status = self.event(self.timeouts.reload_event, |m| status_of(m, module)).await;
+        Ok(status.unwrap_or(answer))
+    }
+
+    /// The ids of all objects of a kind that Asterisk holds.
+    pub async fn ids(&mut self, kind: ObjectKind) -> Result<BTreeSet<String>, AmiError> {
+        let (action, empty) = match kind {
+            ObjectKind::Endpoint => ("PJSIPShowEndpoints", "No endpoints found"),
+            ObjectKind::Auth => ("PJSIPShowAuths", "No Auths found"),
+            ObjectKind::Aor => ("PJSIPShowAors", "No AORs found"),
+        };
+        let (mut ids, mut promised) = (BTreeSet::new(), None);
+        let look = |message: Message<'_>| {
+            promised = message.text("ListItems").or(promised.take());
+            ids.extend(message.text("ObjectName"));
+        };
+        match self.list(&Action::new(action), look).await {
+            Err(AmiError::Failed(text)) if text == empty => return Ok(BTreeSet::new()),
+            outcome => outcome?,
+        }
+        if promised.is_some_and(|promised| promised != ids.len().to_string()) {
+            return Err(AmiError::Garbled("a list has other items than it promises"));
+        }
+        Ok(ids)
+    }
+
+    /// Whether Asterisk holds an object. Cheap for an endpoint; for the others Asterisk can only be asked for all.
+    pub async fn has_object(&mut self, kind: ObjectKind, id: &str) -> Result<bool, AmiError> {
+        match kind {
+            ObjectKind::Endpoint => Ok(!self.parts_of_endpoint(id).await?.is_empty()),
+            ObjectKind::Auth | ObjectKind::Aor => Ok(self.ids(kind).await?.contains(id)),
+        }
+    }
+
+    /// An endpoint with the auths and aors it names, as far as Asterisk holds them: one question for three canaries.
+    /// Empty when there is no such endpoint.
+    pub async fn parts_of_endpoint(
+        &mut self,
+        id: &str,
+    ) -> Result<BTreeSet<(ObjectKind, String)>, AmiError> {
+        let action = Action::new("PJSIPShowEndpoint").field("Endpoint", id)?;
+        let mut parts = BTreeSet::new();
+        let look = |message: Message<'_>| {
+            let kind = message.get("ObjectType").and_then(ObjectKind::from_type);
+            parts.extend(kind.zip(message.text("ObjectName")));
+        };
+        match self.list(&action, look).await {
+            Err(AmiError::Failed(text)) if text.starts_with("Unable to retrieve endpoint") => {
+                Ok(BTreeSet::new())
+            }
+            outcome => outcome.map(|()| parts),
+        }
+    }
+
+    /// Whether the dialplan has a context.
+    pub async fn has_context(&mut self, name: &str) -> Result<bool, AmiError> {
+        match self.action(&Action::new("ShowDialPlan").field("Context", name)?).await {
+            Err(AmiError::Failed(text)) if text.starts_with("Did not find context") => Ok(false),
+            outcome => outcome.map(|()| true),
+        }
+    }
+
+    async fn text_of(&mut self, action: &'static str, key: &str) -> Result<String, AmiError> {
+        let mut found = None;
+        self.list(&Action::new(action), |message| found = message.text(key)).await?;
+        found.ok_or(AmiError::Garbled("a field is missing"))
+    }
+}
+
+/// `22.10.1+dfsg` is `(22, 10, 1)`.
+fn parse_version(text: &str) -> Option<Version> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let mut numbers = text.get(..end)?.split('.').map(|number| number.parse().ok());
+    match (numbers.next()??, numbers.next()??, numbers.next()) {
+        (major, minor, None) => Some((major, minor, 0)),
+        (major, minor, Some(patch)) => Some((major, minor, patch?)),
+    }
+}
+
+fn status_of(message: Message<'_>, module: &str) -> Option<ReloadResult> {
+    if message.get("Event") != Some(b"Reload") || message.get("Module") != Some(module.as_bytes()) {
+        return None;
+    }
+    match message.get("Status")? {
+        b"0" => Some(ReloadResult::Reloaded),
+        b"1" => Some(ReloadResult::Queued),
+        b"2" => Some(ReloadResult::NoSuchModule),
+        b"4" => Some(ReloadResult::InProgress),
+        b"5" => Some(ReloadResult::Uninitialized),
+        b"6" => Some(ReloadResult::NotReloadable),
+        _ => Some(ReloadResult::Failed),
+    }
+}
+
+fn result_of_message(text: &str) -> ReloadResult {
+    match text {
+        "No such module" => ReloadResult::NoSuchModule,
+        "Module does not support reload" => ReloadResult::NotReloadable,
+        _ => ReloadResult::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_may_have_a_tail_and_may_lack_its_patch() {
+        assert_eq!(parse_version("22.10.1+dfsg+~cs6.17.60671434-1"), Some((22, 10, 1)));
+        assert_eq!(parse_version("23.0"), Some((23, 0, 0)));
+        assert_eq!(parse_version("22.10.0-rc1"), Some((22, 10, 0)));
+        assert_eq!(parse_version("GIT-master-abc"), None);
+        assert_eq!(parse_version("99999999999.1"), None);
+    }
+}
