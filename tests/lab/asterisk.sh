@@ -6,6 +6,7 @@
 #   asterisk.sh stop DIR | restart DIR
 #   asterisk.sh cli DIR COMMAND
 #   asterisk.sh run DIR [...]      boot it and obey words on stdin; it ends when stdin closes
+#   asterisk.sh version
 #
 # start, restart and run print: dir=DIR sip=PORT ami=PORT pid=PID
 set -euo pipefail
@@ -13,11 +14,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/lib.sh"
 
 verb=${1:-}; dir=${2:-}
-[ -n "$verb" ] && [ -n "$dir" ] || { sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2; }
-shift 2
-mkdir -p "$dir"
-dir=$(cd "$dir" && pwd -P)
-[ ${#dir} -le 80 ] || die "$dir is too long a name to hold Asterisk's control socket (80 bytes at most)"
+[ "$verb" = version ] || [ -n "$dir" ] || { sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2; }
 
 # The command, and for the lab root the directories its build expects elsewhere.
 if host_asterisk; then
@@ -31,6 +28,12 @@ else
   asterisk=("$loader" --library-path "$libs" "$root/usr/sbin/asterisk")
   own_dirs=("astmoddir => $modules" "astdatadir => $root/usr/share/asterisk")
 fi
+
+[ "$verb" != version ] || exec "${asterisk[@]}" -V
+shift 2
+mkdir -p "$dir"
+dir=$(cd "$dir" && pwd -P)
+[ ${#dir} -le 80 ] || die "$dir is too long a name to hold Asterisk's control socket (80 bytes at most)"
 
 make_instance() {
   local sip_port='' ami_port='' file
@@ -74,6 +77,7 @@ up() {
     setsid "${asterisk[@]}" -f -C "$dir/etc/asterisk.conf" </dev/null >"$dir/log/console.log" 2>&1 &
   fi
   child=$!
+  disown
   for ((i = 0; i < 3000; i++)); do
     if [ -S "$dir/run/asterisk.ctl" ] && cli 'core waitfullybooted' 2>/dev/null | grep -q 'fully booted'; then
       echo "dir=$dir $(cat "$dir/ports") pid=$(pid)"

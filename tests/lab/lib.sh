@@ -18,14 +18,14 @@ host_asterisk() {
 
 # Picks a port that nothing uses, and keeps other labs off it while this shell lives.
 free_port() { # VARIABLE
-  local port fd hex locks=${TMPDIR:-/tmp}/patchbay-ports.$(id -u)
+  local found fd hex locks=${TMPDIR:-/tmp}/patchbay-ports.$(id -u)
   mkdir -p "$locks"
   for _ in {1..200}; do
-    port=$((20001 + (RANDOM * 32768 + RANDOM) % 12000))
-    exec {fd}>"$locks/$port"
-    printf -v hex ':%04X ' "$port"
+    found=$((20001 + (RANDOM * 32768 + RANDOM) % 12000))
+    exec {fd}>"$locks/$found"
+    printf -v hex ':%04X ' "$found"
     if flock -n "$fd" && ! cat /proc/net/{tcp,udp}{,6} 2>/dev/null | grep -q "$hex"; then
-      printf -v "$1" %s "$port"
+      printf -v "$1" %s "$found"
       return
     fi
     exec {fd}>&-
