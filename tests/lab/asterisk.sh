@@ -5,10 +5,11 @@
 #   asterisk.sh start DIR [...]    make it if need be, boot it, return when it is up
 #   asterisk.sh stop DIR | restart DIR
 #   asterisk.sh cli DIR COMMAND
-#   asterisk.sh run DIR [...]      boot it and obey words on stdin; it ends when stdin closes
+#   asterisk.sh run DIR [...]      make it and obey words on stdin: start, stop, restart, kill;
+#                                  all of it ends when stdin closes
 #   asterisk.sh version
 #
-# start, restart and run print: dir=DIR sip=PORT ami=PORT pid=PID
+# Every start prints: dir=DIR sip=PORT ami=PORT pid=PID
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/lib.sh"
@@ -31,8 +32,7 @@ fi
 
 [ "$verb" != version ] || exec "${asterisk[@]}" -V
 shift 2
-mkdir -p "$dir"
-dir=$(cd "$dir" && pwd -P)
+enter "$dir"
 [ ${#dir} -le 80 ] || die "$dir is too long a name to hold Asterisk's control socket (80 bytes at most)"
 
 make_instance() {
@@ -65,6 +65,8 @@ make_instance() {
 
 cli() { "${asterisk[@]}" -C "$dir/etc/asterisk.conf" -rx "$1"; }
 
+describe() { echo "dir=$dir $(cat "$dir/ports")"; }
+
 pid() { cat "$dir/run/asterisk.pid" 2>/dev/null; }
 
 up() {
@@ -80,7 +82,7 @@ up() {
   disown
   for ((i = 0; i < 3000; i++)); do
     if [ -S "$dir/run/asterisk.ctl" ] && cli 'core waitfullybooted' 2>/dev/null | grep -q 'fully booted'; then
-      echo "dir=$dir $(cat "$dir/ports") pid=$(pid)"
+      echo "$(describe) pid=$(pid)"
       return
     fi
     alive "$child" || break

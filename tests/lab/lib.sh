@@ -44,19 +44,28 @@ end() { # PID SIGNAL
   while alive "$1"; do sleep 0.02; done
 }
 
-# Serves one owner over a pipe: start, stop, kill and restart, one word a line, each answered by one
-# line from `up` or by `stopped`. When the pipe closes, because the owner is gone, so is the server.
+# Obeys an owner over a pipe, one word a line, each answered by one line. When the pipe closes, because
+# the owner is gone, so is the server, and its directory if it was made for this.
 serve_owner() {
-  local word
-  trap 'down TERM' EXIT
-  up
-  while read -r word; do
+  local word argument
+  trap 'down KILL; [ -z "$throw_away" ] || rm -rf "$dir"' EXIT
+  describe
+  while read -r word argument; do
     case $word in
       start) up ;;
       stop) down TERM; echo stopped ;;
       kill) down KILL; echo stopped ;;
       restart) down TERM; up ;;
+      create) create "$argument" ;;
       *) die "unknown word: $word" ;;
     esac
   done
+}
+
+# Makes the directory; one that was empty may be thrown away.
+enter() { # DIR
+  mkdir -p "$1"
+  dir=$(cd "$1" && pwd -P)
+  throw_away=
+  [ -n "$(ls -A "$dir")" ] || throw_away=1
 }

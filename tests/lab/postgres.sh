@@ -3,15 +3,15 @@
 #
 #   postgres.sh start DIR     make it if need be, start it, print url=postgres://...
 #   postgres.sh stop DIR | restart DIR
-#   postgres.sh run DIR       start it and obey words on stdin; it ends when stdin closes
+#   postgres.sh run DIR       obey words on stdin: start, stop, restart, kill, create DATABASE;
+#                             all of it ends when stdin closes
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/lib.sh"
 
 verb=${1:-}; dir=${2:-}
 [ -n "$verb" ] && [ -n "$dir" ] || { sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2; }
-mkdir -p "$dir"
-dir=$(cd "$dir" && pwd -P)
+enter "$dir"
 bin=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
 [ -x "$bin/initdb" ] || die "no PostgreSQL: run tests/lab/setup.sh first"
 
@@ -25,22 +25,33 @@ fi
 
 pid() { head -n 1 "$dir/data/postmaster.pid" 2>/dev/null; }
 
-up() {
-  local child port i
-  if [ ! -e "$dir/ready" ]; then
-    chown "$owner" "$dir"
-    "${drop[@]}" "$bin/initdb" -D "$dir/data" -U patchbay -A trust -E UTF8 --locale=C >"$dir/initdb.log" ||
-      die "initdb failed, see $dir/initdb.log"
-    free_port port
-    echo "$port" >"$dir/port"
-    cat >>"$dir/data/postgresql.conf" <<EOF
+url() { echo "postgres://patchbay@127.0.0.1:$(cat "$dir/port")"; }
+
+describe() { echo "dir=$dir url=$(url)"; }
+
+create() { # DATABASE
+  "$bin/createdb" -h 127.0.0.1 -p "$(cat "$dir/port")" -U patchbay "$1"
+  echo "$(describe)/$1"
+}
+
+make_cluster() {
+  local port
+  [ ! -e "$dir/port" ] || return 0
+  chown "$owner" "$dir"
+  (cd "$dir" && "${drop[@]}" "$bin/initdb" -D "$dir/data" -U patchbay -A trust -E UTF8 --locale=C) >"$dir/initdb.log" ||
+    die "initdb failed, see $dir/initdb.log"
+  free_port port
+  cat >>"$dir/data/postgresql.conf" <<EOF
 listen_addresses = '127.0.0.1'
 port = $port
 unix_socket_directories = ''
 max_connections = 200
 EOF
-    : >"$dir/ready"
-  fi
+  echo "$port" >"$dir/port"
+}
+
+up() {
+  local child port i
   port=$(cat "$dir/port")
   # It dies with the shell that serves an owner; a started one is on its own.
   if [ "$verb" = run ]; then
@@ -52,7 +63,7 @@ EOF
   disown
   for ((i = 0; i < 3000; i++)); do
     if "$bin/pg_isready" -q -h 127.0.0.1 -p "$port"; then
-      echo "dir=$dir url=postgres://patchbay@127.0.0.1:$port pid=$child"
+      echo "$(describe) pid=$child"
       return
     fi
     alive "$child" || break
@@ -71,10 +82,11 @@ down() { # SIGNAL
 
 case $verb in
   start)
+    make_cluster
     old=$(pid) && alive "$old" && die "already running in $dir (pid $old)"
     up ;;
   restart) down TERM; up ;;
   stop) down TERM ;;
-  run) serve_owner ;;
+  run) make_cluster; serve_owner ;;
   *) die "unknown command: $verb" ;;
 esac
