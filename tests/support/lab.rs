@@ -1,4 +1,4 @@
-//! Real servers for tests: an Asterisk 22 and a PostgreSQL of one's own, on loopback, in directories of
+//! Real servers for tests: an Asterisk 22 and a `PostgreSQL` of one's own, on loopback, in directories of
 //! their own. They end with the test process, however it ends: `tests/lab/*.sh` serve them for as
 //! long as the pipe to this process is open.
 
@@ -125,14 +125,18 @@ impl Asterisk {
 
     /// What `asterisk -rx COMMAND` prints.
     pub fn cli(&self, command: &str) -> String {
-        let output =
-            Command::new(lab("asterisk.sh")).args(["cli", self.served.get("dir"), command]).output().unwrap();
+        let output = Command::new(lab("asterisk.sh"))
+            .args(["cli", self.served.get("dir"), command])
+            .output()
+            .unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// Everything it has logged so far.
     pub fn logged(&self) -> String {
-        std::fs::read(&self.log).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
+        std::fs::read(&self.log)
+            .map(|log| String::from_utf8_lossy(&log).into_owned())
+            .unwrap_or_default()
     }
 }
 
@@ -144,7 +148,7 @@ impl Drop for Asterisk {
     }
 }
 
-/// A PostgreSQL cluster; most tests want `Postgres::database()`.
+/// A `PostgreSQL` cluster; most tests want `Postgres::database()`.
 pub struct Postgres(Served);
 
 impl Postgres {

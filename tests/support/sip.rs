@@ -17,6 +17,9 @@ use tokio::{net::UdpSocket, time::timeout};
 const PATIENCE: Duration = Duration::from_secs(40);
 /// How long before an unanswered request is sent again.
 const RESEND: Duration = Duration::from_millis(500);
+/// What a phone offers to talk; nothing is ever sent.
+const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+    m=audio 9 RTP/AVP 8 0\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\n";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
@@ -101,7 +104,7 @@ impl Phone {
         let from = format!("<sip:{}@{}>;tag={}", self.user, self.server, unique());
         let (to, call_id) = (format!("<{uri}>"), unique());
         let more = "Content-Type: application/sdp\r\n";
-        let answer = self.request("INVITE", &uri, &from, &to, &call_id, more, &self.sdp()).await;
+        let answer = self.request("INVITE", &uri, &from, &to, &call_id, more, SDP).await;
         if answer.status() == 200 {
             let target = in_brackets(answer.header("Contact")).to_owned();
             let to = answer.header("To").to_owned();
@@ -128,7 +131,12 @@ impl Phone {
     /// Waits for a call, rings, answers, and returns when the caller has acknowledged.
     pub async fn answer(&mut self) {
         self.ring().await;
-        self.respond("200 OK", &self.sdp()).await;
+        self.pick_up().await;
+    }
+
+    /// Answers the call that rings, and returns when the caller has acknowledged.
+    pub async fn pick_up(&mut self) {
+        self.respond("200 OK", SDP).await;
         self.expect("ACK").await;
     }
 
@@ -163,26 +171,40 @@ impl Phone {
         self.dialog = None;
     }
 
-    /// Subscribes to a number's lamp; the final status. `lamp` gives its states.
+    /// Subscribes to a number's lamp; the final status. `lamp` waits for its states.
     pub async fn watch(&mut self, number: &str) -> u16 {
         let uri = format!("sip:{number}@{}", self.server);
         let from = format!("<sip:{}@{}>;tag={}", self.user, self.server, unique());
         let more = "Event: dialog\r\nAccept: application/dialog-info+xml\r\nExpires: 600\r\n";
-        self.request("SUBSCRIBE", &uri, &from, &format!("<{uri}>"), &unique(), more, "").await.status()
+        self.request("SUBSCRIBE", &uri, &from, &format!("<{uri}>"), &unique(), more, "")
+            .await
+            .status()
     }
 
-    /// The next state the lamp is told: `terminated` is off.
-    pub async fn lamp(&mut self) -> String {
+    /// Waits until the lamp shows a state: `terminated` (off), `early` (rings) or `confirmed` (talks).
+    pub async fn lamp(&mut self, state: &str) {
+        let state = format!("<state>{state}<");
+        while !self.notified().await.contains(&state) {}
+    }
+
+    /// The body of the next NOTIFY.
+    async fn notified(&mut self) -> String {
         let notify = self.expect("NOTIFY").await;
         self.reply(&notify, "200 OK").await;
-        let (_, state) = notify.body.split_once("<state>").unwrap_or_default();
-        state.split('<').next().unwrap_or_default().to_owned()
+        notify.body
     }
 
     /// Sends a request and answers a challenge; the final response.
     #[expect(clippy::too_many_arguments, reason = "they are the parts of a SIP request")]
     async fn request(
-        &mut self, method: &str, uri: &str, from: &str, to: &str, call_id: &str, more: &str, body: &str,
+        &mut self,
+        method: &str,
+        uri: &str,
+        from: &str,
+        to: &str,
+        call_id: &str,
+        more: &str,
+        body: &str,
     ) -> Message {
         let mut credentials = String::new();
         loop {
@@ -202,9 +224,15 @@ impl Phone {
                 head(method, to),
                 body.len()
             );
-            let acknowledgement = |to: &str| format!("{}Content-Length: 0\r\n\r\n", head("ACK", to));
+            let acknowledgement =
+                |to: &str| format!("{}Content-Length: 0\r\n\r\n", head("ACK", to));
             let answer = final_response(
-                &self.socket, self.server, &mut self.waiting, &request, &format!("{cseq} {method}"), call_id,
+                &self.socket,
+                self.server,
+                &mut self.waiting,
+                &request,
+                &format!("{cseq} {method}"),
+                call_id,
             )
             .await;
             if method == "INVITE" && answer.status() >= 300 {
@@ -224,8 +252,9 @@ impl Phone {
             _ => ("Proxy-Authenticate", "Proxy-Authorization"),
         };
         let algorithm = self.algorithm.name();
-        let Some(offer) =
-            challenge.all(asked).find(|offer| parameter(offer, "algorithm").eq_ignore_ascii_case(algorithm))
+        let Some(offer) = challenge
+            .all(asked)
+            .find(|offer| parameter(offer, "algorithm").eq_ignore_ascii_case(algorithm))
         else {
             return String::new();
         };
@@ -310,23 +339,26 @@ impl Phone {
     async fn send(&self, text: &str) {
         self.socket.send_to(text.as_bytes(), self.server).await.unwrap();
     }
-
-    fn sdp(&self) -> String {
-        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
-         m=audio 9 RTP/AVP 8 0\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\n"
-            .to_owned()
-    }
 }
 
 /// Sends until something answers, then waits for the final answer.
 async fn final_response(
-    socket: &UdpSocket, server: SocketAddr, waiting: &mut VecDeque<Message>, request: &str, cseq: &str, call_id: &str,
+    socket: &UdpSocket,
+    server: SocketAddr,
+    waiting: &mut VecDeque<Message>,
+    request: &str,
+    cseq: &str,
+    call_id: &str,
 ) -> Message {
     let mut heard = false;
     timeout(PATIENCE, async {
         socket.send_to(request.as_bytes(), server).await.unwrap();
         loop {
-            let received = if heard { Ok(receive(socket).await) } else { timeout(RESEND, receive(socket)).await };
+            let received = if heard {
+                Ok(receive(socket).await)
+            } else {
+                timeout(RESEND, receive(socket)).await
+            };
             let Ok(message) = received else {
                 socket.send_to(request.as_bytes(), server).await.unwrap();
                 continue;
@@ -382,7 +414,10 @@ impl Message {
     }
 
     fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.headers.iter().filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .filter(move |(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     fn header<'a>(&'a self, name: &'a str) -> &'a str {
@@ -402,7 +437,10 @@ fn parameter<'a>(offer: &'a str, name: &str) -> &'a str {
 
 /// `sip:…` out of `"name" <sip:…>;parameters`.
 fn in_brackets(address: &str) -> &str {
-    address.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map_or(address, |(uri, _)| uri)
+    address
+        .split_once('<')
+        .and_then(|(_, rest)| rest.split_once('>'))
+        .map_or(address, |(uri, _)| uri)
 }
 
 fn hex(bytes: &[u8]) -> String {
