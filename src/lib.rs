@@ -6,12 +6,13 @@
 //! Modules import downwards only:
 //!
 //! ```text
-//! main -> app -> docs, home, history -> users -> tenants -> auth -> api -> web
+//! main -> commands -> app -> docs, home, history -> apply -> users -> tenants -> auth -> api -> web
 //!      -> audit, state -> db, secrets, numbering, id, time; asterisk stands alone
 //! ```
 
 pub mod api;
 pub mod app;
+pub mod apply;
 pub mod asterisk;
 pub mod audit;
 pub mod auth;

@@ -32,6 +32,23 @@ enum Command {
         #[command(subcommand)]
         command: TokenCommand,
     },
+    /// Put what the database says into force; exit 0 only if Asterisk was seen to run it
+    Apply {
+        /// Print the difference instead
+        #[arg(long)]
+        preview: bool,
+        /// Why, for the history
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+        /// Go on although files in force were changed by hand
+        #[arg(long)]
+        overwrite: bool,
+    },
+    /// Make Asterisk read Patchbay's files
+    Asterisk {
+        #[command(subcommand)]
+        command: AsteriskCommand,
+    },
     /// Verify the database and the audit log; exit 1 if something is wrong
     Check,
     /// Add what a CSV file holds, all of it or nothing
@@ -59,6 +76,18 @@ enum Command {
         /// The file
         file: PathBuf,
     },
+}
+
+#[derive(Subcommand)]
+enum AsteriskCommand {
+    /// Show what Asterisk's files need, ask, and add it
+    Install {
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Say what is there and what is missing; exit 1 if anything is
+    Check,
 }
 
 #[derive(Subcommand)]
@@ -117,6 +146,16 @@ async fn dispatch(command: Command, session: &Session) -> anyhow::Result<ExitCod
         }
         Command::Token { command: TokenCommand::Add { label, operator, role } } => {
             commands::operator::add_token(session, &label, &operator, role.as_deref()).await
+        }
+        Command::Apply { preview: true, .. } => commands::asterisk::preview(session).await,
+        Command::Apply { reason, overwrite, .. } => {
+            commands::asterisk::apply(session, reason, overwrite).await
+        }
+        Command::Asterisk { command: AsteriskCommand::Install { yes } } => {
+            commands::asterisk::install(session, yes).await
+        }
+        Command::Asterisk { command: AsteriskCommand::Check } => {
+            commands::asterisk::check(session).await
         }
         Command::Check => commands::check::run(session).await,
         Command::Import { kind, file, dry_run } => {

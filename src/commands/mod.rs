@@ -1,5 +1,6 @@
 //! What the `patchbay` command can do besides answering requests.
 
+pub mod asterisk;
 pub mod backup;
 pub mod check;
 pub mod csv;

@@ -90,6 +90,20 @@ pub struct Tenant {
 }
 
 impl Tenant {
+    /// The default tenant, for the tests of whoever needs one.
+    #[cfg(test)]
+    pub(crate) fn sample() -> Self {
+        Self {
+            id: TenantId::DEFAULT,
+            slug: String::new(),
+            name: TenantName("Default".to_owned()),
+            time_zone: Zone::default(),
+            first_extension: 1000.try_into().unwrap(),
+            last_extension: 1999.try_into().unwrap(),
+            version: 1,
+        }
+    }
+
     /// The numbers it may give out. The schema keeps the ends in order.
     pub fn range(&self) -> ExtensionRange {
         ExtensionRange::spanning(self.first_extension, self.last_extension)

@@ -1,0 +1,257 @@
+//! The running Asterisk: reload it, and read back what it holds.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::render::File;
+use super::types::Module;
+use crate::asterisk::ami::{Ami, AmiError, ReloadResult, Timeouts};
+use crate::asterisk::conf::{self, Files};
+use crate::asterisk::objects::{ObjectKind, Objects};
+use crate::config;
+
+/// The oldest Asterisk that is told anything.
+const OLDEST: (u32, u32, u32) = (22, 0, 0);
+/// Older than this, `core reload` of others may deadlock it; said, not refused.
+const ADVISED: (u32, u32, u32) = (22, 10, 0);
+/// How long another reload (somebody at the command line) is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Differences named one by one.
+const NAMED: usize = 20;
+
+/// How to reach Asterisk.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// `host:port`.
+    pub address: String,
+    /// The manager user.
+    pub user: String,
+    /// Its secret, if one is known.
+    pub secret: Option<String>,
+    /// How long to wait.
+    pub timeouts: Timeouts,
+}
+
+impl Access {
+    /// As the settings say; the secret that `patchbay asterisk install` made fills in for one that
+    /// is not set.
+    pub fn new(settings: &config::Asterisk, made_secret: Option<String>) -> Self {
+        Self {
+            address: settings.ami.clone(),
+            user: settings.ami_user.clone(),
+            secret: settings.ami_secret.clone().or(made_secret),
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+/// Why Asterisk is not told anything.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// No secret is set.
+    #[error(
+        "no manager secret is known: run patchbay asterisk install, or set asterisk.ami_secret"
+    )]
+    NoSecret,
+    /// The address has no host that can be found.
+    #[error("the host of asterisk.ami cannot be found")]
+    NoHost,
+    /// Too old.
+    #[error("this is Asterisk {0}.{1}; Patchbay needs 22.0 or newer")]
+    TooOld(u32, u32),
+    /// It does not answer, or not as it should.
+    #[error(transparent)]
+    Ami(#[from] AmiError),
+}
+
+/// A connection to an Asterisk that is new enough.
+pub struct Session {
+    ami: Ami,
+    /// Its version.
+    pub version: (u32, u32, u32),
+}
+
+impl Session {
+    /// Connects, signs in and asks for the version.
+    pub async fn open(access: &Access) -> Result<Self, Unusable> {
+        let secret = access.secret.as_deref().ok_or(Unusable::NoSecret)?;
+        let mut addresses =
+            tokio::net::lookup_host(&access.address).await.map_err(|_| Unusable::NoHost)?;
+        let address = addresses.next().ok_or(Unusable::NoHost)?;
+        let mut ami = Ami::connect(address, access.timeouts).await?;
+        ami.login(&access.user, secret).await?;
+        let version = ami.version().await?;
+        if version < OLDEST {
+            return Err(Unusable::TooOld(version.0, version.1));
+        }
+        Ok(Self { ami, version })
+    }
+
+    /// What to say of a version that works but should not be used.
+    pub fn advice(&self) -> Option<String> {
+        let (major, minor, patch) = self.version;
+        (self.version < ADVISED).then(|| {
+            format!("Asterisk {major}.{minor}.{patch} is older than 22.10: other reloads can deadlock it, upgrade it")
+        })
+    }
+
+    /// When Asterisk started, by its own clock.
+    pub async fn started_at(&mut self) -> Result<String, AmiError> {
+        self.ami.started_at().await
+    }
+
+    /// Whether a module is loaded.
+    pub async fn has_module(&mut self, name: &str) -> Result<bool, AmiError> {
+        let action = crate::asterisk::ami::Action::new("ModuleCheck").field("Module", name)?;
+        match self.ami.action(&action).await {
+            Err(AmiError::Failed(_)) => Ok(false),
+            outcome => outcome.map(|()| true),
+        }
+    }
+
+    /// Reloads the module that reads `file`; waits while somebody else's reload runs.
+    pub async fn reload(&mut self, file: &File) -> Result<Module, AmiError> {
+        let started = Instant::now();
+        let mut result = self.ami.reload(file.module).await?;
+        while result == ReloadResult::InProgress && started.elapsed() < PATIENCE {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            result = self.ami.reload(file.module).await?;
+        }
+        Ok(Module {
+            name: file.module.to_owned(),
+            file: file.name.to_owned(),
+            reloaded: result == ReloadResult::Reloaded,
+            result: said(result).to_owned(),
+            duration_ms: millis(started.elapsed()),
+        })
+    }
+
+    /// Whether Asterisk holds a file's canary, that is, read the file to its end. What is missing
+    /// of it is said.
+    pub async fn missing_canaries(&mut self, file: &File) -> Result<Vec<String>, AmiError> {
+        if file.module != "res_pjsip.so" {
+            let there = self.ami.has_context(&file.canary).await?;
+            let said = format!("{}: Asterisk did not load it to the end", file.name);
+            return Ok(if there { Vec::new() } else { vec![said] });
+        }
+        let parts = self.ami.parts_of_endpoint(&file.canary).await?;
+        let missing = ObjectKind::ALL
+            .into_iter()
+            .filter(|kind| !parts.contains(&(*kind, file.canary.clone())));
+        Ok(missing
+            .map(|kind| format!("{}: Asterisk did not take its {}s", file.name, kind.as_str()))
+            .collect())
+    }
+
+    /// The ids of all objects Asterisk holds.
+    pub async fn ids(&mut self) -> Result<Ids, AmiError> {
+        let mut ids = Ids::default();
+        for kind in ObjectKind::ALL {
+            *ids.of_mut(kind) = self.ami.ids(kind).await?;
+        }
+        Ok(ids)
+    }
+}
+
+fn said(result: ReloadResult) -> &'static str {
+    match result {
+        ReloadResult::Reloaded => "reloaded",
+        ReloadResult::Queued => "Asterisk is still starting and put it off",
+        ReloadResult::NoSuchModule => "the module is not loaded",
+        ReloadResult::Failed => "the module reports a failure",
+        ReloadResult::InProgress => "another reload is running",
+        ReloadResult::Uninitialized => "the module did not start; restart Asterisk",
+        ReloadResult::NotReloadable => "the module cannot reload",
+    }
+}
+
+/// Whole milliseconds, for people and the history.
+pub fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The ids of objects, by kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ids {
+    endpoints: BTreeSet<String>,
+    auths: BTreeSet<String>,
+    aors: BTreeSet<String>,
+}
+
+impl Ids {
+    /// Those a release defines.
+    pub fn of_files(files: &[File]) -> Self {
+        let sources: Files =
+            files.iter().map(|file| (file.name.to_owned(), file.text.as_bytes().into())).collect();
+        Self::of_tree(&conf::parse(&sources, "pjsip.conf"))
+    }
+
+    /// Those a configuration defines.
+    pub fn of_tree(tree: &conf::Tree) -> Self {
+        let objects = Objects::of(tree);
+        let mut ids = Self::default();
+        for kind in ObjectKind::ALL {
+            *ids.of_mut(kind) = objects.ids(kind).into_iter().map(str::to_owned).collect();
+        }
+        ids
+    }
+
+    fn of(&self, kind: ObjectKind) -> &BTreeSet<String> {
+        match kind {
+            ObjectKind::Endpoint => &self.endpoints,
+            ObjectKind::Auth => &self.auths,
+            ObjectKind::Aor => &self.aors,
+        }
+    }
+
+    fn of_mut(&mut self, kind: ObjectKind) -> &mut BTreeSet<String> {
+        match kind {
+            ObjectKind::Endpoint => &mut self.endpoints,
+            ObjectKind::Auth => &mut self.auths,
+            ObjectKind::Aor => &mut self.aors,
+        }
+    }
+
+    /// Those that are here and not there, named; beyond a number of them only counted.
+    pub fn without(&self, other: &Self) -> Vec<String> {
+        let mut names = Vec::new();
+        for kind in ObjectKind::ALL {
+            let difference = self.of(kind).difference(other.of(kind));
+            names.extend(difference.map(|id| format!("{} {id}", kind.as_str())));
+        }
+        let more = names.len().saturating_sub(NAMED);
+        names.truncate(NAMED);
+        if more > 0 {
+            names.push(format!("{more} more"));
+        }
+        names
+    }
+
+    /// Those that are in both.
+    #[must_use]
+    pub fn common(&self, other: &Self) -> Self {
+        let mut common = Self::default();
+        for kind in ObjectKind::ALL {
+            *common.of_mut(kind) = self.of(kind).intersection(other.of(kind)).cloned().collect();
+        }
+        common
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(endpoints: &[&str]) -> Ids {
+        Ids { endpoints: endpoints.iter().map(|id| (*id).to_owned()).collect(), ..Ids::default() }
+    }
+
+    #[test]
+    fn differences_are_named_and_beyond_a_number_counted() {
+        assert_eq!(ids(&["1000", "1001"]).without(&ids(&["1001", "1002"])), ["endpoint 1000"]);
+        let many: Vec<String> = (1000..1050).map(|n| n.to_string()).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let named = ids(&many).without(&Ids::default());
+        assert_eq!((named.len(), named.last().unwrap().as_str()), (21, "30 more"));
+    }
+}

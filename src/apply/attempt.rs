@@ -1,0 +1,472 @@
+//! The attempt itself, from the snapshot to the proof.
+
+use super::asterisk::{Ids, Session, Unusable};
+use super::desired::{self, Desired};
+use super::lock::{Begun, Ending, Packed, pack};
+use super::log::{self, Mark};
+use super::preview;
+use super::render::{self, File};
+use super::types::{Module, Request, Source, State, Step};
+use super::{Applier, ApplyError};
+use crate::asterisk::ami::AmiError;
+use crate::asterisk::preflight::Severity;
+use crate::web::Error;
+
+/// What is to be put into force.
+pub(super) struct Plan {
+    pub files: Vec<File>,
+    pub audit_seq: i64,
+    pub users: Option<i64>,
+}
+
+/// An attempt that ended before its end: how.
+struct Stop {
+    state: State,
+    detail: String,
+    findings: Vec<String>,
+    modules: Vec<Module>,
+}
+
+impl Stop {
+    fn refused(detail: impl Into<String>) -> Self {
+        Self {
+            state: State::Refused,
+            detail: detail.into(),
+            findings: Vec::new(),
+            modules: Vec::new(),
+        }
+    }
+
+    fn because(detail: &str, findings: Vec<String>) -> Self {
+        Self { findings, ..Self::refused(detail) }
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        tracing::error!(error = %error, cause = std::error::Error::source(&error).map(ToString::to_string), "an apply failed");
+        Self::refused(format!("Nothing was changed: {error}."))
+    }
+}
+
+impl From<std::io::Error> for Stop {
+    fn from(error: std::io::Error) -> Self {
+        Self::refused(format!(
+            "Nothing was changed: the new release could not be written ({error})."
+        ))
+    }
+}
+
+impl From<Unusable> for Stop {
+    fn from(error: Unusable) -> Self {
+        Self::refused(format!("Nothing was changed: {error}."))
+    }
+}
+
+impl From<AmiError> for Stop {
+    fn from(error: AmiError) -> Self {
+        Self::from(Unusable::from(error))
+    }
+}
+
+/// What went well.
+struct Done {
+    state: State,
+    detail: String,
+    release: Option<i64>,
+    modules: Vec<Module>,
+    findings: Vec<String>,
+    files: Vec<Packed>,
+}
+
+impl Applier {
+    /// Tries; whatever happens, the answer says how it ended.
+    pub(super) async fn attempt(&self, begun: &Begun, request: &Request) -> Ending {
+        self.step(begun.run, Step::Render);
+        let plan = self.plan(request.source).await;
+        let (audit_seq, users) =
+            plan.as_ref().map_or((0, None), |plan| (plan.audit_seq, plan.users));
+        let outcome = match plan {
+            Ok(plan) => self.carry_out(begun, request, plan).await,
+            Err(error) => Err(Stop::from(error)),
+        };
+        match outcome {
+            Ok(done) => Ending {
+                state: done.state,
+                detail: done.detail,
+                release: done.release,
+                audit_seq,
+                users,
+                modules: done.modules,
+                findings: done.findings,
+                files: done.files,
+            },
+            Err(stop) => Ending {
+                state: stop.state,
+                detail: stop.detail,
+                release: begun.previous,
+                audit_seq,
+                users,
+                modules: stop.modules,
+                findings: stop.findings,
+                files: Vec::new(),
+            },
+        }
+    }
+
+    /// Renders the database, or fetches an earlier release.
+    pub(super) async fn plan(&self, source: Source) -> Result<Plan, Error> {
+        match source {
+            Source::Database => {
+                let desired = desired::read(&self.state.db).await?;
+                self.render(desired).await
+            }
+            Source::Release(run) => {
+                let files = self.files_of(run).await?;
+                let kept = self.run(run).await?.ok_or(Error::NotFound)?;
+                if files.is_empty() {
+                    return Err(Error::NotFound);
+                }
+                Ok(Plan { files, audit_seq: kept.audit_seq, users: kept.users })
+            }
+        }
+    }
+
+    async fn render(&self, desired: Desired) -> Result<Plan, Error> {
+        let vault = self.state.vault.clone();
+        let fault = |error: render::RenderError| Error::Io(std::io::Error::other(error));
+        blocking(move || {
+            let files = render::render(&desired, &vault).map_err(fault)?;
+            let users = i64::try_from(desired.active.len()).ok();
+            Ok(Plan { files, audit_seq: desired.audit_seq, users })
+        })
+        .await?
+    }
+
+    async fn carry_out(&self, begun: &Begun, request: &Request, plan: Plan) -> Result<Done, Stop> {
+        self.step(begun.run, Step::Check);
+        let old = match begun.previous {
+            Some(previous) => self.releases.read(previous)?,
+            None => Vec::new(),
+        };
+        let edited = preview::edited_by_hand(&old, &self.state.vault);
+        if !edited.is_empty() && !request.overwrite {
+            let detail = "Nothing was changed: files Patchbay wrote were changed by hand. Look at the difference, then apply with \"overwrite\".";
+            return Err(Stop::because(detail, edited));
+        }
+        let (files, mut findings) = self.examine(plan.files).await?;
+        let mut session = Session::open(&self.access).await?;
+        findings.extend(session.advice());
+
+        let mut changed: Vec<File> =
+            files.iter().filter(|file| !old.contains(file)).cloned().collect();
+        if changed.is_empty() && edited.is_empty() {
+            let unheld = self.unheld(&mut session, &files).await?;
+            if unheld.is_empty() {
+                let modules = files.iter().map(untouched).collect();
+                let detail =
+                    "Nothing has changed; Asterisk was seen to run this release.".to_owned();
+                let release = begun.previous;
+                return Ok(Done {
+                    state: State::Unchanged,
+                    detail,
+                    release,
+                    modules,
+                    findings,
+                    files: Vec::new(),
+                });
+            }
+            findings
+                .push("Asterisk did not run the release in force; it is told again.".to_owned());
+            changed = unheld;
+        }
+        self.put_into_force(begun, &files, &old, changed, session, findings).await
+    }
+
+    /// Preflight. What blocks is the answer; what does not is passed on.
+    async fn examine(&self, files: Vec<File>) -> Result<(Vec<File>, Vec<String>), Stop> {
+        let config_dir = self.config_dir.clone();
+        let (files, found) = blocking(move || {
+            let found = preview::preflight(&config_dir, &files);
+            (files, found)
+        })
+        .await?;
+        let blocking = found.iter().any(|finding| finding.severity == Severity::Blocking);
+        let findings = found.iter().map(ToString::to_string).collect();
+        if blocking {
+            return Err(Stop::because(
+                "Nothing was changed: the files would not be read as they are meant.",
+                findings,
+            ));
+        }
+        Ok((files, findings))
+    }
+
+    /// The files whose canary Asterisk does not hold.
+    async fn unheld(&self, session: &mut Session, files: &[File]) -> Result<Vec<File>, Stop> {
+        let mut unheld = Vec::new();
+        for file in files {
+            if !session.missing_canaries(file).await?.is_empty() {
+                unheld.push(file.clone());
+            }
+        }
+        Ok(unheld)
+    }
+
+    async fn put_into_force(
+        &self,
+        begun: &Begun,
+        files: &[File],
+        old: &[File],
+        changed: Vec<File>,
+        mut session: Session,
+        mut findings: Vec<String>,
+    ) -> Result<Done, Stop> {
+        self.step(begun.run, Step::Write);
+        let same: Vec<File> = old
+            .iter()
+            .filter(|file| !changed.iter().any(|new| new.name == file.name))
+            .cloned()
+            .collect();
+        self.releases.write(begun.run, files, &same, begun.previous)?;
+        let mark = Mark::now(&self.config_dir);
+        if mark.is_none() {
+            findings.push(
+                "Asterisk's log cannot be read, so what it says of the reload is not known."
+                    .to_owned(),
+            );
+        }
+        if let Err(error) = self.releases.switch(begun.run) {
+            return Err(self
+                .roll_back(begun, &changed, old, vec![error.to_string()], Vec::new(), findings)
+                .await);
+        }
+        let packing = self.pack(begun.run, files.to_vec());
+        self.step(begun.run, Step::Reload);
+        let mut modules: Vec<Module> = Vec::new();
+        let mut doubts = Vec::new();
+        for file in &changed {
+            match session.reload(file).await {
+                Ok(module) => {
+                    if !module.reloaded {
+                        doubts.push(format!("{}: {}", module.name, module.result));
+                    }
+                    modules.push(module);
+                }
+                Err(error) => doubts.push(format!("{}: {error}", file.module)),
+            }
+        }
+        self.step(begun.run, Step::Verify);
+        if doubts.is_empty() {
+            doubts = self.doubts(&mut session, files, old, &changed, mark, &mut findings).await;
+        }
+        if !doubts.is_empty() {
+            return Err(self.roll_back(begun, &changed, old, doubts, modules, findings).await);
+        }
+        let files_kept = packing.await.map_err(|error| Error::Io(std::io::Error::other(error)))?;
+        modules.extend(files.iter().filter(|file| !changed.contains(file)).map(untouched));
+        let kept: Vec<i64> = begun.previous.into_iter().collect();
+        if let Err(error) = self.releases.prune(&kept) {
+            tracing::warn!(error = %error, "old releases could not be removed");
+        }
+        Ok(Done {
+            state: State::Verified,
+            detail: format!("Asterisk runs release {}: every object was read back.", begun.run),
+            release: Some(begun.run),
+            modules,
+            findings,
+            files: files_kept.map_err(Error::from)?,
+        })
+    }
+
+    /// Compresses and seals while Asterisk reads.
+    fn pack(
+        &self,
+        run: i64,
+        files: Vec<File>,
+    ) -> tokio::task::JoinHandle<Result<Vec<Packed>, crate::secrets::VaultError>> {
+        let vault = self.state.vault.clone();
+        tokio::task::spawn_blocking(move || pack(&vault, run, &files))
+    }
+
+    /// Everything that speaks against Asterisk running `files`; empty is the proof.
+    async fn doubts(
+        &self,
+        session: &mut Session,
+        files: &[File],
+        old: &[File],
+        changed: &[File],
+        mark: Option<Mark>,
+        findings: &mut Vec<String>,
+    ) -> Vec<String> {
+        let seen = self.differences(session, files, old, changed, findings).await;
+        let mut doubts = seen.unwrap_or_else(|error| vec![error.to_string()]);
+        let said = mark.map(|mark| mark.since());
+        match said {
+            Some(Ok(lines)) => {
+                let (ours, theirs): (Vec<_>, Vec<_>) =
+                    lines.into_iter().partition(|line| log::concerns_us(line));
+                doubts.extend(ours.into_iter().map(|line| format!("Asterisk's log: {line}")));
+                findings.extend(theirs.into_iter().map(|line| format!("Asterisk's log: {line}")));
+            }
+            Some(Err(error)) => findings.push(format!("Asterisk's log could not be read: {error}")),
+            None => {}
+        }
+        doubts
+    }
+
+    async fn differences(
+        &self,
+        session: &mut Session,
+        files: &[File],
+        old: &[File],
+        changed: &[File],
+        findings: &mut Vec<String>,
+    ) -> Result<Vec<String>, AmiError> {
+        let mut doubts = Vec::new();
+        for file in files {
+            doubts.extend(session.missing_canaries(file).await?);
+        }
+        if !changed.iter().any(|file| file.name == "pjsip.conf") {
+            return Ok(doubts);
+        }
+        let (new, before) = (files.to_vec(), old.to_vec());
+        let config_dir = self.config_dir.clone();
+        let known = tokio::task::spawn_blocking(move || {
+            (
+                Ids::of_files(&new),
+                Ids::of_files(&before),
+                Ids::of_tree(&preview::pjsip_tree(&config_dir, &new)),
+            )
+        });
+        let held = session.ids().await?;
+        let Ok((meant, before, everything)) = known.await else {
+            return Ok(vec!["the comparison broke off".to_owned()]);
+        };
+        doubts.extend(
+            meant.without(&held).into_iter().map(|id| format!("Asterisk does not hold {id}")),
+        );
+        let stray = held.common(&before);
+        doubts.extend(
+            stray.without(&everything).into_iter().map(|id| format!("Asterisk still holds {id}")),
+        );
+        // What nobody's files define lives only in Asterisk's memory: said, not ours to judge.
+        let foreign = held.without(&everything);
+        let foreign = foreign
+            .into_iter()
+            .filter(|id| !doubts.iter().any(|doubt| doubt.ends_with(id.as_str())));
+        findings.extend(foreign.map(|id| format!("{id} is in Asterisk's memory, but in no file")));
+        Ok(doubts)
+    }
+
+    /// Puts the old release back, lets Asterisk read it, and looks.
+    async fn roll_back(
+        &self,
+        begun: &Begun,
+        changed: &[File],
+        old: &[File],
+        doubts: Vec<String>,
+        modules: Vec<Module>,
+        findings: Vec<String>,
+    ) -> Stop {
+        self.step(begun.run, Step::RollBack);
+        let why = doubts.first().cloned().unwrap_or_default();
+        let findings = doubts.into_iter().chain(findings).collect();
+        let stop = |state, detail| Stop { state, detail, findings, modules };
+        let Some(previous) = begun.previous else {
+            return stop(
+                State::RollbackFailed,
+                format!("Asterisk did not take the release ({why}), and there is none before it."),
+            );
+        };
+        if let Err(error) = self.releases.switch(previous) {
+            let detail = format!(
+                "Asterisk did not take the release ({why}), and release {previous} could not be put back: {error}."
+            );
+            return stop(State::RollbackFailed, detail);
+        }
+        let affected: Vec<File> = old
+            .iter()
+            .filter(|file| changed.iter().any(|new| new.name == file.name))
+            .cloned()
+            .collect();
+        // The connection may be what failed: ask anew.
+        let unseen = match Session::open(&self.access).await {
+            Ok(mut session) => self.reload_and_see(&mut session, &affected).await,
+            Err(error) => vec![error.to_string()],
+        };
+        match unseen.first() {
+            None => stop(
+                State::RolledBack,
+                format!(
+                    "Asterisk did not take the new release: {why}. Release {previous} is in force again and was read back."
+                ),
+            ),
+            Some(unseen) => stop(
+                State::RollbackFailed,
+                format!(
+                    "Asterisk did not take the new release: {why}. The files of release {previous} are back in place, but Asterisk could not be seen to run them: {unseen}."
+                ),
+            ),
+        }
+    }
+
+    /// Reloads what reads `files` and looks whether Asterisk holds all of them; what is missing.
+    pub(super) async fn reload_and_see(
+        &self,
+        session: &mut Session,
+        files: &[File],
+    ) -> Vec<String> {
+        let mut unseen = Vec::new();
+        for file in files {
+            match session.reload(file).await {
+                Ok(module) if module.reloaded => {}
+                Ok(module) => unseen.push(format!("{}: {}", module.name, module.result)),
+                Err(error) => return vec![error.to_string()],
+            }
+        }
+        for file in files {
+            match session.missing_canaries(file).await {
+                Ok(missing) => unseen.extend(missing),
+                Err(error) => return vec![error.to_string()],
+            }
+        }
+        if unseen.is_empty() && files.iter().any(|file| file.name == "pjsip.conf") {
+            match session.ids().await {
+                Ok(held) => {
+                    let missing = Ids::of_files(files).without(&held);
+                    unseen.extend(
+                        missing.into_iter().map(|id| format!("Asterisk does not hold {id}")),
+                    );
+                }
+                Err(error) => return vec![error.to_string()],
+            }
+        }
+        unseen
+    }
+}
+
+fn untouched(file: &File) -> Module {
+    Module {
+        name: file.module.to_owned(),
+        file: file.name.to_owned(),
+        reloaded: false,
+        result: "unchanged, not reloaded".to_owned(),
+        duration_ms: 0,
+    }
+}
+
+/// Work that would hold up other requests.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    let gone = |_| Error::Io(std::io::Error::other("a worker is gone"));
+    tokio::task::spawn_blocking(work).await.map_err(gone)
+}
+
+/// An attempt's faults are outcomes of it.
+impl From<ApplyError> for Stop {
+    fn from(error: ApplyError) -> Self {
+        Self::refused(error.to_string())
+    }
+}

@@ -1,0 +1,36 @@
+//! One snapshot of everything Asterisk needs to know.
+
+use crate::audit;
+use crate::db::{Db, Result};
+use crate::id::TenantId;
+use crate::tenants::{self, Tenant};
+use crate::users::{self, Active};
+
+/// What the database says, at one moment.
+pub struct Desired {
+    /// The newest change it contains.
+    pub audit_seq: i64,
+    /// All tenants, the default one first.
+    pub tenants: Vec<Tenant>,
+    /// Every number to be served, by tenant and number.
+    pub active: Vec<Active>,
+}
+
+/// Reads the snapshot.
+pub async fn read(db: &Db) -> Result<Desired> {
+    let mut tx = db.read().await?;
+    Ok(Desired {
+        audit_seq: audit::head(&mut tx).await?,
+        tenants: tenants::all(&mut tx).await?,
+        active: users::active(&mut tx).await?,
+    })
+}
+
+impl Desired {
+    /// The prefix of a tenant's endpoints: nothing, or `<slug>-`.
+    pub(super) fn prefix(&self, id: TenantId) -> String {
+        let slug =
+            self.tenants.iter().find(|tenant| tenant.id == id).map_or("", |tenant| &tenant.slug);
+        if slug.is_empty() { String::new() } else { format!("{slug}-") }
+    }
+}

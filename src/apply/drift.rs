@@ -1,0 +1,79 @@
+//! What Asterisk really runs, against what it should: looked at, never mended silently.
+
+use super::asterisk::{Ids, Session};
+use super::{Applier, preview};
+use crate::web::Error;
+
+/// What was seen.
+#[derive(Debug, Default)]
+pub struct Drift {
+    /// Asterisk's version, e.g. `22.10.1`.
+    pub version: String,
+    /// When it started, by its own clock.
+    pub started_at: String,
+    /// The release in force on disk.
+    pub release: Option<i64>,
+    /// Why Asterisk could not be asked.
+    pub unreachable: Option<String>,
+    /// Files in force that somebody changed by hand.
+    pub edited: Vec<String>,
+    /// What Asterisk did not load of the release in force.
+    pub not_loaded: Vec<String>,
+    /// Objects of the files that Asterisk does not hold.
+    pub missing: Vec<String>,
+    /// Objects that are in no file: gone at the next restart.
+    pub memory_only: Vec<String>,
+    /// What else should be known.
+    pub advice: Option<String>,
+}
+
+impl Drift {
+    /// Whether Asterisk was seen to run exactly the release in force.
+    pub fn is_none(&self) -> bool {
+        self.unreachable.is_none()
+            && self.edited.is_empty()
+            && self.not_loaded.is_empty()
+            && self.missing.is_empty()
+            && self.memory_only.is_empty()
+    }
+}
+
+impl Applier {
+    /// Asks Asterisk what it holds and compares.
+    pub async fn drift(&self) -> Result<Drift, Error> {
+        let release = self.releases.current()?;
+        let files = match release {
+            Some(release) => self.releases.read(release)?,
+            None => Vec::new(),
+        };
+        let edited = preview::edited_by_hand(&files, &self.state.vault);
+        let mut drift = Drift { release, edited, ..Drift::default() };
+        let looked = async {
+            let mut session =
+                Session::open(&self.access).await.map_err(|error| error.to_string())?;
+            let (major, minor, patch) = session.version;
+            drift.version = format!("{major}.{minor}.{patch}");
+            drift.advice = session.advice();
+            drift.started_at = session.started_at().await.map_err(|error| error.to_string())?;
+            for file in &files {
+                drift.not_loaded.extend(
+                    session.missing_canaries(file).await.map_err(|error| error.to_string())?,
+                );
+            }
+            session.ids().await.map_err(|error| error.to_string())
+        };
+        match looked.await {
+            Ok(held) => {
+                let config_dir = self.config_dir.clone();
+                let work = tokio::task::spawn_blocking(move || {
+                    let everything = Ids::of_tree(&preview::pjsip_tree(&config_dir, &files));
+                    (everything.without(&held), held.without(&everything))
+                });
+                (drift.missing, drift.memory_only) =
+                    work.await.map_err(|error| Error::Io(std::io::Error::other(error)))?;
+            }
+            Err(reason) => drift.unreachable = Some(reason),
+        }
+        Ok(drift)
+    }
+}

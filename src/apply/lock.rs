@@ -1,0 +1,333 @@
+//! One Apply at a time, and what a crash leaves behind.
+//!
+//! On one machine a locked file decides: the kernel lets go of it when its process dies. Across
+//! machines that share the database a row with a lease decides. Whoever gets both and still finds
+//! a run under way has found one that died, and repairs what it left.
+
+use std::fs::{File as LockFile, TryLockError};
+use std::io::{Read as _, Write as _};
+use std::time::{Duration, Instant};
+
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+use super::asterisk::{Session, millis};
+use super::render::File;
+use super::types::{Module, Request, Run, Source, State};
+use super::{Applier, ApplyError, queries};
+use crate::audit::{self, Actor, Event, Via};
+use crate::secrets::{Vault, VaultError};
+use crate::time::Timestamp;
+use crate::web::Error;
+
+/// Seconds a run's word counts without being renewed.
+const LEASE: i64 = 30;
+/// How often it is renewed.
+const RENEWAL: Duration = Duration::from_secs(8);
+/// Characters of a reason that are kept.
+const REASON: usize = 500;
+
+/// An Apply that holds the lock.
+pub(super) struct Begun {
+    /// Its number, and that of the release it may write.
+    pub run: i64,
+    /// The release in force.
+    pub previous: Option<i64>,
+    /// When it began.
+    pub started: Instant,
+    /// Unlocked when dropped, and when the process dies.
+    _lock: LockFile,
+}
+
+/// How an attempt ended, to be recorded.
+pub(super) struct Ending {
+    pub state: State,
+    pub detail: String,
+    /// The release in force now.
+    pub release: Option<i64>,
+    /// The newest change it contains.
+    pub audit_seq: i64,
+    pub users: Option<i64>,
+    pub modules: Vec<Module>,
+    pub findings: Vec<String>,
+    /// The files to keep, packed and sealed.
+    pub files: Vec<Packed>,
+}
+
+/// A file as it is kept in the database.
+pub(super) struct Packed {
+    pub name: &'static str,
+    pub sha256: String,
+    pub size: i64,
+    pub content: Vec<u8>,
+}
+
+/// Compresses and seals the files of a run: they hold digests as good as passwords.
+pub(super) fn pack(vault: &Vault, run: i64, files: &[File]) -> Result<Vec<Packed>, VaultError> {
+    let packed = files.iter().map(|file| {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(file.text.as_bytes())?;
+        Ok(Packed {
+            name: file.name,
+            sha256: file.sha256(),
+            size: i64::try_from(file.text.len()).unwrap_or(i64::MAX),
+            content: vault.seal(&place(run, file.name), &gzip.finish()?)?,
+        })
+    });
+    packed.collect()
+}
+
+/// Undoes [`pack`].
+pub(super) fn unpack(
+    vault: &Vault,
+    run: i64,
+    name: &str,
+    sealed: &[u8],
+) -> Result<String, VaultError> {
+    let bytes = vault.unseal(&place(run, name), sealed)?;
+    let mut text = String::new();
+    GzDecoder::new(&bytes[..]).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn place(run: i64, name: &str) -> String {
+    format!("apply/{run}/{name}")
+}
+
+impl Applier {
+    /// Takes the lock and notes that an Apply begins.
+    pub(super) async fn begin(
+        &self,
+        actor: &Actor,
+        request: &Request,
+    ) -> Result<Begun, ApplyError> {
+        if !self.is_installed() {
+            return Err(ApplyError::NotInstalled);
+        }
+        if let Source::Release(run) = request.source
+            && !self.run(run).await?.is_some_and(|run| run.state.is_good())
+        {
+            return Err(ApplyError::NoSuchRelease);
+        }
+        let lock = self.lock_file().await?;
+        let started = Instant::now();
+        self.repair_locked().await?;
+        let previous = self.releases.current().map_err(|source| self.directory(source))?;
+        let newest = self.releases.newest().map_err(|source| self.directory(source))?;
+        let now = self.state.clock.now();
+        let reason: String =
+            request.reason.chars().filter(|c| !c.is_control()).take(REASON).collect();
+        let mut tx = self.state.db.write().await?;
+        let head = queries::lock_head(&mut tx).await?;
+        if let Some(run) = head.running {
+            let other = queries::get(&mut tx, run).await?;
+            return Err(ApplyError::Busy(other.map_or_else(somebody, |run| run.actor)));
+        }
+        let run = head.last_run.max(newest) + 1;
+        let begin = queries::Begin {
+            id: run,
+            at: now,
+            actor: &actor.name,
+            host: &self.host,
+            reason: &reason,
+            previous,
+        };
+        queries::begin(&mut tx, &begin).await?;
+        queries::set_head(&mut tx, run, Some(run), now.plus(LEASE)).await?;
+        tx.commit().await?;
+        Ok(Begun { run, previous, started, _lock: lock })
+    }
+
+    async fn lock_file(&self) -> Result<LockFile, ApplyError> {
+        let path = self.releases.base().join("lock");
+        let mut options = std::fs::OpenOptions::new();
+        options.create(true).truncate(false).write(true);
+        let file = options.open(&path).map_err(|source| self.directory(source))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => {
+                Err(ApplyError::Busy(self.busy().await?.map_or_else(somebody, |run| run.actor)))
+            }
+            Err(TryLockError::Error(source)) => Err(self.directory(source)),
+        }
+    }
+
+    pub(super) fn directory(&self, source: std::io::Error) -> ApplyError {
+        ApplyError::Directory { path: self.releases.base().to_owned(), source }
+    }
+
+    /// Renews the lease until aborted.
+    pub(super) fn keep_lease(&self, run: i64) -> JoinHandle<()> {
+        let state = self.state.clone();
+        tokio::spawn(async move {
+            let mut tick = tokio::time::interval(RENEWAL);
+            tick.tick().await;
+            loop {
+                tick.tick().await;
+                let renewed = async {
+                    let mut tx = state.db.write().await?;
+                    let lease = state.clock.now().plus(LEASE);
+                    let ours = queries::renew(&mut tx, run, lease).await?;
+                    tx.commit().await.map(|()| ours)
+                };
+                if !matches!(renewed.await, Ok(true)) {
+                    tracing::warn!(apply.run = run, "the lease of an apply could not be renewed");
+                }
+            }
+        })
+    }
+
+    /// Records how an Apply ended, in one transaction with its audit row.
+    pub(super) async fn end(
+        &self,
+        begun: Begun,
+        actor: &Actor,
+        ending: Ending,
+    ) -> Result<Run, ApplyError> {
+        let mut change = self.state.change(actor).await?;
+        let duration = millis(begun.started.elapsed());
+        let record = queries::End {
+            state: ending.state,
+            audit_seq: ending.audit_seq,
+            release: ending.release,
+            duration_ms: Some(duration),
+            users: ending.users,
+            detail: &ending.detail,
+            modules: json!(ending.modules).to_string(),
+            findings: json!(ending.findings).to_string(),
+        };
+        queries::end(change.tx(), begun.run, &record).await?;
+        for file in ending.files {
+            queries::insert_file(
+                change.tx(),
+                begun.run,
+                file.name,
+                &file.sha256,
+                file.size,
+                file.content,
+            )
+            .await?;
+        }
+        if ending.state.is_good() {
+            audit::mark_applied(change.tx(), ending.audit_seq).await?;
+        }
+        queries::set_head(change.tx(), begun.run, None, Timestamp(0)).await?;
+        let run = queries::get(change.tx(), begun.run).await?.ok_or(sqlx::Error::RowNotFound)?;
+        change.record(event(&run));
+        change.commit().await?;
+        metrics::counter!("applies_total", "outcome" => ending.state.as_str()).increment(1);
+        tracing::info!(
+            apply.run = begun.run,
+            apply.state = ending.state.as_str(),
+            took_ms = duration,
+            "applied"
+        );
+        Ok(run)
+    }
+
+    /// Repairs what a crash left behind, if it left anything. Run at start and before each Apply.
+    pub async fn repair(&self) -> Result<(), ApplyError> {
+        if !self.is_installed() {
+            return Ok(());
+        }
+        match self.lock_file().await {
+            Ok(_lock) => self.repair_locked().await,
+            // Whoever holds it is alive.
+            Err(ApplyError::Busy(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn repair_locked(&self) -> Result<(), ApplyError> {
+        let Some(run) = self.busy().await? else { return Ok(()) };
+        let head = queries::head(&mut self.state.read().await?).await?;
+        if run.host != self.host && head.lease_until > self.state.clock.now() {
+            return Err(ApplyError::Busy(run.actor));
+        }
+        let current = self.releases.current().map_err(|source| self.directory(source))?;
+        let (detail, findings) = match run.previous {
+            Some(previous) if current == Some(run.id) => self.undo(run.id, previous).await?,
+            _ => {
+                ("Patchbay was stopped before anything was put into force.".to_owned(), Vec::new())
+            }
+        };
+        let mut change = self.state.change(&Actor::local("patchbay", Via::System)).await?;
+        let record = queries::End {
+            state: State::Interrupted,
+            audit_seq: run.audit_seq,
+            release: run.previous,
+            duration_ms: None,
+            users: None,
+            detail: &detail,
+            modules: "[]".to_owned(),
+            findings: json!(findings).to_string(),
+        };
+        queries::end(change.tx(), run.id, &record).await?;
+        let head = queries::lock_head(change.tx()).await?;
+        queries::set_head(change.tx(), head.last_run, None, Timestamp(0)).await?;
+        let ended = queries::get(change.tx(), run.id).await?.ok_or(sqlx::Error::RowNotFound)?;
+        change.record(event(&ended));
+        change.commit().await?;
+        tracing::warn!(apply.run = run.id, detail, "an interrupted apply was repaired");
+        Ok(())
+    }
+
+    /// Puts the release before an interrupted one back and lets Asterisk read it, if it answers.
+    async fn undo(&self, run: i64, previous: i64) -> Result<(String, Vec<String>), ApplyError> {
+        let failed = |source| self.directory(source);
+        let (old, new) = (
+            self.releases.read(previous).map_err(failed)?,
+            self.releases.read(run).map_err(failed)?,
+        );
+        self.releases.switch(previous).map_err(failed)?;
+        let changed: Vec<File> = old.into_iter().filter(|file| !new.contains(file)).collect();
+        let seen = match Session::open(&self.access).await {
+            Ok(mut session) => self.reload_and_see(&mut session, &changed).await,
+            Err(error) => vec![error.to_string()],
+        };
+        let outcome = if seen.is_empty() {
+            "and Asterisk was seen to run it"
+        } else {
+            "but Asterisk could not be seen to run it"
+        };
+        Ok((
+            format!(
+                "Patchbay was stopped half-way. Release {previous} is in place again, {outcome}."
+            ),
+            seen,
+        ))
+    }
+}
+
+fn somebody() -> String {
+    "somebody".to_owned()
+}
+
+fn event(run: &Run) -> Event {
+    let action = match run.state {
+        State::Running => "apply.running",
+        State::Verified => "apply.verified",
+        State::Unchanged => "apply.unchanged",
+        State::Refused => "apply.refused",
+        State::RolledBack => "apply.rolled_back",
+        State::RollbackFailed => "apply.rollback_failed",
+        State::Interrupted => "apply.interrupted",
+    };
+    let subject = run
+        .release
+        .map_or_else(|| format!("apply {}", run.id), |release| format!("release {release}"));
+    Event::new(action, &subject, &run.id)
+        .note(run.reason.clone())
+        .before(json!({ "release": run.previous }))
+        .after(json!({ "release": run.release, "detail": run.detail }))
+}
+
+/// For errors that are faults, not outcomes.
+impl From<VaultError> for ApplyError {
+    fn from(error: VaultError) -> Self {
+        Self::Fault(Error::from(error))
+    }
+}

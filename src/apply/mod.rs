@@ -1,0 +1,221 @@
+//! Apply: make Asterisk what the database says, completely or not at all.
+//!
+//! One at a time: take the lock, read one snapshot, render, check what was rendered together with
+//! the hand-written files it lands among, ask whether Asterisk answers, write the release beside
+//! the old one, switch, reload the modules whose files changed, read back. On any doubt the old
+//! release is switched back, reloaded and read back, and both facts are said. Asterisk's own word
+//! for a reload is never believed: it says "success" of files it dropped.
+//!
+//! Nothing here is woken by a change; people press the button.
+
+pub mod api;
+mod asterisk;
+mod attempt;
+mod desired;
+mod drift;
+pub mod install;
+mod lock;
+mod log;
+mod preview;
+mod queries;
+mod release;
+mod render;
+mod types;
+pub mod web;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::audit::{Actor, Page};
+use crate::config::Config;
+use crate::state::State;
+use crate::web::Error;
+
+pub use asterisk::Access;
+pub use drift::Drift;
+pub use preview::Preview;
+pub use render::{File, context, render};
+pub use types::{Module, Request, Run, Source, State as RunState, Step};
+
+use release::Releases;
+
+/// Where `patchbay asterisk install` keeps the manager secret it made, in the data directory.
+pub const SECRET_FILE: &str = "ami.secret";
+
+/// Everything needed to apply. Cheap to clone.
+#[derive(Clone)]
+pub struct Applier {
+    state: State,
+    config_dir: PathBuf,
+    releases: Releases,
+    access: Access,
+    host: String,
+    progress: Arc<watch::Sender<Option<(i64, Step)>>>,
+}
+
+/// Why an Apply did not even begin. An Apply that began always ends as a [`Run`].
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// `patchbay asterisk install` has not been run.
+    #[error("Asterisk does not know Patchbay yet: run patchbay asterisk install on its machine")]
+    NotInstalled,
+    /// Somebody else is applying.
+    #[error("{0} is applying right now; wait until that is done")]
+    Busy(String),
+    /// There is no such earlier Apply, or it put nothing into force.
+    #[error("there is no such release to restore")]
+    NoSuchRelease,
+    /// The directory below Asterisk's configuration cannot be used.
+    #[error("{path} cannot be used: {source}")]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A fault.
+    #[error(transparent)]
+    Fault(#[from] Error),
+}
+
+impl From<sqlx::Error> for ApplyError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+impl Applier {
+    /// For the Asterisk the settings name.
+    pub fn new(config: &Config, state: State) -> Self {
+        let made = std::fs::read_to_string(config.data_dir.join(SECRET_FILE)).ok();
+        let secret = made.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        Self {
+            state,
+            config_dir: config.asterisk.config_dir.clone(),
+            releases: Releases::below(&config.asterisk.config_dir),
+            access: Access::new(&config.asterisk, secret),
+            host: host(),
+            progress: Arc::new(watch::Sender::new(None)),
+        }
+    }
+
+    /// As given, but waiting as long as `timeouts` say.
+    #[must_use]
+    pub fn waiting(mut self, timeouts: crate::asterisk::ami::Timeouts) -> Self {
+        self.access.timeouts = timeouts;
+        self
+    }
+
+    /// Applies, from the lock to the record of how it ended.
+    ///
+    /// The work goes on when the caller stops waiting: half an Apply must not depend on a
+    /// browser's connection.
+    pub async fn apply(&self, actor: &Actor, request: &Request) -> Result<Run, ApplyError> {
+        let begun = self.begin(actor, request).await?;
+        self.finish_begun(begun, actor, request).await
+    }
+
+    /// Begins to apply and returns the run's number; the rest goes on by itself.
+    pub async fn start(&self, actor: &Actor, request: &Request) -> Result<i64, ApplyError> {
+        let begun = self.begin(actor, request).await?;
+        let run = begun.run;
+        let (applier, actor, request) = (self.clone(), actor.clone(), request.clone());
+        tokio::spawn(async move {
+            if let Err(error) = applier.finish_begun(begun, &actor, &request).await {
+                tracing::error!(error = %error, apply.run = run, "the end of an apply could not be recorded");
+            }
+        });
+        Ok(run)
+    }
+
+    async fn finish_begun(
+        &self,
+        begun: lock::Begun,
+        actor: &Actor,
+        request: &Request,
+    ) -> Result<Run, ApplyError> {
+        let (applier, actor, request) = (self.clone(), actor.clone(), request.clone());
+        let work = tokio::spawn(async move {
+            let lease = applier.keep_lease(begun.run);
+            let ending = applier.attempt(&begun, &request).await;
+            lease.abort();
+            let ended = applier.end(begun, &actor, ending).await;
+            applier.progress.send_replace(None);
+            ended
+        });
+        let gone = |_| Error::Io(std::io::Error::other("the apply's task is gone"));
+        work.await.map_err(gone)?
+    }
+
+    /// Where the Apply under way in this process is.
+    pub fn progress(&self) -> Option<(i64, Step)> {
+        *self.progress.borrow()
+    }
+
+    /// Waits until no Apply is under way in this process.
+    pub async fn idle(&self) {
+        let mut progress = self.progress.subscribe();
+        // The sender lives as long as this applier.
+        let _ = progress.wait_for(Option::is_none).await;
+    }
+
+    /// Past applies, newest first, and how many there are.
+    pub async fn history(&self, page: Page) -> Result<(Vec<Run>, i64), Error> {
+        let mut tx = self.state.read().await?;
+        Ok((queries::list(&mut tx, page).await?, queries::count(&mut tx).await?))
+    }
+
+    /// One apply.
+    pub async fn run(&self, id: i64) -> Result<Option<Run>, Error> {
+        Ok(queries::get(&mut self.state.read().await?, id).await?)
+    }
+
+    /// The apply that put the release now meant to be in force there.
+    pub async fn last_good(&self) -> Result<Option<Run>, Error> {
+        Ok(queries::last_good(&mut self.state.read().await?).await?)
+    }
+
+    /// Who is applying, if somebody is.
+    pub async fn busy(&self) -> Result<Option<Run>, Error> {
+        let mut tx = self.state.read().await?;
+        let head = queries::head(&mut tx).await?;
+        match head.running {
+            Some(run) => Ok(queries::get(&mut tx, run).await?),
+            None => Ok(None),
+        }
+    }
+
+    /// The texts of the release an apply put into force.
+    pub async fn files_of(&self, run: i64) -> Result<Vec<File>, Error> {
+        let mut tx = self.state.read().await?;
+        let mut files = Vec::new();
+        for file in queries::files(&mut tx, run).await? {
+            let sealed = queries::content(&mut tx, run, &file.name).await?.unwrap_or_default();
+            let text = lock::unpack(&self.state.vault, run, &file.name, &sealed)?;
+            files.extend(render::kept(&file.name, text));
+        }
+        Ok(files)
+    }
+
+    /// Whether Asterisk includes our files, so that there is something to apply to.
+    pub fn is_installed(&self) -> bool {
+        self.releases.exists()
+    }
+
+    /// Asterisk's configuration directory.
+    pub fn config_dir(&self) -> &Path {
+        &self.config_dir
+    }
+
+    fn step(&self, run: i64, step: Step) {
+        self.progress.send_replace(Some((run, step)));
+    }
+}
+
+/// The machine's name, to tell a run of ours that died from one elsewhere that lives.
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
+}

@@ -1,0 +1,165 @@
+//! What an Apply would do, before it is done.
+
+use std::path::Path;
+
+use super::render::{self, FILES, File};
+use super::types::Source;
+use super::{Applier, queries};
+use crate::asterisk::conf::{self, ConfigDir, Files, Tree};
+use crate::asterisk::diff::{FileDiff, diff};
+use crate::asterisk::objects::{ObjectChange, Objects, compare};
+use crate::asterisk::preflight::{self, Finding, Top};
+use crate::audit::{self, Record};
+use crate::secrets::Vault;
+use crate::web::Error;
+
+/// Where our files lie, as Asterisk names them.
+const FOLDER: &str = "patchbay/current";
+/// Lines of a difference that are shown.
+const LINES: usize = 2_000;
+/// Changes since the last Apply that are listed.
+const CHANGES: i64 = 200;
+
+/// What would change.
+pub struct Preview {
+    /// The release in force.
+    pub release: Option<i64>,
+    /// Per file: its name and how it would change.
+    pub files: Vec<(&'static str, FileDiff)>,
+    /// Per object of Asterisk's: how it would change.
+    pub objects: Vec<ObjectChange>,
+    /// What stands in the way, or should be known.
+    pub findings: Vec<Finding>,
+    /// Files in force that somebody changed by hand.
+    pub edited: Vec<String>,
+    /// Who changed what since the last Apply.
+    pub pending: Vec<Record>,
+    /// How many such changes there are in all.
+    pub pending_total: i64,
+    /// Modules that would be reloaded.
+    pub modules: Vec<&'static str>,
+}
+
+impl Preview {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.modules.is_empty()
+    }
+
+    /// Whether something stands in the way.
+    pub fn is_blocked(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity == preflight::Severity::Blocking)
+    }
+}
+
+impl Applier {
+    /// What applying `source` would do now. Nothing is changed and Asterisk is not asked.
+    pub async fn preview(&self, source: Source) -> Result<Preview, Error> {
+        let release = self.releases.current()?;
+        let plan = self.plan(source).await?;
+        let (releases, config_dir, vault) =
+            (self.releases.clone(), self.config_dir.clone(), self.state.vault.clone());
+        let mut tx = self.state.read().await?;
+        let pending = audit::pending(&mut tx, CHANGES).await?;
+        let pending_total = audit::count_pending(&mut tx).await?;
+        drop(tx);
+        let work = tokio::task::spawn_blocking(move || {
+            let old = release.map_or(Ok(Vec::new()), |release| releases.read(release))?;
+            let new = plan.files;
+            let text = |files: &[File], name: &str| {
+                files
+                    .iter()
+                    .find(|file| file.name == name)
+                    .map_or("", |file| file.text.as_str())
+                    .to_owned()
+            };
+            let changed = new.iter().filter(|file| !old.contains(file));
+            let modules: Vec<&'static str> = changed.map(|file| file.module).collect();
+            let diffs = FILES
+                .into_iter()
+                .map(|(name, _)| (name, diff(&text(&old, name), &text(&new, name), LINES)));
+            Ok::<_, Error>(Preview {
+                release,
+                files: diffs.filter(|(_, diff)| !diff.is_empty()).collect(),
+                objects: objects(&old, &new),
+                findings: preflight(&config_dir, &new),
+                edited: edited_by_hand(&old, &vault),
+                pending,
+                pending_total,
+                modules,
+            })
+        });
+        work.await.map_err(|error| Error::Io(std::io::Error::other(error)))?
+    }
+
+    /// How the release of an earlier Apply differed from the one before it.
+    pub async fn difference(&self, run: i64) -> Result<Vec<(&'static str, FileDiff)>, Error> {
+        let new = self.files_of(run).await?;
+        let before = queries::before(&mut self.state.read().await?, run).await?;
+        let old = match before {
+            Some(before) => self.files_of(before).await?,
+            None => Vec::new(),
+        };
+        let work = tokio::task::spawn_blocking(move || {
+            let text = |name: &str| {
+                old.iter().find(|file| file.name == name).map_or("", |file| file.text.as_str())
+            };
+            let diffs =
+                new.iter().map(|file| (file.name, diff(text(file.name), &file.text, LINES)));
+            diffs.filter(|(_, diff)| !diff.is_empty()).collect()
+        });
+        work.await.map_err(|error| Error::Io(std::io::Error::other(error)))
+    }
+}
+
+/// Changes of objects without the canaries, which change with every file.
+fn objects(old: &[File], new: &[File]) -> Vec<ObjectChange> {
+    let tree = |files: &[File]| {
+        let sources: Files =
+            files.iter().map(|file| (file.name.to_owned(), file.text.as_bytes().into())).collect();
+        conf::parse(&sources, "pjsip.conf")
+    };
+    let (before, after) = (tree(old), tree(new));
+    let changes = compare(&Objects::of(&before), &Objects::of(&after));
+    let canaries: Vec<&str> = old.iter().chain(new).map(|file| file.canary.as_str()).collect();
+    changes.into_iter().filter(|change| !canaries.contains(&change.id.as_str())).collect()
+}
+
+fn laid_over(config_dir: &Path, files: &[File]) -> ConfigDir {
+    let release: Files =
+        files.iter().map(|file| (file.name.to_owned(), file.text.as_bytes().into())).collect();
+    ConfigDir::new(config_dir).with_release(FOLDER, release)
+}
+
+/// Asterisk's whole PJSIP configuration with `files` in force.
+pub(super) fn pjsip_tree(config_dir: &Path, files: &[File]) -> Tree {
+    conf::parse(&laid_over(config_dir, files), "pjsip.conf")
+}
+
+/// What is wrong with Asterisk's configuration if `files` were in force.
+pub(super) fn preflight(config_dir: &Path, files: &[File]) -> Vec<Finding> {
+    let source = laid_over(config_dir, files);
+    let (pjsip, extensions) =
+        (conf::parse(&source, "pjsip.conf"), conf::parse(&source, "extensions.conf"));
+    let [pjsip_include, extensions_include] = FILES.map(|(name, _)| format!("{FOLDER}/{name}"));
+    preflight::preflight(
+        Top { name: "pjsip.conf", tree: &pjsip, include: &pjsip_include },
+        Top { name: "extensions.conf", tree: &extensions, include: &extensions_include },
+    )
+}
+
+/// Files in force that are not as Patchbay wrote them; each as a sentence.
+pub(super) fn edited_by_hand(files: &[File], vault: &Vault) -> Vec<String> {
+    let mut edited = Vec::new();
+    for (name, _) in FILES {
+        match files.iter().find(|file| file.name == name) {
+            None if files.is_empty() => {}
+            None => edited.push(format!("{FOLDER}/{name} is gone, or is no longer Patchbay's")),
+            Some(file) if !render::is_intact(file, vault) => {
+                edited.push(format!("{FOLDER}/{name} was changed by hand"));
+            }
+            Some(_) => {}
+        }
+    }
+    edited
+}

@@ -1,0 +1,108 @@
+//! `patchbay asterisk install`, `patchbay asterisk check` and `patchbay apply`.
+
+use std::io::{BufRead as _, Write as _};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use super::Session;
+use crate::apply::{Applier, Request, SECRET_FILE, Source};
+use crate::auth;
+
+/// Shows what would be added to Asterisk's files, asks, and adds it.
+pub async fn install(session: &Session, yes: bool) -> anyhow::Result<ExitCode> {
+    let applier = Applier::new(&session.config, session.state.clone());
+    let plan = applier.plan_installation()?;
+    for sentence in &plan.by_hand {
+        println!("by hand: {sentence}");
+    }
+    if plan.additions.is_empty() && applier.is_installed() {
+        println!("Everything is there already.");
+        return Ok(if plan.by_hand.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    println!("In {}:\n", applier.config_dir().display());
+    for addition in &plan.additions {
+        println!("add to {}:", addition.file);
+        for line in addition.text.lines() {
+            println!(
+                "    {}",
+                if line.starts_with("secret = ") { "secret = (hidden)" } else { line }
+            );
+        }
+    }
+    println!("make patchbay/ with an empty first release");
+    if !yes && !agreed()? {
+        println!("Nothing was changed.");
+        return Ok(ExitCode::FAILURE);
+    }
+    if let Some(secret) = Applier::made_secret(&plan) {
+        keep_secret(session, secret)?;
+    }
+    applier.install(&plan).await?;
+    println!("\nDone. Restart Asterisk once, then: patchbay asterisk check");
+    Ok(if plan.by_hand.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn agreed() -> anyhow::Result<bool> {
+    print!("\nGo on? [y/N] ");
+    std::io::stdout().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(answer.trim().eq_ignore_ascii_case("y") || answer.trim().eq_ignore_ascii_case("yes"))
+}
+
+/// Keeps the manager secret where only Patchbay reads it, before Asterisk knows it.
+fn keep_secret(session: &Session, secret: &str) -> anyhow::Result<()> {
+    let path = session.config.data_dir.join(SECRET_FILE);
+    let mut beside = tempfile::NamedTempFile::new_in(&session.config.data_dir)?;
+    writeln!(beside, "{secret}")?;
+    beside.as_file().sync_all()?;
+    beside.persist(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    std::fs::File::open(&session.config.data_dir)?.sync_all()?;
+    Ok(())
+}
+
+/// Says what is there and what is missing; exit 1 if anything is missing.
+pub async fn check(session: &Session) -> anyhow::Result<ExitCode> {
+    let applier = Applier::new(&session.config, session.state.clone());
+    let mut right = true;
+    for (there, sentence) in applier.check().await? {
+        println!("{} {sentence}", if there { "ok     " } else { "MISSING" });
+        right &= there;
+    }
+    Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the button does; exit 0 only if Asterisk was seen to run what was meant.
+pub async fn apply(session: &Session, reason: String, overwrite: bool) -> anyhow::Result<ExitCode> {
+    let applier = Applier::new(&session.config, session.state.clone());
+    let request = Request { source: Source::Database, reason, overwrite };
+    let run = applier.apply(&auth::local_actor(), &request).await?;
+    println!("{}: {}", run.state.as_str(), run.detail);
+    for module in run.modules() {
+        println!("  {} ({}): {}", module.name, module.file, module.result);
+    }
+    for finding in run.findings() {
+        println!("  {finding}");
+    }
+    println!("  took {}", run.took());
+    Ok(if run.state.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Prints the difference an apply would make; exit 0 if nothing stands in its way.
+pub async fn preview(session: &Session) -> anyhow::Result<ExitCode> {
+    let applier = Applier::new(&session.config, session.state.clone());
+    let preview = applier.preview(Source::Database).await?;
+    for (name, diff) in &preview.files {
+        print!("{}", diff.to_text(name));
+    }
+    for line in
+        preview.edited.iter().cloned().chain(preview.findings.iter().map(ToString::to_string))
+    {
+        eprintln!("{line}");
+    }
+    if preview.is_empty() {
+        eprintln!("nothing would change");
+    }
+    Ok(if preview.is_blocked() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
