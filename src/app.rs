@@ -7,11 +7,12 @@ use actix_web::{HttpRequest, web};
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::api::Problem;
+use crate::apply::Applier;
 use crate::auth::access::Route;
 use crate::auth::session;
 use crate::state::State;
 use crate::web::{Error, guard};
-use crate::{auth, docs, history, home, tenants, users};
+use crate::{apply, auth, docs, history, home, tenants, users};
 
 /// Every URL the application answers, and what each asks of whoever calls it.
 pub fn routes() -> Vec<Route> {
@@ -20,6 +21,8 @@ pub fn routes() -> Vec<Route> {
         auth::web::routes(),
         users::web::routes(),
         users::api::routes(),
+        apply::web::routes(),
+        apply::api::routes(),
         history::web::routes(),
         tenants::web::routes(),
         docs::routes(),
@@ -32,6 +35,8 @@ pub fn routes() -> Vec<Route> {
 pub struct Shared {
     /// Database, time, secrets.
     pub state: State,
+    /// What puts changes into force.
+    pub applier: Applier,
     /// What `/metrics` shows.
     pub metrics: PrometheusHandle,
 }
@@ -41,6 +46,7 @@ pub fn configure(shared: Shared) -> impl FnOnce(&mut web::ServiceConfig) {
     move |app| {
         let sessions = session::middleware(&shared.state);
         app.app_data(web::Data::new(shared.state))
+            .app_data(web::Data::new(shared.applier))
             .app_data(web::Data::new(shared.metrics))
             .app_data(web::PathConfig::default().error_handler(|_, request| not_here(request)))
             .app_data(

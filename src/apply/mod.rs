@@ -26,6 +26,7 @@ pub mod web;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::audit::{Actor, Page};
@@ -52,6 +53,8 @@ pub struct Applier {
     releases: Releases,
     access: Access,
     host: String,
+    /// Where an Apply runs on, whatever becomes of the request that began it.
+    runtime: Handle,
     progress: Arc<watch::Sender<Option<(i64, Step)>>>,
 }
 
@@ -87,7 +90,7 @@ impl From<sqlx::Error> for ApplyError {
 }
 
 impl Applier {
-    /// For the Asterisk the settings name.
+    /// For the Asterisk the settings name. To be called on the runtime that lives longest.
     pub fn new(config: &Config, state: State) -> Self {
         let made = std::fs::read_to_string(config.data_dir.join(SECRET_FILE)).ok();
         let secret = made.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
@@ -97,6 +100,7 @@ impl Applier {
             releases: Releases::below(&config.asterisk.config_dir),
             access: Access::new(&config.asterisk, secret),
             host: host(),
+            runtime: Handle::current(),
             progress: Arc::new(watch::Sender::new(None)),
         }
     }
@@ -122,7 +126,7 @@ impl Applier {
         let begun = self.begin(actor, request).await?;
         let run = begun.run;
         let (applier, actor, request) = (self.clone(), actor.clone(), request.clone());
-        tokio::spawn(async move {
+        self.runtime.spawn(async move {
             if let Err(error) = applier.finish_begun(begun, &actor, &request).await {
                 tracing::error!(error = %error, apply.run = run, "the end of an apply could not be recorded");
             }
@@ -137,7 +141,7 @@ impl Applier {
         request: &Request,
     ) -> Result<Run, ApplyError> {
         let (applier, actor, request) = (self.clone(), actor.clone(), request.clone());
-        let work = tokio::spawn(async move {
+        let work = self.runtime.spawn(async move {
             let lease = applier.keep_lease(begun.run);
             let ending = applier.attempt(&begun, &request).await;
             lease.abort();
@@ -191,10 +195,9 @@ impl Applier {
     pub async fn files_of(&self, run: i64) -> Result<Vec<File>, Error> {
         let mut tx = self.state.read().await?;
         let mut files = Vec::new();
-        for file in queries::files(&mut tx, run).await? {
-            let sealed = queries::content(&mut tx, run, &file.name).await?.unwrap_or_default();
-            let text = lock::unpack(&self.state.vault, run, &file.name, &sealed)?;
-            files.extend(render::kept(&file.name, text));
+        for (name, sealed) in queries::files(&mut tx, run).await? {
+            let text = lock::unpack(&self.state.vault, run, &name, &sealed)?;
+            files.extend(render::kept(&name, text));
         }
         Ok(files)
     }

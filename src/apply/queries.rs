@@ -139,14 +139,6 @@ pub(super) async fn last_good(tx: &mut Tx) -> Result<Option<Run>> {
         .await
 }
 
-/// The text of a release, as it is kept.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub(super) struct KeptFile {
-    pub name: String,
-    pub sha256: String,
-    pub size: i64,
-}
-
 pub(super) async fn insert_file(
     tx: &mut Tx,
     run: i64,
@@ -168,18 +160,11 @@ pub(super) async fn insert_file(
     .map(drop)
 }
 
-pub(super) async fn files(tx: &mut Tx, run: i64) -> Result<Vec<KeptFile>> {
-    tx.query(sql!("SELECT name, sha256, size FROM apply_file WHERE run_id = $1 ORDER BY name DESC"))
+/// The files of a run, sealed as they are kept: name and content.
+pub(super) async fn files(tx: &mut Tx, run: i64) -> Result<Vec<(String, Vec<u8>)>> {
+    tx.query(sql!("SELECT name, content FROM apply_file WHERE run_id = $1 ORDER BY name DESC"))
         .bind(run)
         .all()
-        .await
-}
-
-pub(super) async fn content(tx: &mut Tx, run: i64, name: &str) -> Result<Option<Vec<u8>>> {
-    tx.query(sql!("SELECT content FROM apply_file WHERE run_id = $1 AND name = $2"))
-        .bind(run)
-        .bind(name.to_owned())
-        .optional_scalar()
         .await
 }
 

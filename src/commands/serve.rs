@@ -9,13 +9,21 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::Session;
 use crate::app::{self, Shared};
+use crate::apply::Applier;
 use crate::state::State;
 use crate::{auth, users};
+
+/// How long a stop waits for an Apply under way.
+const LONGEST_APPLY: Duration = Duration::from_mins(2);
 
 /// Serves until SIGTERM or SIGINT; requests being answered are finished first.
 pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
     let metrics = PrometheusBuilder::new().install_recorder().context("cannot collect metrics")?;
-    let shared = Shared { state: session.state.clone(), metrics };
+    let applier = Applier::new(&session.config, session.state.clone());
+    if let Err(error) = applier.repair().await {
+        tracing::error!(error = %error, "what an interrupted apply left behind could not be repaired");
+    }
+    let shared = Shared { state: session.state.clone(), applier: applier.clone(), metrics };
     let server = HttpServer::new(move || App::new().configure(app::configure(shared.clone())))
         .workers(2)
         .client_request_timeout(Duration::from_secs(10))
@@ -26,6 +34,9 @@ pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
     let housekeeping = tokio::spawn(housekeeping(session.state.clone()));
     server.run().await.context("the server stopped")?;
     housekeeping.abort();
+    if tokio::time::timeout(LONGEST_APPLY, applier.idle()).await.is_err() {
+        tracing::warn!("stopped in the middle of an apply; the next start repairs it");
+    }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }

@@ -8,8 +8,8 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 
 use crate::api::Problem;
 use crate::auth::access::{Access, Route};
-use crate::users;
 use crate::web::{Answer, Error, ok};
+use crate::{apply, users};
 
 /// The document and its reader.
 pub fn routes() -> Vec<Route> {
@@ -31,6 +31,7 @@ struct Base;
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut document = Base::openapi();
     document.merge(users::api::Paths::openapi());
+    document.merge(apply::api::Paths::openapi());
     let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     document.components.get_or_insert_default().add_security_scheme("token", token);
     document
