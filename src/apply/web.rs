@@ -144,6 +144,7 @@ fn mark(line: &DiffLine) -> (&'static str, &'static str) {
 }
 
 /// How a state is shown: by shape, then by word.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass references")]
 fn shape(state: &State) -> &'static str {
     match state {
         State::Verified | State::Unchanged => "on",
@@ -211,6 +212,7 @@ impl RunPage {
     }
 
     /// How a usual step stands: done, under way, or still to come.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass references")]
     fn stands(&self, step: &Step) -> &'static str {
         match self.step {
             _ if !self.is_running() => "ok",
