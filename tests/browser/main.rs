@@ -1,0 +1,214 @@
+//! What a person sees: the real program in a real browser, on a real Asterisk, with real phones.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use support::{
+    browser::{Browser, Look},
+    lab::Asterisk,
+    server::Server,
+    sip::{Algorithm, Phone},
+};
+
+const PASSWORD: &str = "four random words here";
+
+/// Follows the link printed at the first start and becomes the administrator.
+async fn begin(browser: &Browser, server: &Server) {
+    browser.go(server.welcome.as_ref().unwrap()).await;
+    browser.fill("name", "ann").await;
+    browser.fill("password", PASSWORD).await;
+    browser.fill("again", PASSWORD).await;
+    browser.press("Begin").await;
+    browser.sees("Overview").await;
+}
+
+/// Adds a user and returns the extension and the secret the page shows.
+async fn add_user(browser: &Browser, server: &Server, name: &str, email: &str) -> (String, String) {
+    browser.go(&format!("{}/users/new", server.url)).await;
+    browser.fill("name", name).await;
+    browser.fill("email", email).await;
+    browser.press("Add user").await;
+    let secret = browser.find("#secret").await.text().await.unwrap();
+    let number = browser.find(".head .num").await.text().await.unwrap();
+    (number, secret)
+}
+
+async fn sign_in(browser: &Browser, server: &Server) {
+    browser.go(&format!("{}/login", server.url)).await;
+    browser.fill("name", "ann").await;
+    browser.fill("password", PASSWORD).await;
+    browser.press("Sign in").await;
+    browser.sees("Overview").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_users_are_created_applied_and_their_phones_talk() {
+    let mut asterisk = Asterisk::prepare();
+    let server = Server::start_for(&mut asterisk);
+    let browser = Browser::open(Look::default()).await;
+    begin(&browser, &server).await;
+    let (one, first) = add_user(&browser, &server, "Ann O'Neil", "ann@example.com").await;
+    let (two, second) = add_user(&browser, &server, "Bob <b>Ray</b>", "bob@example.com").await;
+    assert_eq!((one.as_str(), two.as_str()), ("1000", "1001"));
+
+    browser.go(&format!("{}/apply", server.url)).await;
+    browser.sees("+[1000](patchbay-phone)").await;
+    browser.sees("Ann O'Neil").await;
+    browser.sees("runs release 0").await;
+    assert!(!browser.text().await.contains(&first), "a secret is shown in the difference");
+    browser.fill("reason", "new starters").await;
+    browser.press("Apply 2 changes to Asterisk").await;
+    browser.sees("every object was read back").await;
+    browser.sees("verified").await;
+    browser.go(&format!("{}/apply", server.url)).await;
+    browser.sees("new starters").await;
+    browser.sees("Nothing would change").await;
+
+    let mut ann = Phone::new(asterisk.sip_port, &one, &first, Algorithm::Sha256).await;
+    let mut bob = Phone::new(asterisk.sip_port, &two, &second, Algorithm::Md5).await;
+    assert_eq!((ann.register().await, bob.register().await), (200, 200));
+    let (answered, ()) = tokio::join!(ann.call(&two), bob.answer());
+    assert_eq!(answered, 200);
+    assert_eq!(ann.hang_up().await, 200);
+    bob.hung_up().await;
+    assert_eq!(ann.call("1002").await, 404);
+    assert!(!server.logged().contains(&first) && !server.logged().contains(&second));
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_keeps_the_content_security_policy_and_fits_a_narrow_screen() {
+    let mut asterisk = Asterisk::prepare();
+    let server = Server::start_for(&mut asterisk);
+    let browser = Browser::open(Look { width: 375, ..Look::default() }).await;
+    begin(&browser, &server).await;
+    let long = "A name as long as names can be, sixty characters of it here.";
+    add_user(&browser, &server, long, "someone.with.a.long.address@a-long-domain-name.example.com")
+        .await;
+    let user = browser.at().await;
+    browser.complaints().await;
+    for path in [
+        "/",
+        "/users",
+        "/users/new",
+        "/users/import",
+        "/apply",
+        "/apply/asterisk",
+        "/audit",
+        "/settings",
+        "/settings/operators",
+        "/settings/tokens",
+        "/settings/tenants",
+        "/settings/password",
+        "/api/docs",
+        "/nowhere",
+    ] {
+        browser.go(&format!("{}{path}", server.url)).await;
+        browser.find("h1").await;
+        let complaints = browser.complaints().await;
+        let complaints: Vec<_> =
+            complaints.iter().filter(|line| !line.contains("status of 404")).collect();
+        assert!(complaints.is_empty(), "{path}: {complaints:?}");
+        let beyond =
+            browser.run("return document.documentElement.scrollWidth - window.innerWidth").await;
+        assert!(beyond.as_i64().unwrap() <= 0, "{path} is {beyond} pixels too wide");
+    }
+    assert!(user.contains("/users"));
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_is_edited_in_place_with_the_keyboard() {
+    let server = Server::start();
+    let browser = Browser::open(Look::default()).await;
+    begin(&browser, &server).await;
+    add_user(&browser, &server, "Ann O'Neil", "ann@example.com").await;
+    add_user(&browser, &server, "Bob Ray", "bob@example.com").await;
+    browser.go(&format!("{}/users", server.url)).await;
+
+    browser.click("tbody tr:first-child .act a").await;
+    browser.fill("email", "bob@example.com").await;
+    browser.find("tr.edit [name=email]").await.send_keys("\u{e007}").await.unwrap();
+    browser.sees("belongs to another user").await;
+    let typed = browser.find("tr.edit [name=email]").await.prop("value").await.unwrap();
+    assert_eq!(typed.as_deref(), Some("bob@example.com"));
+
+    browser.fill("email", "ann@example.org").await;
+    browser.find("tr.edit [name=email]").await.send_keys("\u{e007}").await.unwrap();
+    browser.sees("ann@example.org").await;
+    assert!(browser.driver.find(thirtyfour::By::Css("tr.edit")).await.is_err());
+
+    // Somebody else changes the user while the row is open: both values are shown.
+    browser.click("tbody tr:first-child .act a").await;
+    browser.find("tr.edit [name=name]").await;
+    let id = browser.run("return document.querySelector('tr.edit').id.slice(5)").await;
+    let token = server.command(&["token", "add", "test", "--operator", "ann"]);
+    let token = String::from_utf8(token.stdout).unwrap();
+    let patched = reqwest::Client::new()
+        .patch(format!("{}/api/v1/users/{}", server.url, id.as_str().unwrap()))
+        .bearer_auth(token.trim())
+        .json(&serde_json::json!({ "name": "Ann Smith" }))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(patched.status(), 200);
+    browser.fill("name", "Ann Jones").await;
+    browser.find("tr.edit [name=name]").await.send_keys("\u{e007}").await.unwrap();
+    browser.sees("Ann Smith").await;
+    let typed = browser.find("tr.edit [name=name]").await.prop("value").await.unwrap();
+    assert_eq!(typed.as_deref(), Some("Ann Jones"));
+    browser.find("tr.edit [name=name]").await.send_keys("\u{e00c}").await.unwrap();
+    browser.sees("Ann Smith").await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_is_searched_while_typing_and_the_address_says_what_is_shown() {
+    let server = Server::start();
+    let people: String = (0..60).map(|n| format!("Person {n:02},p{n}@example.com\n")).collect();
+    let file = server.data_dir.join("people.csv");
+    std::fs::write(&file, format!("name,email\n{people}")).unwrap();
+    let imported = server.command(&["import", "users", file.to_str().unwrap()]);
+    assert!(imported.status.success());
+    let browser = Browser::open(Look::default()).await;
+    begin(&browser, &server).await;
+    browser.go(&format!("{}/users", server.url)).await;
+    browser.sees("1-25 of 60").await;
+    browser.press("Next").await;
+    browser.sees("26-50 of 60").await;
+    browser.arrives("/users?page=2").await;
+    browser.fill("q", "person 07").await;
+    browser.sees("1-1 of 1").await;
+    browser.arrives("/users?q=person+07").await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_works_without_javascript() {
+    let mut asterisk = Asterisk::prepare();
+    let server = Server::start_for(&mut asterisk);
+    let browser = Browser::open(Look { javascript: false, ..Look::default() }).await;
+    begin(&browser, &server).await;
+    add_user(&browser, &server, "Ann O'Neil", "ann@example.com").await;
+    browser.press("Edit").await;
+    browser.fill("email", "nonsense@").await;
+    browser.run_without_validation().await;
+    browser.sees("enter an e-mail address").await;
+    browser.fill("email", "ann@example.org").await;
+    browser.press("Save").await;
+    browser.sees("ann@example.org").await;
+    browser.press("New secret").await;
+    browser.sees("The secret is new").await;
+    browser.go(&format!("{}/apply", server.url)).await;
+    browser.click("button.big").await;
+    browser.sees("every object was read back").await;
+    browser.go(&format!("{}/users", server.url)).await;
+    browser.click("tbody input[name=id]").await;
+    browser.click(".bulk button").await;
+    browser.sees("Delete this user?").await;
+    browser.press("Delete user").await;
+    browser.sees("No users yet").await;
+    browser.press("Sign out").await;
+    sign_in(&browser, &server).await;
+    browser.close().await;
+}

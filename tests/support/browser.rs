@@ -1,0 +1,208 @@
+//! A real browser: Debian's Chromium, driven through its own driver.
+
+use std::{
+    io::{BufRead, BufReader},
+    os::unix::process::CommandExt,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use thirtyfour::prelude::*;
+
+pub struct Browser {
+    pub driver: WebDriver,
+    url: String,
+    process: Child,
+    _profile: tempfile::TempDir,
+}
+
+/// How the browser is to be.
+#[derive(Clone, Copy)]
+pub struct Look {
+    pub width: u32,
+    pub dark: bool,
+    pub javascript: bool,
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        Self { width: 1280, dark: false, javascript: true }
+    }
+}
+
+impl Browser {
+    pub async fn open(look: Look) -> Self {
+        let (process, url) = start_driver();
+        let profile = tempfile::tempdir().unwrap();
+        let mut wanted = DesiredCapabilities::chrome();
+        wanted.set_binary("/usr/bin/chromium").unwrap();
+        let size = format!("--window-size={},900", look.width);
+        let profile_dir = format!("--user-data-dir={}", profile.path().display());
+        for argument in [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--disable-quic",
+            "--disable-sync",
+            "--disable-extensions",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--no-first-run",
+            "--hide-scrollbars",
+            "--force-color-profile=srgb",
+            &size,
+            &profile_dir,
+        ] {
+            wanted.add_arg(argument).unwrap();
+        }
+        if look.dark {
+            wanted.add_arg("--force-dark-mode").unwrap();
+            wanted.add_arg("--blink-settings=preferredColorScheme=0").unwrap();
+        }
+        if !look.javascript {
+            let off =
+                serde_json::json!({ "profile.managed_default_content_settings.javascript": 2 });
+            wanted.add_experimental_option("prefs", off).unwrap();
+        }
+        let prefs = serde_json::json!({ "browser": "ALL" });
+        wanted.set("goog:loggingPrefs", prefs).unwrap();
+        let driver = WebDriver::new(&url, wanted).await.unwrap();
+        Self { driver, url, process, _profile: profile }
+    }
+
+    pub async fn go(&self, url: &str) {
+        self.driver.goto(url).await.unwrap();
+    }
+
+    /// The element that `css` selects, once it is there.
+    pub async fn find(&self, css: &str) -> WebElement {
+        let found = self.driver.query(By::Css(css)).wait(PATIENCE, POLL).first().await;
+        match found {
+            Ok(element) => element,
+            Err(error) => panic!("no {css} on {}: {error}\n{}", self.at().await, self.text().await),
+        }
+    }
+
+    /// Types into the field called `name`, in place of what is there.
+    pub async fn fill(&self, name: &str, text: &str) {
+        let field = self.find(&format!("[name={name}]:not([type=hidden])")).await;
+        field.clear().await.unwrap();
+        field.send_keys(text).await.unwrap();
+    }
+
+    pub async fn click(&self, css: &str) {
+        let element = self.find(css).await;
+        element.scroll_into_view().await.unwrap();
+        element.click().await.unwrap();
+    }
+
+    /// Presses the button that says `text`.
+    pub async fn press(&self, text: &str) {
+        let path =
+            format!("//button[normalize-space()='{text}'] | //a[normalize-space()='{text}']");
+        let found = self.driver.query(By::XPath(&path)).wait(PATIENCE, POLL).first().await;
+        let Ok(button) = found else { panic!("nothing says {text:?}:\n{}", self.text().await) };
+        button.scroll_into_view().await.unwrap();
+        button.click().await.unwrap();
+    }
+
+    /// Waits until the page says `text`.
+    pub async fn sees(&self, text: &str) {
+        let path = format!("//body[contains(., \"{text}\")]");
+        let found = self.driver.query(By::XPath(&path)).wait(PATIENCE, POLL).first().await;
+        assert!(found.is_ok(), "{text:?} is not on {}:\n{}", self.at().await, self.text().await);
+    }
+
+    /// Waits until the page's address ends with `end`.
+    pub async fn arrives(&self, end: &str) {
+        let begun = std::time::Instant::now();
+        while !self.at().await.ends_with(end) {
+            assert!(begun.elapsed() < PATIENCE, "at {}, not at …{end}", self.at().await);
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    pub async fn at(&self) -> String {
+        self.driver.current_url().await.unwrap().to_string()
+    }
+
+    /// All that can be read on the page.
+    pub async fn text(&self) -> String {
+        self.driver.find(By::Tag("body")).await.unwrap().text().await.unwrap()
+    }
+
+    pub async fn run(&self, script: &str) -> serde_json::Value {
+        self.driver.execute(script, Vec::new()).await.unwrap().json().clone()
+    }
+
+    /// What the browser's console has complained of since the last call: broken scripts, refused
+    /// styles, violations of the content security policy.
+    pub async fn complaints(&self) -> Vec<String> {
+        let session = self.driver.session_id().to_string();
+        let answer = reqwest::Client::new()
+            .post(format!("{}/session/{session}/se/log", self.url))
+            .json(&serde_json::json!({ "type": "browser" }))
+            .send()
+            .await
+            .unwrap();
+        let log: serde_json::Value = answer.json().await.unwrap();
+        let entries = log["value"].as_array().unwrap().iter();
+        entries.map(|entry| entry["message"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// A picture of the window.
+    pub async fn picture(&self, path: &std::path::Path) {
+        self.driver.screenshot(path).await.unwrap();
+    }
+
+    pub async fn close(mut self) {
+        let _ = self.driver.clone().quit().await;
+        end(&mut self.process);
+    }
+}
+
+/// How long something may take to appear.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How often it is looked for.
+const POLL: Duration = Duration::from_millis(50);
+
+fn start_driver() -> (Child, String) {
+    // A group of its own, so that the browser it starts ends with it.
+    let mut process = Command::new("chromedriver")
+        .arg("--port=0")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .expect("chromedriver: run tests/lab/setup.sh");
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let port = lines.find_map(|line| {
+        let (_, port) = line.split_once("started successfully on port ")?;
+        Some(port.trim_end_matches('.').to_owned())
+    });
+    // Whatever it says later is not read, so it must not block on a full pipe.
+    std::thread::spawn(move || lines.for_each(drop));
+    (process, format!("http://127.0.0.1:{}", port.expect("chromedriver did not start")))
+}
+
+fn end(process: &mut Child) {
+    let group = format!("-{}", process.id());
+    let _ = Command::new("kill").args(["-s", "KILL", "--", &group]).status();
+    let _ = process.wait();
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        end(&mut self.process);
+    }
+}
+
+impl Browser {
+    /// Submits the form as a browser without the check of e-mail fields would.
+    pub async fn run_without_validation(&self) {
+        // The driver can run scripts even where pages cannot.
+        self.run("document.querySelector('main form').noValidate = true").await;
+        self.press("Save").await;
+    }
+}
