@@ -3,7 +3,7 @@
 
 use actix_web::body::BoxBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
-use actix_web::http::Method;
+use actix_web::http::{Method, Uri};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{FromRequest, Handler, HttpMessage as _, HttpRequest, Responder, web};
 
@@ -170,10 +170,15 @@ async fn proven(
     if known { Ok(()) } else { Err(Error::CrossSite) }
 }
 
-/// Where to sign in, and to come back from there; only pages that read are worth coming back to.
+/// Where to sign in, and from there back to the page that was open. When htmx asked for part of a
+/// page, that is the page it says it is on.
 fn sign_in_path(request: &HttpRequest) -> String {
-    let back = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    if request.method().is_safe() && back != "/" {
+    let page = request.headers().get("hx-current-url").and_then(|url| url.to_str().ok());
+    let page = page.and_then(|url| url.parse::<Uri>().ok());
+    let safe = request.method().is_safe() || page.is_some();
+    let uri = page.as_ref().unwrap_or_else(|| request.uri());
+    let back = uri.path_and_query().map_or("/", |path| path.as_str());
+    if safe && back != "/" {
         let next = serde_html_form::to_string([("next", back)]).unwrap_or_default();
         format!("/login?{next}")
     } else {

@@ -77,7 +77,8 @@ pub async fn run(change: &mut Change, vault: &Vault, text: &str) -> Result<Repor
 
 /// Parses every row before anything is written. Rows with a fault are reported and left out.
 fn read(text: &str, report: &mut Report) -> Vec<(u64, NewUser)> {
-    let text = text.trim_start_matches('\u{feff}');
+    // Browsers send CR LF, after which the reader would count one line too few.
+    let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n").replace('\r', "\n");
     let delimiter =
         if text.lines().next().is_some_and(|head| head.contains(';')) { b';' } else { b',' };
     let mut reader = csv::ReaderBuilder::new()
@@ -168,6 +169,8 @@ mod tests {
         );
         assert_eq!(rows.len(), 1);
         assert_eq!(faults, [(3, "email"), (3, "extension"), (4, "name")]);
+        let (_, faults) = parse("name,email\r\nAnn,ann@example.com\r\nBob,nope\r\n");
+        assert_eq!(faults, [(3, "email")]);
     }
 
     #[test]

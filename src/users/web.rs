@@ -17,7 +17,7 @@ use crate::numbering::{ExtensionNumber, ExtensionRange};
 use crate::tenants;
 use crate::web::form::{Field, Form, Secret, Tick};
 use crate::web::list::{self, Pager};
-use crate::web::{Answer, Error, Shell, csv, download, invalid, ok, respond, see_other};
+use crate::web::{Answer, Error, Shell, csv, download, fragment, invalid, ok, respond, see_other};
 
 /// Bytes an imported file may have.
 const IMPORT_LIMIT: usize = 8 << 20;
@@ -142,7 +142,8 @@ async fn index(by: Operator, query: web::Query<ListQuery>) -> Answer {
 }
 
 async fn table(by: Operator, query: web::Query<ListQuery>) -> Answer {
-    ok(&IndexPage::new(&by, query.into_inner()).await?.as_table())
+    let page = IndexPage::new(&by, query.into_inner()).await?;
+    fragment(&page.as_table(), &page.pager)
 }
 
 async fn export(by: Operator, query: web::Query<ListQuery>) -> Answer {

@@ -77,6 +77,11 @@ impl Pager {
         self.link(self.pages())
     }
 
+    /// The address of the list as it is shown, for a browser that was given only part of the page.
+    pub fn here(&self) -> String {
+        self.link(self.page)
+    }
+
     fn link(&self, page: i64) -> String {
         self.with(&[("size", self.size.to_string()), ("page", page.to_string())])
     }
@@ -129,6 +134,7 @@ mod tests {
         assert_eq!(pager.link(4), "/users?q=a+b&size=50&page=4");
         assert_eq!(pager.link(1), "/users?q=a+b&size=50");
         assert_eq!(pager.sized(&25), "/users?q=a+b");
+        assert_eq!(pager.here(), "/users?q=a+b&size=50&page=3");
         assert_eq!((pager.pages(), pager.first(), pager.last()), (9, 101, 150));
     }
 }

@@ -69,6 +69,13 @@ pub fn ok(page: &impl Template) -> Answer {
     respond(StatusCode::OK, page)
 }
 
+/// 200 with part of a list's page; the browser's address bar shows the whole page's address.
+pub fn fragment(part: &impl Template, pager: &list::Pager) -> Answer {
+    let mut response = HttpResponse::Ok();
+    response.insert_header(("hx-push-url", pager.here()));
+    Ok(response.content_type(ContentType::html()).body(part.render()?))
+}
+
 /// 422 with the same page again, its form's errors beside their fields.
 pub fn invalid(page: &impl Template) -> Answer {
     respond(StatusCode::UNPROCESSABLE_ENTITY, page)
