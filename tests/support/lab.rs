@@ -1,0 +1,188 @@
+//! Real servers for tests: an Asterisk 22 and a `PostgreSQL` of one's own, on loopback, in directories of
+//! their own. They end with the test process, however it ends: `tests/lab/*.sh` serve them for as
+//! long as the pipe to this process is open.
+
+use std::{
+    collections::HashMap,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::{
+        Mutex, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+/// One of the lab's scripts, serving us over its stdin and stdout.
+struct Served {
+    child: Child,
+    words: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+    about: HashMap<String, String>,
+}
+
+impl Served {
+    fn run(script: &str) -> Self {
+        let dir = tempfile::Builder::new().prefix("patchbay-").tempdir().unwrap().keep();
+        let mut child = Command::new(lab(script))
+            .arg("run")
+            .arg(dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let words = child.stdin.take();
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        let mut served = Self { child, words, answers, about: HashMap::new() };
+        served.read();
+        served
+    }
+
+    fn say(&mut self, word: &str) {
+        writeln!(self.words.as_mut().unwrap(), "{word}").unwrap();
+        self.read();
+    }
+
+    /// One answer, `name=value name=value`, into `about`.
+    fn read(&mut self) {
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        assert!(!line.is_empty(), "the lab's script ended; what it said is above");
+        self.about.extend(
+            line.split_whitespace()
+                .filter_map(|pair| pair.split_once('='))
+                .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+    }
+
+    fn get(&self, name: &str) -> &str {
+        &self.about[name]
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        drop(self.words.take());
+        let _ = self.child.wait();
+    }
+}
+
+fn lab(script: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab").join(script)
+}
+
+/// An Asterisk with a plain administrator's configuration, and nothing of Patchbay's in it.
+pub struct Asterisk {
+    served: Served,
+    /// What `asterisk.config_dir` would be.
+    pub config_dir: PathBuf,
+    /// `messages.log`, where notices, warnings and errors go.
+    pub log: PathBuf,
+    pub sip_port: u16,
+    pub ami_port: u16,
+}
+
+impl Asterisk {
+    /// Writes the configuration, boots nothing: `restart` boots it.
+    pub fn prepare() -> Self {
+        let served = Served::run("asterisk.sh");
+        let dir = Path::new(served.get("dir"));
+        Self {
+            config_dir: dir.join("etc"),
+            log: dir.join("log/messages.log"),
+            sip_port: served.get("sip").parse().unwrap(),
+            ami_port: served.get("ami").parse().unwrap(),
+            served,
+        }
+    }
+
+    /// Boots one and returns when it is up.
+    pub fn start() -> Self {
+        let mut asterisk = Self::prepare();
+        asterisk.served.say("start");
+        asterisk
+    }
+
+    /// Stops it if it runs, and boots it.
+    pub fn restart(&mut self) {
+        self.served.say("restart");
+    }
+
+    /// Stops it in good order.
+    pub fn stop(&mut self) {
+        self.served.say("stop");
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(&mut self) {
+        self.served.say("kill");
+    }
+
+    /// The process, to be stopped and continued by signals.
+    pub fn pid(&self) -> u32 {
+        self.served.get("pid").parse().unwrap()
+    }
+
+    /// What `asterisk -rx COMMAND` prints.
+    pub fn cli(&self, command: &str) -> String {
+        let output = Command::new(lab("asterisk.sh"))
+            .args(["cli", self.served.get("dir"), command])
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Everything it has logged so far.
+    pub fn logged(&self) -> String {
+        std::fs::read(&self.log)
+            .map(|log| String::from_utf8_lossy(&log).into_owned())
+            .unwrap_or_default()
+    }
+}
+
+impl Drop for Asterisk {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- Asterisk's log:\n{}", self.logged());
+        }
+    }
+}
+
+/// A `PostgreSQL` cluster; most tests want `Postgres::database()`.
+pub struct Postgres(Served);
+
+impl Postgres {
+    /// A cluster of the caller's own, to be stopped and killed.
+    pub fn start() -> Self {
+        let mut served = Served::run("postgres.sh");
+        served.say("start");
+        Self(served)
+    }
+
+    /// The URL of a new, empty database in the cluster this process shares.
+    pub fn database() -> String {
+        static SHARED: OnceLock<Mutex<Postgres>> = OnceLock::new();
+        SHARED.get_or_init(|| Mutex::new(Self::start())).lock().unwrap().create_database()
+    }
+
+    /// The URL of a new, empty database.
+    pub fn create_database(&mut self) -> String {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        self.0.say(&format!("create {name}"));
+        self.0.get("url").to_owned()
+    }
+
+    pub fn restart(&mut self) {
+        self.0.say("restart");
+    }
+
+    pub fn stop(&mut self) {
+        self.0.say("stop");
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(&mut self) {
+        self.0.say("kill");
+    }
+}

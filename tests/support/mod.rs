@@ -1,0 +1,5 @@
+//! What the tests share. Each test target uses a part of it.
+#![allow(dead_code)]
+
+pub mod lab;
+pub mod sip;

@@ -1,0 +1,457 @@
+//! A SIP phone small enough to read: it registers, calls, answers, and watches a lamp, over UDP on loopback,
+//! and authenticates with the digest it is told to prefer.
+
+use std::{
+    collections::VecDeque,
+    fmt::Write,
+    net::SocketAddr,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use md5::Md5;
+use sha2::{Digest, Sha256};
+use tokio::{net::UdpSocket, time::timeout};
+
+/// Longer than any call of these tests rings.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// How long before an unanswered request is sent again.
+const RESEND: Duration = Duration::from_millis(500);
+/// What a phone offers to talk; nothing is ever sent.
+const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+    m=audio 9 RTP/AVP 8 0\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\n";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    Md5,
+    Sha256,
+}
+
+impl Algorithm {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Md5 => "MD5",
+            Self::Sha256 => "SHA-256",
+        }
+    }
+
+    pub fn hash(self, text: &str) -> String {
+        match self {
+            Self::Md5 => hex(&Md5::digest(text)),
+            Self::Sha256 => hex(&Sha256::digest(text)),
+        }
+    }
+}
+
+pub struct Phone {
+    socket: UdpSocket,
+    server: SocketAddr,
+    local: SocketAddr,
+    user: String,
+    secret: String,
+    algorithm: Algorithm,
+    cseq: u32,
+    /// Requests that came while we waited for something else.
+    waiting: VecDeque<Message>,
+    /// The call we are in.
+    dialog: Option<Dialog>,
+}
+
+struct Dialog {
+    from: String,
+    to: String,
+    call_id: String,
+    target: String,
+    invite: Option<Message>,
+}
+
+impl Phone {
+    pub async fn new(sip_port: u16, user: &str, secret: &str, algorithm: Algorithm) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        Self {
+            local: socket.local_addr().unwrap(),
+            server: SocketAddr::from(([127, 0, 0, 1], sip_port)),
+            socket,
+            user: user.to_owned(),
+            secret: secret.to_owned(),
+            algorithm,
+            cseq: 0,
+            waiting: VecDeque::new(),
+            dialog: None,
+        }
+    }
+
+    /// Registers; the final status.
+    pub async fn register(&mut self) -> u16 {
+        self.register_for(600).await
+    }
+
+    pub async fn unregister(&mut self) -> u16 {
+        self.register_for(0).await
+    }
+
+    async fn register_for(&mut self, seconds: u32) -> u16 {
+        let uri = format!("sip:{}", self.server);
+        let me = format!("<sip:{}@{}>", self.user, self.server);
+        let more = format!("Expires: {seconds}\r\n");
+        let from = format!("{me};tag={}", unique());
+        self.request("REGISTER", &uri, &from, &me, &unique(), &more, "").await.status()
+    }
+
+    /// Calls a number; the final status. With 200 the call is up, until `hang_up` or `hung_up`.
+    pub async fn call(&mut self, number: &str) -> u16 {
+        let uri = format!("sip:{number}@{}", self.server);
+        let from = format!("<sip:{}@{}>;tag={}", self.user, self.server, unique());
+        let (to, call_id) = (format!("<{uri}>"), unique());
+        let more = "Content-Type: application/sdp\r\n";
+        let answer = self.request("INVITE", &uri, &from, &to, &call_id, more, SDP).await;
+        if answer.status() == 200 {
+            let target = in_brackets(answer.header("Contact")).to_owned();
+            let to = answer.header("To").to_owned();
+            self.dialog = Some(Dialog { from, to, call_id, target, invite: None });
+            self.acknowledge(self.cseq).await;
+        }
+        answer.status()
+    }
+
+    /// Waits for a call and rings.
+    pub async fn ring(&mut self) {
+        let invite = self.expect("INVITE").await;
+        let tag = format!("{};tag={}", invite.header("To"), unique());
+        self.dialog = Some(Dialog {
+            from: tag,
+            to: invite.header("From").to_owned(),
+            call_id: invite.header("Call-ID").to_owned(),
+            target: in_brackets(invite.header("Contact")).to_owned(),
+            invite: Some(invite),
+        });
+        self.respond("180 Ringing", "").await;
+    }
+
+    /// Waits for a call, rings, answers, and returns when the caller has acknowledged.
+    pub async fn answer(&mut self) {
+        self.ring().await;
+        self.pick_up().await;
+    }
+
+    /// Answers the call that rings, and returns when the caller has acknowledged.
+    pub async fn pick_up(&mut self) {
+        self.respond("200 OK", SDP).await;
+        self.expect("ACK").await;
+    }
+
+    /// Waits for a call and turns it down, as in `486 Busy Here`.
+    pub async fn refuse(&mut self, status: &str) {
+        self.ring().await;
+        self.respond(status, "").await;
+        self.expect("ACK").await;
+        self.dialog = None;
+    }
+
+    /// Rings until the caller gives up.
+    pub async fn ignore(&mut self) {
+        self.ring().await;
+        let cancel = self.expect("CANCEL").await;
+        self.reply(&cancel, "200 OK").await;
+        self.respond("487 Request Terminated", "").await;
+        self.expect("ACK").await;
+        self.dialog = None;
+    }
+
+    /// Ends the call; the final status.
+    pub async fn hang_up(&mut self) -> u16 {
+        let Dialog { from, to, call_id, target, .. } = self.dialog.take().unwrap();
+        self.request("BYE", &target, &from, &to, &call_id, "", "").await.status()
+    }
+
+    /// Waits for the other side to end the call.
+    pub async fn hung_up(&mut self) {
+        let bye = self.expect("BYE").await;
+        self.reply(&bye, "200 OK").await;
+        self.dialog = None;
+    }
+
+    /// Subscribes to a number's lamp; the final status. `lamp` waits for its states.
+    pub async fn watch(&mut self, number: &str) -> u16 {
+        let uri = format!("sip:{number}@{}", self.server);
+        let from = format!("<sip:{}@{}>;tag={}", self.user, self.server, unique());
+        let more = "Event: dialog\r\nAccept: application/dialog-info+xml\r\nExpires: 600\r\n";
+        self.request("SUBSCRIBE", &uri, &from, &format!("<{uri}>"), &unique(), more, "")
+            .await
+            .status()
+    }
+
+    /// Waits until the lamp shows a state: `terminated` (off), `early` (rings) or `confirmed` (talks).
+    pub async fn lamp(&mut self, state: &str) {
+        let state = format!("<state>{state}<");
+        while !self.notified().await.contains(&state) {}
+    }
+
+    /// The body of the next NOTIFY.
+    async fn notified(&mut self) -> String {
+        let notify = self.expect("NOTIFY").await;
+        self.reply(&notify, "200 OK").await;
+        notify.body
+    }
+
+    /// Sends a request and answers a challenge; the final response.
+    #[expect(clippy::too_many_arguments, reason = "they are the parts of a SIP request")]
+    async fn request(
+        &mut self,
+        method: &str,
+        uri: &str,
+        from: &str,
+        to: &str,
+        call_id: &str,
+        more: &str,
+        body: &str,
+    ) -> Message {
+        let mut credentials = String::new();
+        loop {
+            self.cseq += 1;
+            let cseq = self.cseq;
+            let branch = unique();
+            let head = |method: &str, to: &str| {
+                format!(
+                    "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {};branch=z9hG4bK{branch};rport\r\n\
+                     Max-Forwards: 70\r\nFrom: {from}\r\nTo: {to}\r\nCall-ID: {call_id}\r\n\
+                     CSeq: {cseq} {method}\r\nContact: <sip:{}@{}>\r\n",
+                    self.local, self.user, self.local,
+                )
+            };
+            let request = format!(
+                "{}{credentials}{more}Content-Length: {}\r\n\r\n{body}",
+                head(method, to),
+                body.len()
+            );
+            let acknowledgement =
+                |to: &str| format!("{}Content-Length: 0\r\n\r\n", head("ACK", to));
+            let answer = final_response(
+                &self.socket,
+                self.server,
+                &mut self.waiting,
+                &request,
+                &format!("{cseq} {method}"),
+                call_id,
+            )
+            .await;
+            if method == "INVITE" && answer.status() >= 300 {
+                self.send(&acknowledgement(answer.header("To"))).await;
+            }
+            if !matches!(answer.status(), 401 | 407) || !credentials.is_empty() {
+                return answer;
+            }
+            credentials = self.credentials(&answer, method, uri);
+        }
+    }
+
+    /// The header that answers a challenge; empty when there is none for our algorithm.
+    fn credentials(&self, challenge: &Message, method: &str, uri: &str) -> String {
+        let (asked, answered) = match challenge.status() {
+            401 => ("WWW-Authenticate", "Authorization"),
+            _ => ("Proxy-Authenticate", "Proxy-Authorization"),
+        };
+        let algorithm = self.algorithm.name();
+        let Some(offer) = challenge
+            .all(asked)
+            .find(|offer| parameter(offer, "algorithm").eq_ignore_ascii_case(algorithm))
+        else {
+            return String::new();
+        };
+        let (realm, nonce) = (parameter(offer, "realm"), parameter(offer, "nonce"));
+        let (hash, cnonce) = (|text: &str| self.algorithm.hash(text), unique());
+        let a1 = hash(&format!("{}:{realm}:{}", self.user, self.secret));
+        let a2 = hash(&format!("{method}:{uri}"));
+        let response = hash(&format!("{a1}:{nonce}:00000001:{cnonce}:auth:{a2}"));
+        let opaque = match parameter(offer, "opaque") {
+            "" => String::new(),
+            opaque => format!(", opaque=\"{opaque}\""),
+        };
+        format!(
+            "{answered}: Digest username=\"{}\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{uri}\", \
+             response=\"{response}\", algorithm={algorithm}, cnonce=\"{cnonce}\", qop=auth, nc=00000001{opaque}\r\n",
+            self.user
+        )
+    }
+
+    async fn acknowledge(&self, cseq: u32) {
+        let Dialog { from, to, call_id, target, .. } = self.dialog.as_ref().unwrap();
+        self.send(&format!(
+            "ACK {target} SIP/2.0\r\nVia: SIP/2.0/UDP {};branch=z9hG4bK{};rport\r\nMax-Forwards: 70\r\n\
+             From: {from}\r\nTo: {to}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} ACK\r\nContent-Length: 0\r\n\r\n",
+            self.local,
+            unique()
+        ))
+        .await;
+    }
+
+    /// Answers the call we were rung for.
+    async fn respond(&self, status: &str, body: &str) {
+        let dialog = self.dialog.as_ref().unwrap();
+        self.answer_with(dialog.invite.as_ref().unwrap(), status, &dialog.from, body).await;
+    }
+
+    /// Answers a request with an empty body.
+    async fn reply(&self, request: &Message, status: &str) {
+        self.answer_with(request, status, request.header("To"), "").await;
+    }
+
+    async fn answer_with(&self, request: &Message, status: &str, to: &str, body: &str) {
+        let mut text = format!("SIP/2.0 {status}\r\n");
+        for via in request.all("Via") {
+            write!(text, "Via: {via}\r\n").unwrap();
+        }
+        if !body.is_empty() {
+            text.push_str("Content-Type: application/sdp\r\n");
+        }
+        write!(
+            text,
+            "From: {}\r\nTo: {to}\r\nCall-ID: {}\r\nCSeq: {}\r\nContact: <sip:{}@{}>\r\nContent-Length: {}\r\n\r\n{body}",
+            request.header("From"),
+            request.header("Call-ID"),
+            request.header("CSeq"),
+            self.user,
+            self.local,
+            body.len()
+        )
+        .unwrap();
+        self.send(&text).await;
+    }
+
+    /// Waits for a request of this method.
+    async fn expect(&mut self, method: &str) -> Message {
+        if let Some(at) = self.waiting.iter().position(|message| message.method() == method) {
+            return self.waiting.remove(at).unwrap();
+        }
+        loop {
+            let message = timeout(PATIENCE, receive(&self.socket))
+                .await
+                .unwrap_or_else(|_| panic!("{} waited for {method} in vain", self.user));
+            match message.method() {
+                other if other == method => return message,
+                "OPTIONS" => self.reply(&message, "200 OK").await,
+                "SIP/2.0" => {}
+                _ => self.waiting.push_back(message),
+            }
+        }
+    }
+
+    async fn send(&self, text: &str) {
+        self.socket.send_to(text.as_bytes(), self.server).await.unwrap();
+    }
+}
+
+/// Sends until something answers, then waits for the final answer.
+async fn final_response(
+    socket: &UdpSocket,
+    server: SocketAddr,
+    waiting: &mut VecDeque<Message>,
+    request: &str,
+    cseq: &str,
+    call_id: &str,
+) -> Message {
+    let mut heard = false;
+    timeout(PATIENCE, async {
+        socket.send_to(request.as_bytes(), server).await.unwrap();
+        loop {
+            let received = if heard {
+                Ok(receive(socket).await)
+            } else {
+                timeout(RESEND, receive(socket)).await
+            };
+            let Ok(message) = received else {
+                socket.send_to(request.as_bytes(), server).await.unwrap();
+                continue;
+            };
+            if message.method() != "SIP/2.0" {
+                waiting.push_back(message);
+            } else if message.header("CSeq") == cseq && message.header("Call-ID") == call_id {
+                heard = true;
+                if message.status() >= 200 {
+                    return message;
+                }
+            }
+        }
+    })
+    .await
+    .unwrap_or_else(|_| panic!("no answer to {cseq}"))
+}
+
+async fn receive(socket: &UdpSocket) -> Message {
+    let mut buffer = vec![0; 65_535];
+    let length = socket.recv(&mut buffer).await.unwrap();
+    Message::parse(&String::from_utf8_lossy(&buffer[..length]))
+}
+
+#[derive(Debug)]
+struct Message {
+    start: String,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+impl Message {
+    fn parse(text: &str) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
+        let mut lines = head.split("\r\n");
+        Self {
+            start: lines.next().unwrap_or_default().to_owned(),
+            headers: lines
+                .filter_map(|line| line.split_once(':'))
+                .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
+                .collect(),
+            body: body.to_owned(),
+        }
+    }
+
+    /// A request's method; `SIP/2.0` for a response.
+    fn method(&self) -> &str {
+        self.start.split(' ').next().unwrap_or_default()
+    }
+
+    fn status(&self) -> u16 {
+        self.start.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default()
+    }
+
+    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.headers
+            .iter()
+            .filter(move |(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+
+    fn header<'a>(&'a self, name: &'a str) -> &'a str {
+        self.all(name).next().unwrap_or_default()
+    }
+}
+
+/// A parameter of a challenge: `name="value"` or `name=value`.
+fn parameter<'a>(offer: &'a str, name: &str) -> &'a str {
+    offer
+        .trim_start_matches("Digest ")
+        .split(',')
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(key, _)| key.eq_ignore_ascii_case(name))
+        .map_or("", |(_, value)| value.trim_matches('"'))
+}
+
+/// `sip:…` out of `"name" <sip:…>;parameters`.
+fn in_brackets(address: &str) -> &str {
+    address
+        .split_once('<')
+        .and_then(|(_, rest)| rest.split_once('>'))
+        .map_or(address, |(uri, _)| uri)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}
+
+/// A token no other phone on this machine uses.
+fn unique() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("{}x{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
