@@ -1,0 +1,16 @@
+//! Patchbay from outside: what a person, a script and the log see, on both databases.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::similar_names,
+    clippy::too_many_lines
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod routes;
+mod sign_in;
