@@ -108,6 +108,15 @@ async fn check(
     mut request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    if !is_text(request.query_string()) {
+        const WHY: &str = "the address is not UTF-8";
+        let api = request.path().starts_with("/api/");
+        return Ok(if api {
+            request.error_response(Problem::bad_request(WHY))
+        } else {
+            request.error_response(Error::BadRequest(WHY))
+        });
+    }
     let http = request.request().clone();
     let allowed: Result<(), actix_web::Error> = match access {
         Access::Public => public(&http).map_err(Into::into),
@@ -127,6 +136,11 @@ async fn check(
         // An answer, not an error: what surrounds every request sees to its headers and log line.
         Err(refusal) => Ok(request.error_response(refusal)),
     }
+}
+
+/// Bytes that are not UTF-8 would be repaired silently, and something else searched for.
+fn is_text(query: &str) -> bool {
+    percent_encoding::percent_decode_str(query).decode_utf8().is_ok()
 }
 
 /// Forms that need nobody (signing in, choosing a password) still come from pages of ours.
