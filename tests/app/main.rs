@@ -12,5 +12,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod api;
+mod audit;
+mod hostile;
+mod import;
 mod routes;
 mod sign_in;
+mod tenants;
+mod users;

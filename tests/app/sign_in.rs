@@ -1,5 +1,7 @@
 //! Signing in and out: passwords, sessions, links, tokens, and what slows a guesser down.
 
+use std::cell::Cell;
+
 use futures_util::future::join_all;
 use patchbay::auth::{self, Role};
 use patchbay::secrets;
@@ -239,15 +241,23 @@ both_databases! {
     async fn two_administrators_cannot_demote_each_other_at_once(app: TestApp) {
         let (ann, bob) = (app.operator("ann", Role::Admin).await, app.operator("bob", Role::Admin).await);
         app.sql("UPDATE operator SET password_hash = 'x'").await;
-        // So that neither has to wait for a connection.
-        let both = futures_util::future::join(app.state.read(), app.state.read()).await;
-        drop(both);
-        let demote = async |id| {
+        let mut first = app.state.change(&tester()).await.unwrap();
+        auth::modify(&mut first, ann, Role::Auditor, false).await.unwrap();
+        let done = Cell::new(false);
+        let second = async {
             let mut change = app.state.change(&tester()).await.unwrap();
-            auth::modify(&mut change, id, Role::Auditor, false).await.map_err(|error| error.to_string())?;
-            change.commit().await.map_err(|error| error.to_string())
+            let modified = auth::modify(&mut change, bob, Role::Auditor, false).await;
+            done.set(true);
+            if modified.is_ok() {
+                change.commit().await.unwrap();
+            }
+            modified.map_err(|error| error.to_string())
         };
-        let (one, two) = futures_util::future::join(demote(ann), demote(bob)).await;
+        let first = async {
+            app.until_somebody_waits_or(&done).await;
+            first.commit().await.map_err(|error| error.to_string())
+        };
+        let (two, one) = futures_util::future::join(second, first).await;
         assert!(one.is_err() || two.is_err(), "nobody is left to administer");
         assert_eq!(app.number("SELECT count(*) FROM operator WHERE role = 'admin'").await, 1);
     }

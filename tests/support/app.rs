@@ -1,7 +1,7 @@
 //! The whole application in this process, on a fresh database of either kind, with a clock that
 //! only the test moves.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -279,6 +279,16 @@ impl TestApp {
         let files = std::fs::read_dir(self.dir.path()).unwrap().map(|file| file.unwrap().path());
         let files = files.filter(|path| path.display().to_string().contains("patchbay.db"));
         files.flat_map(|path| std::fs::read(path).unwrap()).collect()
+    }
+
+    /// Returns when a connection waits for another's lock, or `done` is set. On `SQLite` the one
+    /// who waits does so for the only writing connection, before anything it does.
+    pub async fn until_somebody_waits_or(&self, done: &Cell<bool>) {
+        const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while !self.is_sqlite() && !done.get() && self.number(WAITING).await == 0 {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// `actor action subject` of every audit row, the oldest first.
