@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::from_fn;
-use actix_web::{HttpRequest, web};
+use actix_web::{HttpRequest, HttpResponse, ResponseError as _, web};
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::api::Problem;
@@ -55,7 +56,9 @@ pub fn configure(shared: Shared) -> impl FnOnce(&mut web::ServiceConfig) {
             .app_data(web::PayloadConfig::new(16 << 20));
         let mut everything = web::scope("").wrap(sessions).wrap(from_fn(guard::observe));
         for (path, routes) in by_path(routes()) {
-            let resource = web::resource(path).default_service(web::to(wrong_method));
+            let allow = allow(&routes);
+            let resource = web::resource(path)
+                .default_service(web::to(move |request| wrong_method(request, allow.clone())));
             everything = everything
                 .service(routes.into_iter().fold(resource, |r, route| r.route(route.guarded())));
         }
@@ -89,10 +92,24 @@ async fn nothing_here(request: HttpRequest) -> Result<&'static str, actix_web::E
     Err(not_here(&request))
 }
 
-async fn wrong_method(request: HttpRequest) -> Result<&'static str, actix_web::Error> {
-    Err(if is_api(&request) {
-        Problem::from(Error::MethodNotAllowed).into()
+/// The value of `Allow` for a path.
+fn allow(routes: &[Route]) -> String {
+    let mut methods: Vec<&str> = routes.iter().map(|route| route.method.as_str()).collect();
+    if methods.contains(&"GET") {
+        methods.push("HEAD");
+    }
+    methods.sort_unstable();
+    methods.join(", ")
+}
+
+async fn wrong_method(request: HttpRequest, allow: String) -> HttpResponse {
+    let mut answer = if is_api(&request) {
+        Problem::from(Error::MethodNotAllowed).error_response()
     } else {
-        Error::MethodNotAllowed.into()
-    })
+        Error::MethodNotAllowed.error_response()
+    };
+    if let Ok(allow) = HeaderValue::from_str(&allow) {
+        answer.headers_mut().insert(header::ALLOW, allow);
+    }
+    answer
 }

@@ -22,6 +22,20 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
         let headers = request.headers().clone();
+        let body = Body::from_request(request, payload);
+        async move { parse(&headers, &body.await?.0) }.boxed_local()
+    }
+}
+
+/// A body not yet parsed, for calls that need its very bytes.
+#[derive(Debug)]
+pub struct Body(pub web::Bytes);
+
+impl FromRequest for Body {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
         let body = web::Payload::from_request(request, payload);
         async move {
             let broken = || Problem::bad_request("the request broke off");
@@ -29,7 +43,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
             let body = body.to_bytes_limited(LIMIT).await.map_err(|_| {
                 Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body may have at most 1 MiB")
             })?;
-            parse(&headers, &body.map_err(|_| broken())?)
+            body.map(Self).map_err(|_| broken())
         }
         .boxed_local()
     }

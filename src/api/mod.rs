@@ -3,7 +3,7 @@
 mod json;
 pub mod problem;
 
-pub use json::{Json, parse};
+pub use json::{Body, Json, parse};
 pub use problem::Problem;
 
 use actix_web::HttpResponse;

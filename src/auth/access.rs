@@ -3,6 +3,7 @@
 
 use actix_web::body::BoxBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::guard::{self, Guard};
 use actix_web::http::{Method, Uri};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{FromRequest, Handler, HttpMessage as _, HttpRequest, Responder, web};
@@ -10,7 +11,7 @@ use actix_web::{FromRequest, Handler, HttpMessage as _, HttpRequest, Responder, 
 use super::operator::{Operator, state_of};
 use super::types::Right;
 use crate::api::Problem;
-use crate::web::{Error, guard};
+use crate::web::{Error, guard::same_site};
 
 /// Bytes a page's form may have unless its route says otherwise.
 const FORM_LIMIT: usize = 1 << 20;
@@ -71,7 +72,7 @@ impl Route {
         F::Output: Responder + 'static,
     {
         Self {
-            handler: web::method(method.clone()).to(handler),
+            handler: web::route().guard(answers(method.clone())).to(handler),
             method,
             path,
             access,
@@ -93,29 +94,59 @@ impl Route {
     }
 }
 
+/// HEAD is answered wherever GET is; the server leaves the body out.
+fn answers(method: Method) -> impl Guard {
+    guard::fn_guard(move |context| {
+        let asked = &context.head().method;
+        *asked == method || (*asked == Method::HEAD && method == Method::GET)
+    })
+}
+
 async fn check(
     access: Access,
     limit: usize,
     mut request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let http = request.request().clone();
-    match access {
-        Access::Public => public(&http)?,
-        Access::Page(right) => page(&mut request, &http, right, false, limit).await?,
-        Access::HostPage(right) => page(&mut request, &http, right, true, limit).await?,
-        Access::Api(right) => api(&http, right, false).await?,
-        Access::HostApi(right) => api(&http, right, true).await?,
+    if !is_text(request.query_string()) {
+        const WHY: &str = "the address is not UTF-8";
+        let api = request.path().starts_with("/api/");
+        return Ok(if api {
+            request.error_response(Problem::bad_request(WHY))
+        } else {
+            request.error_response(Error::BadRequest(WHY))
+        });
     }
+    let http = request.request().clone();
+    let allowed: Result<(), actix_web::Error> = match access {
+        Access::Public => public(&http).map_err(Into::into),
+        Access::Page(right) => {
+            page(&mut request, &http, right, false, limit).await.map_err(Into::into)
+        }
+        Access::HostPage(right) => {
+            page(&mut request, &http, right, true, limit).await.map_err(Into::into)
+        }
+        Access::Api(right) => api(&http, right, false).await.map_err(Into::into),
+        Access::HostApi(right) => api(&http, right, true).await.map_err(Into::into),
+    };
     // The request must be unique again when the handler takes it apart.
     drop(http);
-    next.call(request).await
+    match allowed {
+        Ok(()) => next.call(request).await,
+        // An answer, not an error: what surrounds every request sees to its headers and log line.
+        Err(refusal) => Ok(request.error_response(refusal)),
+    }
+}
+
+/// Bytes that are not UTF-8 would be repaired silently, and something else searched for.
+fn is_text(query: &str) -> bool {
+    percent_encoding::percent_decode_str(query).decode_utf8().is_ok()
 }
 
 /// Forms that need nobody (signing in, choosing a password) still come from pages of ours.
 fn public(request: &HttpRequest) -> Result<(), Error> {
     let state = state_of(request)?;
-    if request.method().is_safe() || guard::same_site(request.headers(), &state.public_url) {
+    if request.method().is_safe() || same_site(request.headers(), &state.public_url) {
         Ok(())
     } else {
         Err(Error::CrossSite)
@@ -135,7 +166,7 @@ async fn page(
         return Err(Error::SignIn { path: sign_in_path(http), htmx });
     };
     if !http.method().is_safe() {
-        if !guard::same_site(http.headers(), &state.public_url) {
+        if !same_site(http.headers(), &state.public_url) {
             return Err(Error::CrossSite);
         }
         proven(request, http, operator.csrf(), limit).await?;

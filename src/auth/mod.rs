@@ -215,6 +215,8 @@ pub async fn modify(
     disabled: bool,
 ) -> Result<(), OperatorError> {
     let tenant = change.tenant();
+    // Two administrators demoting each other must see one another's change.
+    queries::lock_tenant(change.tx(), tenant).await?;
     let Some(account) = queries::account(change.tx(), tenant, id).await? else {
         return Err(OperatorError::Missing);
     };

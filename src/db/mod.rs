@@ -358,8 +358,10 @@ macro_rules! sql {
 }
 
 /// `text` with the characters special to LIKE escaped by a backslash, to be used with `ESCAPE '\'`.
+///
+/// `PostgreSQL` refuses NUL, which no stored text holds: another character that none holds stands in.
 pub fn literal(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+    text.replace('\0', "\u{1}").replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
 }
 
 /// Whether the same work may succeed a little later: the database is gone, full, locked or busy.
@@ -380,13 +382,11 @@ pub fn unavailable(error: &sqlx::Error) -> bool {
 /// `SQLite` result codes 5 BUSY, 6 LOCKED, 8 READONLY, 10 IOERR, 13 FULL, 14 CANTOPEN in their low
 /// byte; `PostgreSQL` classes 08, 25006, 40, 53, 55, 57.
 fn transient(code: &str) -> bool {
-    if code.len() == 5
-        && code.get(..2).is_some_and(|class| matches!(class, "08" | "40" | "53" | "55" | "57"))
-    {
-        return true;
+    // PostgreSQL's codes have five characters, SQLite's extended ones at most four.
+    if let (5, Some(class)) = (code.len(), code.get(..2)) {
+        return code == "25006" || matches!(class, "08" | "40" | "53" | "55" | "57");
     }
-    code == "25006"
-        || code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 10 | 13 | 14))
+    code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 10 | 13 | 14))
 }
 
 #[cfg(test)]
@@ -404,7 +404,7 @@ mod tests {
         for code in ["5", "13", "14", "261", "517", "57P01", "53100", "40001"] {
             assert!(transient(code), "{code}");
         }
-        for code in ["1", "19", "2067", "23505", "42601"] {
+        for code in ["1", "19", "2067", "23505", "42601", "22021"] {
             assert!(!transient(code), "{code}");
         }
     }

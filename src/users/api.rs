@@ -1,13 +1,14 @@
 //! `/api/v1/users`: the same rules as the pages, because both call the same functions.
 
 use actix_web::http::StatusCode;
+use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::types::{Edit, Filter, NewUser, Sort, User};
 use super::{Refusal, queries};
-use crate::api::{self, Answer, Json, Problem};
+use crate::api::{self, Answer, Body, Json, Problem};
 use crate::audit::Change;
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
@@ -279,7 +280,8 @@ async fn list_users(by: Operator, params: web::Query<ListParams>) -> Answer {
 #[utoipa::path(post, path = "/api/v1/users", operation_id = "createUser", tag = "Users", request_body = NewApiUser,
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes repeating the request safe")),
     responses((status = 201, body = CreatedUser), (status = 409, body = Problem), (status = 422, body = Problem)))]
-async fn create_user(request: HttpRequest, by: Operator, body: web::Bytes) -> Answer {
+async fn create_user(request: HttpRequest, by: Operator, body: Body) -> Answer {
+    let Body(body) = body;
     let key = idempotency_key(&request)?;
     let hash = secrets::fingerprint(&body);
     if let Some(key) = &key
@@ -290,7 +292,18 @@ async fn create_user(request: HttpRequest, by: Operator, body: web::Bytes) -> An
     let Json(new) = api::parse::<NewApiUser>(request.headers(), &body)?;
     let new = new.parse()?;
     let mut change = by.change().await?;
-    let (user, secret) = super::create(&mut change, &by.state().vault, &new).await?;
+    let (user, secret) = match super::create(&mut change, &by.state().vault, &new).await {
+        Ok(made) => made,
+        Err(refusal) => {
+            drop(change);
+            // What stands in the way may be what the same request did a moment ago.
+            let earlier = match &key {
+                Some(key) => repeat(&by, key, &hash).await?,
+                None => None,
+            };
+            return earlier.ok_or_else(|| refusal.into());
+        }
+    };
     let created = CreatedUser {
         id: user.id,
         tenant_id: by.tenant().to_string(),
@@ -308,11 +321,23 @@ async fn create_user(request: HttpRequest, by: Operator, body: web::Bytes) -> An
             .ok_or_else(|| Problem::bad_request("send the request again"));
     }
     change.commit().await?;
-    let mut answer = api::tagged(StatusCode::CREATED, user.version, &created)?;
-    if let Ok(location) = format!("/api/v1/users/{}", user.id).parse() {
-        answer.headers_mut().insert(actix_web::http::header::LOCATION, location);
-    }
-    Ok(answer)
+    let body = serde_json::to_vec(&created).map_err(|error| Problem::fault(&error))?;
+    Ok(made(StatusCode::CREATED, user.id, body))
+}
+
+/// The answer to a creation: a new user is at version 1.
+fn made(status: StatusCode, id: UserId, body: Vec<u8>) -> HttpResponse {
+    HttpResponse::build(status)
+        .content_type("application/json")
+        .insert_header((header::LOCATION, format!("/api/v1/users/{id}")))
+        .insert_header((header::ETAG, "\"1\""))
+        .body(body)
+}
+
+/// The id in an answer that was kept.
+#[derive(Deserialize)]
+struct Kept {
+    id: UserId,
 }
 
 fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
@@ -342,13 +367,11 @@ async fn repeat(by: &Operator, key: &str, hash: &str) -> Result<Option<HttpRespo
         .map_err(|error| Problem::fault(&error))?;
     let status =
         u16::try_from(kept.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
-    let mut answer = HttpResponse::build(status.unwrap_or(StatusCode::CREATED));
-    Ok(Some(
-        answer
-            .content_type("application/json")
-            .insert_header(("idempotency-replayed", "true"))
-            .body(body),
-    ))
+    let kept: Kept = serde_json::from_slice(&body).map_err(|error| Problem::fault(&error))?;
+    let mut answer = made(status.unwrap_or(StatusCode::CREATED), kept.id, body);
+    let replayed = header::HeaderName::from_static("idempotency-replayed");
+    answer.headers_mut().insert(replayed, header::HeaderValue::from_static("true"));
+    Ok(Some(answer))
 }
 
 async fn remember(

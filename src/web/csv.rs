@@ -27,8 +27,10 @@ pub fn original(cell: &str) -> &str {
     }
 }
 
+/// Marks before a formula count: `'=1` typed by a person must not come back as `=1`.
 fn is_formula(cell: &str) -> bool {
-    cell.starts_with(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'])
+    cell.trim_start_matches('\'')
+        .starts_with(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'])
 }
 
 #[cfg(test)]
@@ -40,7 +42,7 @@ mod tests {
         let bytes =
             write(&["name"], [vec!["=1+1".to_owned()], vec!["a,\"b\"".to_owned()]]).unwrap();
         assert_eq!(String::from_utf8(bytes).unwrap(), "name\r\n'=1+1\r\n\"a,\"\"b\"\"\"\r\n");
-        for text in ["=1", "'x", "-5", "plain", "", "@a", "''=1"] {
+        for text in ["=1", "'x", "-5", "plain", "", "@a", "'=1", "''=1"] {
             assert_eq!(original(&inert(text)), text);
         }
     }

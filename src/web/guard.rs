@@ -4,10 +4,11 @@ use std::time::Instant;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
 use actix_web::http::Method;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage as _, web};
+use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError as _, web};
 use tracing::Instrument as _;
 
 use crate::state::State;
@@ -42,9 +43,21 @@ pub async fn observe(
     request.extensions_mut().insert(RequestId(id.clone()));
     let (method, path) = (request.method().clone(), request.path().to_owned());
     let span = tracing::info_span!("request", request.id = %id);
-    let mut response = next.call(request).instrument(span.clone()).await?;
-
     let secure = state.is_some_and(|state| state.secure());
+    let mut response = match next.call(request).instrument(span.clone()).await {
+        Ok(response) => response,
+        Err(error) => {
+            let mut answer = span.in_scope(|| without_session(&error, &path));
+            add_headers(answer.headers_mut(), secure, &id);
+            measure(
+                &method,
+                "unmatched",
+                answer.status().as_u16(),
+                started.elapsed().as_secs_f64(),
+            );
+            return Err(InternalError::from_response(error, answer).into());
+        }
+    };
     add_headers(response.headers_mut(), secure, &id);
     let pattern = response.request().match_pattern().unwrap_or_else(|| "unmatched".to_owned());
     let (status, took) = (response.status().as_u16(), started.elapsed());
@@ -53,6 +66,18 @@ pub async fn observe(
     let path = if pattern.contains("{token}") { pattern } else { path };
     span.in_scope(|| tracing::info!(http.method = %method, http.path = path, http.status = status, took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX), "answered"));
     Ok(response)
+}
+
+/// The answer when a session could neither be read nor kept, which is all that fails out here.
+fn without_session(error: &Error, path: &str) -> HttpResponse {
+    let cause = sqlx::Error::Io(std::io::Error::other(error.to_string()));
+    let unavailable = super::Error::Unavailable(cause);
+    if path.starts_with("/api/") {
+        // A script has no session, whatever cookie it sends: this is not reached with a token.
+        crate::api::Problem::from(unavailable).error_response()
+    } else {
+        unavailable.error_response()
+    }
 }
 
 fn add_headers(headers: &mut HeaderMap, secure: bool, id: &str) {

@@ -1,4 +1,11 @@
 //! What a person sees: the real program in a real browser, on a real Asterisk, with real phones.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,6 +1,7 @@
 //! What the tests share. Each test target uses a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports, unused_macros)]
 
+pub mod app;
 pub mod browser;
 pub mod lab;
 pub mod server;

@@ -1,0 +1,202 @@
+//! Every hostile string in every field it can reach: refused by name, or kept and inert.
+
+use patchbay::auth::Role;
+use serde_json::{Value, json};
+
+use crate::support::app::{Answer, both_databases, unescaped};
+
+/// The strings, with an address no other gets.
+fn strings() -> Vec<(String, String)> {
+    let file: Value = serde_json::from_str(include_str!("hostile-strings.json")).unwrap();
+    let entries = file.as_array().unwrap().iter();
+    let all: Vec<_> = entries
+        .map(|entry| {
+            let id = entry["id"].as_str().unwrap().to_lowercase();
+            (format!("{id}@example.com"), entry["input"].as_str().unwrap().to_owned())
+        })
+        .collect();
+    assert_eq!(all.len(), 49);
+    all
+}
+
+/// Markup that only a string that was not escaped could have brought in.
+fn is_inert(page: &Answer) {
+    for live in ["<script>alert", "\"the boss\" O'Neil", "Bob <1234>", "<&>\"'"] {
+        assert!(!page.text.contains(live), "{live}: {}", page.text);
+    }
+}
+
+#[track_caller]
+fn is_refused(answer: &Answer, input: &str, field: &str) {
+    assert!((400..500).contains(&answer.status), "{input:?}: {answer:?}");
+    if answer.header("content-type") == Some("application/problem+json") {
+        assert!(answer.json()["errors"][field].is_string(), "{input:?} {field}: {answer:?}");
+    } else {
+        assert!(!answer.field_error(field).is_empty(), "{input:?}");
+        is_inert(answer);
+    }
+    for inside in ["panicked", "SELECT", "sqlx", "/src/"] {
+        answer.hides(inside);
+    }
+}
+
+both_databases! {
+    async fn names_are_refused_by_name_or_come_back_as_they_went_in(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let script = app.script(Role::Admin).await;
+        let mut kept = 0;
+        for (email, input) in strings() {
+            let before = app.contents().await;
+            let called = script.send("POST", "/api/v1/users", &json!({ "name": input, "email": email })).await;
+            if called.status == 201 {
+                let id = called.json()["id"].as_str().unwrap().to_owned();
+                let path = format!("/users/{id}");
+                assert_eq!(called.json()["name"], input.as_str());
+                assert_eq!(script.get(&format!("/api/v1{path}")).await.json()["name"], input.as_str());
+                for page in [path.clone(), format!("{path}/edit"), format!("{path}/row"), format!("{path}/row/edit"), "/users?size=200".to_owned(), "/audit?size=200".to_owned(), "/".to_owned()] {
+                    let page = admin.get(&page).await;
+                    assert_eq!(page.status, 200);
+                    is_inert(&page);
+                    page.shows(&input);
+                }
+                kept += 1;
+            } else {
+                is_refused(&called, &input, "name");
+                assert_eq!(app.contents().await, before, "{input:?}");
+            }
+            let by_page = format!("page-{email}");
+            let form = [("name", input.as_str()), ("email", &by_page)];
+            let before = app.contents().await;
+            let posted = admin.post("/users", &form).await;
+            if posted.status == 201 {
+                let stored = app.texts(&format!("SELECT name FROM users WHERE email = '{by_page}'")).await;
+                assert_eq!(stored, [input.trim()]);
+                is_inert(&posted);
+            } else {
+                is_refused(&posted, &input, "name");
+                assert_eq!(app.contents().await, before, "{input:?}");
+            }
+        }
+        assert!(kept >= 30, "{kept}");
+        let file = admin.get("/users.csv").await;
+        let mut reader = csv::Reader::from_reader(file.bytes.as_slice());
+        let names: Vec<String> = reader.records().map(|record| record.unwrap()[0].to_owned()).collect();
+        let all = app.texts("SELECT name FROM users u JOIN extension e ON e.user_id = u.id ORDER BY number").await;
+        assert_eq!(names.len(), all.len());
+        for (cell, name) in names.iter().zip(&all) {
+            assert_eq!(patchbay::web::csv::original(cell), name);
+            assert!(!cell.starts_with(['=', '+', '-', '@']), "{cell}");
+        }
+    }
+
+    async fn addresses_and_numbers_are_refused_by_name(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let script = app.script(Role::Admin).await;
+        let before = app.contents().await;
+        for (_, input) in strings() {
+            let called = script.send("POST", "/api/v1/users", &json!({ "name": "Ann", "email": input })).await;
+            is_refused(&called, &input, "email");
+            is_refused(&admin.post("/users", &[("name", "Ann"), ("email", &input)]).await, &input, "email");
+            let called = script.send("POST", "/api/v1/users", &json!({ "name": "Ann", "email": "a@example.com", "extension": input })).await;
+            assert_eq!(called.status, 422, "{input:?}");
+            let form = [("name", "Ann"), ("email", "a@example.com"), ("extension", input.as_str())];
+            is_refused(&admin.post("/users", &form).await, &input, "extension");
+        }
+        assert_eq!(app.contents().await, before);
+    }
+
+    async fn in_an_edit_they_are_refused_with_everything_typed_still_there(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let id = admin.add("Ann", "ann@example.com", "").await;
+        let before = app.contents().await;
+        for (_, input) in strings() {
+            let form = [("name", "Ann"), ("email", input.as_str()), ("extension", input.as_str()), ("version", "1")];
+            for path in [format!("/users/{id}"), format!("/users/{id}/row")] {
+                let page = admin.post(&path, &form).await;
+                assert_eq!(page.status, 422, "{input:?}");
+                is_inert(&page);
+                assert!(unescaped(&page.text).contains(input.trim()) || input.contains(['\0', '\r', '\n']), "{input:?}");
+            }
+        }
+        assert_eq!(app.contents().await, before);
+    }
+
+    async fn in_filters_and_links_they_are_only_text(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let script = app.script(Role::Admin).await;
+        admin.add("Ann", "ann@example.com", "").await;
+        for (_, input) in strings() {
+            let q = serde_html_form::to_string([("q", &input)]).unwrap();
+            let page = admin.get(&format!("/users?{q}")).await;
+            assert_eq!(page.status, 200, "{input:?}");
+            is_inert(&page);
+            assert_eq!(script.get(&format!("/api/v1/users?{q}")).await.json()["total"], 0, "{input:?}");
+            for (path, name, statuses) in [
+                ("/users", "sort", &[400][..]), ("/users", "state", &[200]), ("/users", "size", &[200]), ("/users", "page", &[200]),
+                ("/users.csv", "q", &[200]), ("/users.csv", "sort", &[400]), ("/users/table", "sort", &[400]),
+                ("/audit", "actor", &[200]), ("/audit", "action", &[200]), ("/audit", "subject", &[200]),
+                ("/audit", "from", &[422]), ("/audit", "until", &[422]), ("/login", "next", &[303]),
+                ("/api/v1/users", "sort", &[422]), ("/api/v1/users", "state", &[422]),
+            ] {
+                let query = serde_html_form::to_string([(name, &input)]).unwrap();
+                let path = format!("{path}?{query}");
+                let answer = if path.starts_with("/api/") { script.get(&path).await } else { admin.get(&path).await };
+                assert!(statuses.contains(&answer.status), "{name}={input:?}: {}", answer.status);
+                is_inert(&answer);
+            }
+            let path = serde_html_form::to_string([("x", &input)]).unwrap()[2..].replace('+', "%20");
+            for path in [format!("/users/{path}"), format!("/static/{path}"), format!("/welcome/{path}"), format!("/api/v1/users/{path}"), format!("/{path}")] {
+                if path.len() < 8000 {
+                    let answer = admin.get(&path).await;
+                    assert!([404, 401].contains(&answer.status), "{path}: {}", answer.status);
+                    is_inert(&answer);
+                }
+            }
+        }
+    }
+
+    async fn in_settings_operators_tokens_and_imports_they_are_refused_or_inert(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let users = "SELECT count(*) FROM users";
+        for (_, input) in strings() {
+            let page = admin.post("/settings/operators", &[("name", &input), ("role", "auditor")]).await;
+            if page.status == 200 {
+                assert!(input.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b)), "{input:?}");
+            } else {
+                is_refused(&page, &input, "name");
+            }
+            let page = admin.post("/settings/operators", &[("name", "someone"), ("role", &input)]).await;
+            assert_eq!(page.status, 422, "{input:?}");
+            is_inert(&page);
+            let form = [("label", input.as_str()), ("operator", "admin"), ("role", "auditor")];
+            let page = admin.post("/settings/tokens", &form).await;
+            if page.status == 200 { is_inert(&page) } else { is_refused(&page, &input, "label") }
+            for field in ["time_zone", "first", "last"] {
+                let mut form = vec![("name", "Default"), ("time_zone", "UTC"), ("first", "10"), ("last", "99999999"), ("version", "1")];
+                form.iter_mut().filter(|(name, _)| *name == field).for_each(|pair| pair.1 = &input);
+                if field != "time_zone" && input.bytes().all(|byte| byte.is_ascii_digit()) {
+                    continue;
+                }
+                is_refused(&admin.post("/settings", &form).await, &input, field);
+            }
+            for field in ["slug", "admin"] {
+                let mut form = vec![("name", "New"), ("slug", "new"), ("time_zone", "UTC"), ("first", "10"), ("last", "99"), ("admin", "newboss")];
+                form.iter_mut().filter(|(name, _)| *name == field).for_each(|pair| pair.1 = if input == "abc" { "A B" } else { &input });
+                is_refused(&admin.post("/settings/tenants", &form).await, &input, field);
+            }
+            let before = app.number(users).await;
+            let page = admin.post("/users/import", &[("text", &input), ("confirmed", "1")]).await;
+            assert_eq!(page.status, 422, "{input:?}");
+            is_inert(&page);
+            let mut csv = csv::Writer::from_writer(Vec::new());
+            csv.write_record(["name", "email"]).unwrap();
+            csv.write_record(["Ann", &input]).unwrap();
+            let text = String::from_utf8(csv.into_inner().unwrap()).unwrap();
+            let page = admin.post("/users/import", &[("text", &text), ("confirmed", "1")]).await;
+            assert_eq!(page.status, 422, "{input:?}");
+            is_inert(&page);
+            assert_eq!(app.number(users).await, before, "{input:?}");
+        }
+        is_inert(&admin.get("/settings/tokens").await);
+    }
+}

@@ -1,0 +1,22 @@
+//! Patchbay from outside: what a person, a script and the log see, on both databases.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::similar_names,
+    clippy::too_many_lines
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod api;
+mod audit;
+mod hostile;
+mod import;
+mod routes;
+mod sign_in;
+mod tenants;
+mod users;

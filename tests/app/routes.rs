@@ -1,0 +1,444 @@
+//! Every route and everybody who may call it; what surrounds every request.
+
+use patchbay::app::routes;
+use patchbay::auth::Role;
+use patchbay::auth::access::Access;
+use patchbay::web::assets;
+
+use crate::support::app::{Answer, Browser, PASSWORD, TestApp, both_databases, next};
+
+/// Who calls, in the table's order. The last three send a token instead of a cookie.
+const CALLERS: [&str; 9] = [
+    "anonymous",
+    "admin",
+    "operator",
+    "helpdesk",
+    "auditor",
+    "other",
+    "admin's token",
+    "auditor's token",
+    "other's token",
+];
+
+/// What each caller gets. `other` is the administrator of another tenant, so that what stands in
+/// that column for a path with an id is what foreign ids get.
+const TABLE: &[(&str, &str, &str, &str)] = &[
+    // method, path, form or JSON, answers
+    ("GET", "/", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/healthz", "", "200 200 200 200 200 200 200 200 200"),
+    ("GET", "/readyz", "", "200 200 200 200 200 200 200 200 200"),
+    ("GET", "/metrics", "", "200 200 200 200 200 200 200 200 200"),
+    ("GET", "/static/{name}", "", "200 200 200 200 200 200 200 200 200"),
+    ("GET", "/login", "", "200 303 303 303 303 303 200 200 200"),
+    ("POST", "/login", "name={new}", "422 422 422 422 422 422 422 422 422"),
+    ("POST", "/logout", "", "303 303 303 303 303 303 303 303 303"),
+    ("GET", "/welcome/{token}", "", "200 200 200 200 200 200 200 200 200"),
+    ("POST", "/welcome/{token}", "", "422 422 422 422 422 422 422 422 422"),
+    ("GET", "/settings/password", "", "303 200 200 200 200 200 303 303 303"),
+    ("POST", "/settings/password", "", "303 422 422 422 422 422 303 303 303"),
+    ("GET", "/settings/operators", "", "303 200 403 403 403 200 303 303 303"),
+    ("POST", "/settings/operators", "", "303 422 403 403 403 422 303 303 303"),
+    ("POST", "/settings/operators/{id}", "role=helpdesk", "303 303 403 403 403 404 303 303 303"),
+    ("POST", "/settings/operators/{id}/invitation", "", "303 200 403 403 403 404 303 303 303"),
+    ("GET", "/settings/tokens", "", "303 200 403 403 403 200 303 303 303"),
+    ("POST", "/settings/tokens", "", "303 422 403 403 403 422 303 303 303"),
+    ("POST", "/settings/tokens/{id}/revocation", "", "303 303 403 403 403 404 303 303 303"),
+    ("GET", "/settings", "", "303 200 200 200 200 200 303 303 303"),
+    ("POST", "/settings", "", "303 422 403 403 403 422 303 303 303"),
+    ("GET", "/settings/tenants", "", "303 200 403 403 403 403 303 303 303"),
+    ("POST", "/settings/tenants", "", "303 422 403 403 403 403 303 303 303"),
+    ("GET", "/users", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/users/table", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/users.csv", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/users/new", "", "303 200 200 403 403 200 303 303 303"),
+    ("POST", "/users", "", "303 422 422 403 403 422 303 303 303"),
+    ("GET", "/users/import", "", "303 200 200 403 403 200 303 303 303"),
+    ("POST", "/users/import", "", "303 422 422 403 403 422 303 303 303"),
+    ("POST", "/users/deletion", "id={id}", "303 200 200 403 403 200 303 303 303"),
+    ("GET", "/users/{id}", "", "303 200 200 200 200 404 303 303 303"),
+    ("GET", "/users/{id}/edit", "", "303 200 200 200 403 404 303 303 303"),
+    ("POST", "/users/{id}", "{user}", "303 303 303 303 403 404 303 303 303"),
+    ("GET", "/users/{id}/row", "", "303 200 200 200 200 404 303 303 303"),
+    ("GET", "/users/{id}/row/edit", "", "303 200 200 200 403 404 303 303 303"),
+    ("POST", "/users/{id}/row", "{user}", "303 200 200 200 403 404 303 303 303"),
+    ("POST", "/users/{id}/enabled", "", "303 303 303 403 403 404 303 303 303"),
+    ("POST", "/users/{id}/secret", "", "303 200 200 200 403 404 303 303 303"),
+    ("POST", "/users/{id}/secret/reveal", "", "303 422 422 403 403 404 303 303 303"),
+    ("GET", "/audit", "", "303 200 403 403 200 200 303 303 303"),
+    ("GET", "/audit.csv", "", "303 200 403 403 200 200 303 303 303"),
+    ("GET", "/api/openapi.json", "", "200 200 200 200 200 200 200 200 200"),
+    ("GET", "/api/docs", "", "200 200 200 200 200 200 200 200 200"),
+    ("GET", "/api/v1/users", "", "401 401 401 401 401 401 200 200 200"),
+    ("POST", "/api/v1/users", "{}", "401 401 401 401 401 401 422 403 422"),
+    ("GET", "/api/v1/users/{id}", "", "401 401 401 401 401 401 200 200 404"),
+    ("PATCH", "/api/v1/users/{id}", "{}", "401 401 401 401 401 401 200 403 404"),
+    ("DELETE", "/api/v1/users/{id}", "", "401 401 401 401 401 401 200 403 404"),
+    ("POST", "/api/v1/users/{id}/secret", "", "401 401 401 401 401 401 200 403 404"),
+    // Asterisk has never been here, so applying is refused to whoever may ask for it.
+    ("GET", "/apply", "", "303 200 200 200 200 403 303 303 303"),
+    ("POST", "/apply", "", "303 409 409 403 403 403 303 303 303"),
+    ("GET", "/apply/asterisk", "", "303 200 200 200 200 403 303 303 303"),
+    ("GET", "/apply/runs/{run}", "", "303 404 404 404 404 403 303 303 303"),
+    ("GET", "/apply/runs/{run}/progress", "", "303 404 404 404 404 403 303 303 303"),
+    ("GET", "/apply/runs/{run}/files/{name}", "", "303 404 404 404 404 403 303 303 303"),
+    ("POST", "/api/v1/apply", "{}", "401 401 401 401 401 401 503 403 403"),
+    ("GET", "/api/v1/apply/preview", "", "401 401 401 401 401 401 200 200 403"),
+    ("GET", "/api/v1/apply/history", "", "401 401 401 401 401 401 200 200 403"),
+];
+
+/// Something of the default tenant for a route's `{…}` to name, made afresh for each call.
+struct Target {
+    path: String,
+    body: String,
+}
+
+impl Target {
+    async fn new(app: &TestApp, admin: &Browser<'_>, path: &str, body: &str) -> Self {
+        let new = format!("new{}", next());
+        let id = match path {
+            _ if path.starts_with("/settings/operators/{id}") => {
+                app.operator(&new, Role::Auditor).await.to_string()
+            }
+            _ if path.starts_with("/settings/tokens/{id}") => {
+                let token = app.token_of("admin", Role::Auditor, None).await;
+                let hash = patchbay::secrets::fingerprint(token.as_bytes());
+                let id = format!("SELECT id FROM api_token WHERE token_hash = '{hash}'");
+                app.texts(&id).await[0].clone()
+            }
+            _ if path.contains("{id}") || body.contains("{id}") => {
+                admin.add("Ann", &format!("{new}@example.com"), "").await
+            }
+            _ => String::new(),
+        };
+        let user = if body == "{user}" {
+            let number = format!("SELECT number FROM extension WHERE user_id = '{id}'");
+            let number = app.number(&number).await;
+            format!("name=Ann+B&email={new}@example.com&extension={number}&version=1")
+        } else {
+            String::new()
+        };
+        let token = match path {
+            "/welcome/{token}" => app.link(app.operator(&new, Role::Auditor).await).await,
+            _ => String::new(),
+        };
+        let path = path
+            .replace("/static/{name}", assets::url("app.css").unwrap())
+            .replace("{id}", &id)
+            .replace("{run}", "1")
+            .replace("/files/{name}", "/files/pjsip.conf")
+            .replace("{token}", &token);
+        let body = body.replace("{user}", &user).replace("{id}", &id).replace("{new}", &new);
+        Self { path, body }
+    }
+}
+
+/// A user of each kind and everything they carry.
+struct Callers<'a> {
+    browsers: Vec<Browser<'a>>,
+    tokens: Vec<String>,
+}
+
+impl<'a> Callers<'a> {
+    async fn new(app: &'a TestApp) -> Self {
+        let mut browsers = vec![app.browser()];
+        for role in Role::ALL {
+            browsers.push(app.signed_in(role.as_str(), role).await);
+        }
+        app.tenant("acme", "other").await;
+        browsers.push(app.with_password("other").await);
+        let tokens = vec![
+            app.token_of("admin", Role::Admin, None).await,
+            app.token_of("admin", Role::Auditor, None).await,
+            app.token_of("other", Role::Admin, None).await,
+        ];
+        Self { browsers, tokens }
+    }
+
+    fn admin(&self) -> &Browser<'a> {
+        &self.browsers[1]
+    }
+
+    async fn call(&self, who: usize, method: &str, to: &Target) -> Answer {
+        let mut ask = match self.browsers.get(who) {
+            Some(browser) => browser.ask(method, &to.path),
+            None => self.admin().app.ask(method, &to.path).token(&self.tokens[who - 6]),
+        };
+        ask = ask.ours().from_peer(&format!("192.0.2.{}", next() % 250));
+        if to.path.starts_with("/api/") {
+            if !to.body.is_empty() {
+                ask = ask.header("content-type", "application/json").body(to.body.clone());
+            }
+        } else if method != "GET" {
+            let csrf = self.browsers.get(who).map(|b| b.csrf.borrow().clone()).unwrap_or_default();
+            ask = ask
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body(format!("{}&csrf={csrf}", to.body));
+        }
+        ask.send().await
+    }
+}
+
+#[track_caller]
+fn has_security_headers(answer: &Answer) {
+    for (name, value) in [
+        (
+            "content-security-policy",
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        ),
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("referrer-policy", "same-origin"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+    ] {
+        assert_eq!(answer.header(name), Some(value), "{name} of {answer:?}");
+    }
+    assert!(answer.header("x-request-id").is_some_and(|id| id.len() == 12), "{answer:?}");
+    assert!(answer.header("cache-control").is_some(), "{answer:?}");
+    assert_eq!(answer.header("set-cookie").filter(|set| !set.contains("HttpOnly")), None);
+}
+
+#[test]
+fn the_table_names_every_route_once_and_none_besides() {
+    let mut known: Vec<String> =
+        TABLE.iter().map(|(method, path, ..)| format!("{method} {path}")).collect();
+    let mut there: Vec<String> =
+        routes().iter().map(|route| format!("{} {}", route.method, route.path)).collect();
+    known.sort_unstable();
+    there.sort_unstable();
+    assert_eq!(known, there, "say in TABLE who may call the new route");
+}
+
+both_databases! {
+    async fn every_route_answers_each_caller_as_the_table_says(app: TestApp) {
+        let callers = Callers::new(&app).await;
+        let mut wrong = Vec::new();
+        for (method, path, body, answers) in TABLE {
+            for (who, expected) in answers.split(' ').enumerate() {
+                let target = Target::new(&app, callers.admin(), path, body).await;
+                let answer = callers.call(who, method, &target).await;
+                has_security_headers(&answer);
+                if answer.status.to_string() != expected {
+                    wrong.push(format!(
+                        "{method} {path} as {}: {} instead of {expected}", CALLERS[who], answer.status
+                    ));
+                }
+                if answer.status == 303 && (who == 0 || who > 5) {
+                    assert!(answer.location().starts_with("/login"), "{answer:?}");
+                }
+                if *path == "/logout" && (1..6).contains(&who) {
+                    let browser = &callers.browsers[who];
+                    browser.cookie.take();
+                    browser.csrf.take();
+                    browser.sign_in(CALLERS[who], PASSWORD).await;
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+
+    async fn what_is_not_there_is_404_and_a_wrong_method_405_with_every_header(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        for (method, path, status) in [
+            ("GET", "/nothing", 404),
+            ("GET", "/api/nothing", 404),
+            ("GET", "/users/nobody", 404),
+            ("GET", "/users/00000000-0000-0000-0000-000000000000", 404),
+            ("GET", "/users/%2e%2e%2fetc%2fpasswd", 404),
+            ("GET", "/static/app.css", 404),
+            ("GET", "/welcome/nothing", 404),
+            ("DELETE", "/users", 405),
+            ("PUT", "/api/v1/users", 405),
+            ("POST", "/healthz", 405),
+            ("TRACE", "/login", 405),
+        ] {
+            let answer = admin.ask(method, path).ours().send().await;
+            assert_eq!(answer.status, status, "{method} {path}");
+            has_security_headers(&answer);
+            let kind = answer.header("content-type").unwrap();
+            let problem = path.starts_with("/api/");
+            assert_eq!(kind.starts_with("application/problem+json"), problem, "{method} {path}");
+            if !problem {
+                answer.shows("To the first page");
+            }
+        }
+    }
+
+    async fn a_405_says_what_would_work(app: TestApp) {
+        assert_eq!(app.ask("POST", "/healthz").send().await.header("allow"), Some("GET, HEAD"));
+        let methods = app.ask("PUT", "/api/v1/users/x").send().await;
+        assert_eq!(methods.header("allow"), Some("DELETE, GET, HEAD, PATCH"));
+    }
+
+    async fn head_is_answered_wherever_get_is(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        for (path, status) in [("/healthz", 200), ("/users", 200), ("/nothing", 404), ("/logout", 405)] {
+            let answer = admin.ask("HEAD", path).send().await;
+            assert_eq!(answer.status, status, "{path}");
+            has_security_headers(&answer);
+        }
+        assert_eq!(app.ask("HEAD", "/users").send().await.status, 303);
+    }
+
+    async fn no_page_changes_anything_without_the_token_or_from_another_site(app: TestApp) {
+        let callers = Callers::new(&app).await;
+        let admin = callers.admin();
+        let csrf = admin.csrf.borrow().clone();
+        for route in routes().iter().filter(|route| !route.method.is_safe()) {
+            let page = matches!(route.access, Access::Page(_) | Access::HostPage(_));
+            if !page && route.access != Access::Public {
+                continue;
+            }
+            let (_, path, body, _) = TABLE
+                .iter()
+                .find(|(method, path, ..)| *method == route.method.as_str() && *path == route.path)
+                .unwrap();
+            let target = Target::new(&app, admin, path, body).await;
+            let before = app.contents().await;
+            let with = format!("{}&csrf={csrf}", target.body);
+            let long = format!("{}&csrf={}", target.body, "x".repeat(43));
+            let other = callers.browsers[2].csrf.borrow().clone();
+            let others = format!("{}&csrf={other}", target.body);
+            let attempts: [(&[(&str, &str)], &str, bool); 11] = [
+                (&[("sec-fetch-site", "same-origin")], &target.body, page),
+                (&[("sec-fetch-site", "same-origin")], "csrf=", page),
+                (&[("sec-fetch-site", "same-origin")], &long, page),
+                (&[("sec-fetch-site", "same-origin")], &others, page),
+                (&[("sec-fetch-site", "same-origin"), ("x-csrf-token", "x")], &with, page),
+                (&[("sec-fetch-site", "cross-site")], &with, true),
+                (&[("sec-fetch-site", "same-site"), ("origin", "http://patchbay.test")], &with, true),
+                (&[("origin", "https://evil.example"), ("host", "patchbay.test")], &with, true),
+                (&[("origin", "null")], &with, true),
+                (&[("referer", "http://patchbay.test/users")], &with, true),
+                (&[], &with, true),
+            ];
+            for (headers, body, refused) in attempts {
+                if !refused {
+                    continue;
+                }
+                let mut ask = admin
+                    .ask(route.method.as_str(), &target.path)
+                    .header("content-type", "application/x-www-form-urlencoded")
+                    .body(body.to_owned());
+                for (name, value) in headers {
+                    ask = ask.header(name, value);
+                }
+                let answer = ask.send().await;
+                assert_eq!(answer.status, 403, "{} {} with {headers:?} {body}", route.method, route.path);
+                has_security_headers(&answer);
+            }
+            assert_eq!(app.contents().await, before, "{} {}", route.method, route.path);
+        }
+    }
+
+    async fn the_token_may_also_come_in_htmxs_header_or_a_browsers_origin(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let csrf = admin.csrf.borrow().clone();
+        let ask = admin.ask("POST", "/users/deletion").header("x-csrf-token", &csrf);
+        assert_eq!(ask.ours().form(&[]).send().await.status, 303);
+        let ask = admin.ask("POST", "/users/deletion").header("origin", "http://patchbay.test");
+        assert_eq!(ask.form(&[("csrf", &csrf)]).send().await.status, 303);
+    }
+
+    async fn what_a_proxy_might_say_changes_nobodys_identity(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let auditor = app.signed_in("auditor", Role::Auditor).await;
+        let user = admin.add("Ann", "ann@example.com", "").await;
+        let forged = [
+            ("x-forwarded-for", "127.0.0.1"),
+            ("x-forwarded-user", "admin"),
+            ("x-forwarded-host", "patchbay.test"),
+            ("x-forwarded-proto", "https"),
+            ("forwarded", "for=127.0.0.1;by=admin"),
+            ("x-real-ip", "127.0.0.1"),
+            ("x-remote-user", "admin"),
+            ("remote-user", "admin"),
+            ("x-original-url", "/healthz"),
+            ("x-rewrite-url", "/healthz"),
+            ("x-http-method-override", "GET"),
+            ("authorization", "Basic YWRtaW46YWRtaW4="),
+            ("x-operator", "admin"),
+        ];
+        for (name, value) in forged {
+            let page = app.ask("GET", "/users").header(name, value).send().await;
+            assert_eq!((page.status, page.location()), (303, "/login?next=%2Fusers"), "{name}");
+            let call = app.ask("GET", "/api/v1/users").header(name, value).send().await;
+            assert_eq!(call.status, 401, "{name}");
+            let page = auditor.ask("GET", "/settings/operators").header(name, value).send().await;
+            assert_eq!(page.status, 403, "{name}");
+            let post = auditor.ask("POST", &format!("/users/{user}/enabled")).header(name, value);
+            let csrf = auditor.csrf.borrow().clone();
+            assert_eq!(post.ours().form(&[("csrf", &csrf)]).send().await.status, 403, "{name}");
+        }
+        let sources = app.texts("SELECT DISTINCT source FROM audit_event").await;
+        assert!(!sources.contains(&"127.0.0.1".to_owned()), "{sources:?}");
+    }
+
+    async fn a_request_id_in_the_answer_is_the_one_in_log_and_audit(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let form = [("name", "Ann"), ("email", "ann@example.com")];
+        let answer = admin.post("/users", &form).await;
+        let id = answer.header("x-request-id").unwrap();
+        assert_eq!(app.texts(&format!("SELECT action FROM audit_event WHERE request_id = '{id}'")).await, ["user.created"]);
+        let line = crate::support::app::logged();
+        let line = line.lines().find(|line| line.contains(id)).unwrap().to_owned();
+        assert!(line.contains(r#""http.status":201"#) && line.contains(r#""http.path":"/users""#), "{line}");
+    }
+
+    async fn over_tls_cookies_and_browsers_are_told_to_stay_there(app: TestApp) {
+        let plain = app.signed_in("admin", Role::Admin).await;
+        let cookie = plain.get("/logout").await;
+        assert_eq!(cookie.header("strict-transport-security"), None);
+        let app = app.reached_as("https://pbx.example").await;
+        let answer = app.browser().sign_in("admin", PASSWORD).await;
+        let set = answer.header("set-cookie").unwrap();
+        assert!(set.starts_with("__Host-patchbay="), "{set}");
+        for part in ["Secure", "HttpOnly", "SameSite=Lax", "Path=/"] {
+            assert!(set.contains(part), "{part} in {set}");
+        }
+        assert!(!set.contains("Domain"), "{set}");
+        assert!(answer.header("strict-transport-security").unwrap().contains("max-age=31536000"));
+    }
+
+    async fn assets_are_cached_for_ever_under_their_hash_and_pages_never(app: TestApp) {
+        let asset = app.get(assets::url("app.css").unwrap()).await;
+        assert_eq!(asset.header("cache-control"), Some("public, max-age=31536000, immutable"));
+        assert_eq!(asset.header("content-type"), Some("text/css; charset=utf-8"));
+        assert_eq!(app.get("/login").await.header("cache-control"), Some("no-store"));
+    }
+
+    async fn bodies_beyond_the_limit_are_413_with_every_header(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let huge = "x".repeat((1 << 20) + 1);
+        let page = admin.post("/users", &[("name", &huge)]).await;
+        assert_eq!(page.status, 413);
+        has_security_headers(&page);
+        let page = app.browser().post("/login", &[("name", &huge)]).await;
+        assert_eq!(page.status, 413);
+        let import = "x".repeat((8 << 20) + 1);
+        assert_eq!(admin.post("/users/import", &[("text", &import)]).await.status, 413);
+    }
+
+    async fn what_cannot_be_read_as_a_form_is_400(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let csrf = admin.csrf.borrow().clone();
+        let before = app.contents().await;
+        for (kind, body) in [
+            ("text/plain", format!("name=Ann&email=ann@example.com&csrf={csrf}")),
+            ("multipart/form-data; boundary=x", format!("csrf={csrf}")),
+            ("application/json", format!(r#"{{"name":"Ann","csrf":"{csrf}"}}"#)),
+            ("application/x-www-form-urlencoded", format!("name=%ff%fe&email=a@b.example&csrf={csrf}")),
+            ("application/x-www-form-urlencoded", format!("name=%C3&email=a@b.example&csrf={csrf}")),
+            ("application/x-www-form-urlencoded", format!("name=A&name=B&email=a@b.example&csrf={csrf}")),
+        ] {
+            let ask = admin.ask("POST", "/users").ours().header("content-type", kind).body(body.clone());
+            let answer = ask.send().await;
+            assert_eq!(answer.status, 400, "{kind} {body}");
+            has_security_headers(&answer);
+        }
+        let bytes = [b"name=\xff\xfe&csrf=".as_slice(), csrf.as_bytes()].concat();
+        let ask = admin.ask("POST", "/users").ours().body(bytes);
+        assert_eq!(ask.header("content-type", "application/x-www-form-urlencoded").send().await.status, 400);
+        assert_eq!(app.contents().await, before);
+    }
+}
