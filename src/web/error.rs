@@ -19,13 +19,13 @@ pub enum Error {
         htmx: bool,
     },
     /// The role does not allow it.
-    #[error("your role does not allow this")]
+    #[error("your role does not allow this; ask an administrator")]
     Forbidden,
     /// The request may come from another site.
     #[error("this request did not come from a Patchbay page; reload the page and try again")]
     CrossSite,
     /// There is no such thing, or not in this tenant.
-    #[error("there is nothing here")]
+    #[error("there is nothing here; it may have been deleted")]
     NotFound,
     /// The path exists, the method does not.
     #[error("this address cannot be used that way")]
