@@ -25,7 +25,7 @@ const MODULES: [&str; 6] = [
     "pbx_config.so",
     "app_dial.so",
     "func_sorcery.so",
-    "func_devstate.so",
+    "func_pjsip_aor.so",
 ];
 
 /// Lines to be added to one of Asterisk's files.

@@ -325,7 +325,8 @@ fn canary_context(name: &str) -> String {
 /// does not answer in time, 486 for a busy one (Q.850 causes 1, 20, 19, 17).
 ///
 /// `AST_SORCERY` tells whether the endpoint exists: the device state of a deleted one is stale, and
-/// the PJSIP functions log a warning for each number nobody has.
+/// the PJSIP functions log a warning for each number nobody has. `PJSIP_AOR` tells whether a phone
+/// is registered: the device state of one that has just registered is still "unavailable".
 fn dial(pattern: &str, prefix: &str) -> String {
     // A pattern of digits alone is an extension by its own name.
     let exten = if pattern.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -335,7 +336,7 @@ fn dial(pattern: &str, prefix: &str) -> String {
     };
     format!(
         "exten => {exten},1,GotoIf($[\"${{AST_SORCERY(res_pjsip,endpoint,{prefix}${{EXTEN}},context)}}\" = \"\"]?unallocated)\n \
-same => n,GotoIf($[\"${{DEVICE_STATE(PJSIP/{prefix}${{EXTEN}})}}\" = \"UNAVAILABLE\"]?absent)\n \
+same => n,GotoIf($[\"${{PJSIP_AOR({prefix}${{EXTEN}},contact)}}\" = \"\"]?absent)\n \
 same => n,Dial(PJSIP/{prefix}${{EXTEN}},{RING_SECONDS})\n \
 same => n,GotoIf($[\"${{DIALSTATUS}}\" = \"BUSY\"]?busy)\n \
 same => n,GotoIf($[\"${{DIALSTATUS}}\" = \"NOANSWER\"]?silent)\n \
