@@ -20,7 +20,7 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Answer {
     Ok(HttpResponse::build(status).content_type("application/json").body(body))
 }
 
-/// As [`json`], with the version of the thing as its entity tag (RFC 9110).
+/// As [`json()`], with the version of the thing as its entity tag (RFC 9110).
 pub fn tagged(status: StatusCode, version: i64, value: &impl Serialize) -> Answer {
     let mut answer = json(status, value)?;
     if let Ok(tag) = header::HeaderValue::from_str(&format!("\"{version}\"")) {

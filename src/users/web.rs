@@ -154,7 +154,7 @@ async fn export(by: Operator, query: web::Query<ListQuery>) -> Answer {
     Ok(download("users.csv", "text/csv; charset=utf-8", to_csv(users)?))
 }
 
-/// Users as CSV, as [`import`] reads them.
+/// Users as CSV, as [`mod@import`] reads them.
 pub fn to_csv(users: Vec<User>) -> Result<Vec<u8>, Error> {
     let rows = users.into_iter().map(|user| {
         let state = if user.enabled { "enabled" } else { "disabled" };
