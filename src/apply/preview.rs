@@ -70,7 +70,7 @@ impl Applier {
                 files
                     .iter()
                     .find(|file| file.name == name)
-                    .map_or("", |file| file.text.as_str())
+                    .map_or("", |file| file.body())
                     .to_owned()
             };
             let changed = new.iter().filter(|file| !old.contains(file));
@@ -102,10 +102,10 @@ impl Applier {
         };
         let work = tokio::task::spawn_blocking(move || {
             let text = |name: &str| {
-                old.iter().find(|file| file.name == name).map_or("", |file| file.text.as_str())
+                old.iter().find(|file| file.name == name).map_or("", |file| file.body())
             };
             let diffs =
-                new.iter().map(|file| (file.name, diff(text(file.name), &file.text, LINES)));
+                new.iter().map(|file| (file.name, diff(text(file.name), file.body(), LINES)));
             diffs.filter(|(_, diff)| !diff.is_empty()).collect()
         });
         work.await.map_err(|error| Error::Io(std::io::Error::other(error)))

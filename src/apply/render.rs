@@ -45,6 +45,12 @@ pub struct File {
 }
 
 impl File {
+    /// The text without its canary, which changes with every other byte and says nothing to people.
+    pub fn body(&self) -> &str {
+        let canary = format!("\n[{}]", self.canary);
+        self.text.split_once(&canary).map_or(&self.text, |(body, _)| body)
+    }
+
     /// SHA-256 of the text, in hexadecimal.
     pub fn sha256(&self) -> String {
         secrets::fingerprint(self.text.as_bytes())

@@ -1,6 +1,7 @@
 //! The Apply pages: what would change, the button, its progress, the history.
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::web;
 use askama::Template;
 use serde::Deserialize;
@@ -231,9 +232,17 @@ async fn show(by: Operator, applier: web::Data<Applier>, run: web::Path<i64>) ->
     ok(&RunPage::new(&by, &applier, *run).await?)
 }
 
-/// The part of the page that changes while an Apply runs.
+/// The part of the page that changes while an Apply runs. When it is over the whole page is
+/// fetched anew: the sidebar says what is pending.
 async fn progress(by: Operator, applier: web::Data<Applier>, run: web::Path<i64>) -> Answer {
-    ok(&RunPage::new(&by, &applier, *run).await?.as_progress())
+    let page = RunPage::new(&by, &applier, *run).await?;
+    let mut answer = ok(&page.as_progress())?;
+    if !page.is_running() {
+        answer
+            .headers_mut()
+            .insert(HeaderName::from_static("hx-refresh"), HeaderValue::from_static("true"));
+    }
+    Ok(answer)
 }
 
 #[derive(Template)]

@@ -219,3 +219,58 @@ async fn everything_works_without_javascript() {
     sign_in(&browser, &server).await;
     browser.close().await;
 }
+
+/// Forty people who do not exist.
+fn people() -> String {
+    let first =
+        ["Ann", "Priya", "Tomás", "Mei", "Jonas", "Fatima", "Luca", "Zoë", "Kwame", "Ingrid"];
+    let last = ["O'Neil", "Raman", "Silva", "Berg"];
+    let rows = last.iter().flat_map(|last| {
+        first.iter().map(move |first| {
+            let mail = format!("{first}.{last}").to_lowercase().replace(['\'', 'á', 'ë'], "");
+            format!("{first} {last},{mail}@example.com\n")
+        })
+    });
+    format!("name,email\n{}", rows.collect::<String>())
+}
+
+/// The README's pictures come from here: `make pictures`.
+#[tokio::test(flavor = "multi_thread")]
+async fn pictures_of_the_running_program_show_the_users_and_the_apply_page() {
+    let mut asterisk = Asterisk::prepare();
+    let server = Server::start_for(&mut asterisk);
+    let file = server.data_dir.join("people.csv");
+    std::fs::write(&file, people()).unwrap();
+    assert!(server.command(&["import", "users", file.to_str().unwrap()]).status.success());
+    assert!(server.command(&["apply", "--reason", "first evening"]).status.success());
+    let browser = Browser::open(Look::default()).await;
+    begin(&browser, &server).await;
+    add_user(&browser, &server, "Bob Ray", "bob@example.com").await;
+    browser.go(&format!("{}/users", server.url)).await;
+    browser.sees("41").await;
+    let own = tempfile::tempdir().unwrap();
+    let folder = std::env::var_os("PATCHBAY_PICTURES").map_or_else(
+        || own.path().to_owned(),
+        |folder| std::env::current_dir().unwrap().join(folder),
+    );
+    std::fs::create_dir_all(&folder).unwrap();
+    browser.picture(&folder.join("users.png")).await;
+    browser.go(&format!("{}/apply", server.url)).await;
+    browser.sees("runs release 1").await;
+    browser.sees("Apply 1 change to Asterisk").await;
+    browser.picture(&folder.join("apply.png")).await;
+    browser.fill("reason", "a new colleague").await;
+    browser.press("Apply 1 change to Asterisk").await;
+    browser.sees("every object was read back").await;
+    browser.picture(&folder.join("verified.png")).await;
+    for name in ["users", "apply", "verified"] {
+        let picture = std::fs::read(folder.join(format!("{name}.png"))).unwrap();
+        assert!(
+            picture.len() > 20_000,
+            "{name}.png shows next to nothing: {} bytes",
+            picture.len()
+        );
+    }
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    browser.close().await;
+}
