@@ -14,9 +14,12 @@ mod support;
 
 mod api;
 mod audit;
+mod concurrency;
+mod dependencies;
 mod hostile;
 mod import;
 mod routes;
 mod sign_in;
+mod statements;
 mod tenants;
 mod users;
