@@ -14,7 +14,9 @@ mod support;
 
 mod api;
 mod audit;
+mod commands;
 mod concurrency;
+mod database;
 mod dependencies;
 mod hostile;
 mod import;

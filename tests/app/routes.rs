@@ -167,7 +167,7 @@ impl<'a> Callers<'a> {
 }
 
 #[track_caller]
-fn has_security_headers(answer: &Answer) {
+pub fn has_security_headers(answer: &Answer) {
     for (name, value) in [
         (
             "content-security-policy",

@@ -81,6 +81,22 @@ impl TestApp {
         Self::begin(self.url.clone(), dir, now, public_url).await
     }
 
+    /// As [`Self::another`], soon tired of waiting for the database.
+    pub async fn impatient(&self) -> Self {
+        let mut app = self.another().await;
+        app.state.db.close().await;
+        let patience = std::time::Duration::from_millis(200);
+        app.state.db = Db::connect_within(&self.url, patience).await.unwrap();
+        app.service = serve(app.state.clone()).await;
+        app
+    }
+
+    /// The application with the same key on another database.
+    pub async fn elsewhere(&self, url: &str) -> Self {
+        let (dir, now) = (Arc::clone(&self.dir), Arc::clone(&self.now));
+        Self::begin(url.to_owned(), dir, now, &self.state.public_url).await
+    }
+
     async fn begin(
         url: String,
         dir: Arc<tempfile::TempDir>,

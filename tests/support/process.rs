@@ -48,28 +48,31 @@ impl Patchbay {
 
     /// Serves the application's database on a free port.
     pub async fn serve(app: &TestApp) -> Self {
+        Self::serve_saying(app, 1).await
+    }
+
+    /// As [`Self::serve`], reading the first `lines` it prints.
+    pub async fn serve_saying(app: &TestApp, lines: usize) -> Self {
         let port = free_port();
         let mut command = patchbay(&app.dir(), &app.url);
         command.env("PATCHBAY_LISTEN", format!("127.0.0.1:{port}"));
-        Self::begin(command, port).await
+        Self::begin(command, port, lines).await
     }
 
     /// Starts `command`, which listens on `port`, and returns when it is ready.
-    pub async fn begin(mut command: Command, port: u16) -> Self {
+    async fn begin(mut command: Command, port: u16, count: usize) -> Self {
         let pipes = command.stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = pipes.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let mut said = String::new();
-        lines.read_line(&mut said).unwrap();
+        for _ in 0..count {
+            lines.read_line(&mut said).unwrap();
+        }
         assert!(said.contains("listens"), "it did not start: {said}");
         let url = format!("http://127.0.0.1:{port}");
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         while client.get(format!("{url}/readyz")).send().await.is_err() {
             tokio::task::yield_now().await;
-        }
-        if !lines.buffer().is_empty() {
-            lines.read_line(&mut said).unwrap();
-            lines.read_line(&mut said).unwrap();
         }
         Self { child: Mutex::new(child), url, said, client }
     }
