@@ -81,7 +81,9 @@ both_databases! {
         for page in ["/users?size=200", "/audit?size=200", "/users/table?size=200"] {
             let page = admin.get(page).await;
             is_inert(&page);
-            kept.iter().for_each(|input| page.shows(input));
+            for input in &kept {
+                page.shows(input);
+            }
         }
         let file = admin.get("/users.csv").await;
         let mut reader = csv::Reader::from_reader(file.bytes.as_slice());
@@ -167,7 +169,7 @@ both_databases! {
 
     async fn as_a_name_to_sign_in_with_they_are_wrong_and_nothing_else(app: TestApp) {
         for (n, (_, input)) in strings().into_iter().enumerate() {
-            let ask = app.ask("POST", "/login").ours().from_peer(&format!("192.0.2.{n}"));
+            let ask = app.ask("POST", "/login").ours().at_peer(&format!("192.0.2.{n}"));
             let page = ask.form(&[("name", &input), ("password", "x")]).send().await;
             assert_eq!(page.status, 422, "{input:?}");
             page.shows("name or password is not right");

@@ -359,7 +359,7 @@ impl Ask {
         self.header("sec-fetch-site", "same-origin")
     }
 
-    pub fn from_peer(mut self, address: &str) -> Self {
+    pub fn at_peer(mut self, address: &str) -> Self {
         let address = format!("{address}:40000").parse().unwrap();
         self.request = Box::new(self.request.peer_addr(address));
         self
@@ -583,6 +583,7 @@ impl std::io::Write for Pen {
 }
 
 /// Each test runs twice: once per database we promise to support.
+#[allow(unused_macros)]
 macro_rules! both_databases {
     ($($(#[$doc:meta])* async fn $name:ident($app:ident: TestApp) $body:block)*) => {
         $($(#[$doc])* async fn $name($app: crate::support::app::TestApp) $body)*
@@ -604,4 +605,5 @@ macro_rules! both_databases {
         }
     };
 }
+#[allow(unused_imports)]
 pub(crate) use both_databases;
