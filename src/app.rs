@@ -1,6 +1,7 @@
 //! Puts the application together, for `main` and for tests alike.
 
 use std::collections::BTreeMap;
+use std::future::ready;
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::from_fn;
@@ -58,7 +59,7 @@ pub fn configure(shared: Shared) -> impl FnOnce(&mut web::ServiceConfig) {
         for (path, routes) in by_path(routes()) {
             let allow = allow(&routes);
             let resource = web::resource(path)
-                .default_service(web::to(move |request| wrong_method(request, allow.clone())));
+                .default_service(web::to(move |request| ready(wrong_method(&request, &allow))));
             everything = everything
                 .service(routes.into_iter().fold(resource, |r, route| r.route(route.guarded())));
         }
@@ -102,13 +103,13 @@ fn allow(routes: &[Route]) -> String {
     methods.join(", ")
 }
 
-async fn wrong_method(request: HttpRequest, allow: String) -> HttpResponse {
-    let mut answer = if is_api(&request) {
+fn wrong_method(request: &HttpRequest, allow: &str) -> HttpResponse {
+    let mut answer = if is_api(request) {
         Problem::from(Error::MethodNotAllowed).error_response()
     } else {
         Error::MethodNotAllowed.error_response()
     };
-    if let Ok(allow) = HeaderValue::from_str(&allow) {
+    if let Ok(allow) = HeaderValue::from_str(allow) {
         answer.headers_mut().insert(header::ALLOW, allow);
     }
     answer

@@ -109,7 +109,7 @@ async fn check(
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     if !is_text(request.query_string()) {
-        const WHY: &str = "the address is not UTF-8";
+        const WHY: &str = "the address is not text in UTF-8";
         let api = request.path().starts_with("/api/");
         return Ok(if api {
             request.error_response(Problem::bad_request(WHY))
@@ -138,9 +138,11 @@ async fn check(
     }
 }
 
-/// Bytes that are not UTF-8 would be repaired silently, and something else searched for.
+/// Bytes that are not UTF-8 would be repaired silently, and something else searched for; a NUL is
+/// text to one database and an error to the other.
 fn is_text(query: &str) -> bool {
-    percent_encoding::percent_decode_str(query).decode_utf8().is_ok()
+    let decoded = percent_encoding::percent_decode_str(query).decode_utf8();
+    decoded.is_ok_and(|text| !text.contains('\0'))
 }
 
 /// Forms that need nobody (signing in, choosing a password) still come from pages of ours.

@@ -99,7 +99,8 @@ async fn check(
     password: String,
     source: &str,
 ) -> Result<queries::Credentials, SignInError> {
-    let account = name.trim().to_lowercase();
+    // PostgreSQL knows no NUL in a text; nobody has one in their name.
+    let account = name.trim().to_lowercase().replace('\0', "\u{fffd}");
     if let Err(seconds) = throttle::attempt(&state.db, &account, source, state.clock.now()).await? {
         return Err(SignInError::Slow(seconds));
     }

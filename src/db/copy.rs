@@ -157,7 +157,11 @@ where
     if value.is_null() {
         return Ok(Cell::Null);
     }
-    let kind = value.type_info().name().to_owned();
+    // SQLite stores truth as a number: only the column's declaration says what it is.
+    let declared = row.columns().get(index).map(|column| column.type_info().name().to_owned());
+    let kind = declared
+        .filter(|declared| declared == "BOOLEAN")
+        .unwrap_or_else(|| value.type_info().name().to_owned());
     Ok(match kind.as_str() {
         "BOOLEAN" | "BOOL" => Cell::Truth(row.try_get(index)?),
         "INTEGER" | "INT8" | "BIGINT" => Cell::Number(row.try_get(index)?),

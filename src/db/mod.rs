@@ -18,8 +18,8 @@ use sqlx::sqlite::{
     SqliteRow, SqliteSynchronous,
 };
 use sqlx::{
-    Arguments as _, AssertSqlSafe, Encode, Executor as _, FromRow, PgPool, Postgres,
-    SqlSafeStr as _, Sqlite, SqlitePool, Transaction, Type,
+    Arguments as _, AssertSqlSafe, Connection as _, Encode, Executor as _, FromRow, PgPool,
+    Postgres, SqlSafeStr as _, Sqlite, SqlitePool, Transaction, Type,
 };
 
 pub use copy::{Cell, TABLES, Table};
@@ -77,30 +77,48 @@ pub enum Tx {
 impl Db {
     /// Connects to `url`: `sqlite:PATH` (made when missing) or `postgres://…`.
     pub async fn connect(url: &str) -> Result<Self> {
+        Self::connect_within(url, PATIENCE).await
+    }
+
+    /// As [`Db::connect`], and no statement waits longer than `patience` for a connection or lock.
+    pub async fn connect_within(url: &str, patience: Duration) -> Result<Self> {
         if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            return Self::connect_postgres(url).await;
+            return Self::connect_postgres(url, patience).await;
         }
         let options = SqliteConnectOptions::from_str(url)?
             .create_if_missing(true)
             .foreign_keys(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(PATIENCE)
+            .busy_timeout(patience)
             .pragma("cell_size_check", "ON")
             .pragma("trusted_schema", "OFF");
-        let pool = || SqlitePoolOptions::new().test_before_acquire(false).acquire_timeout(PATIENCE);
-        let write = pool().max_connections(1).connect_with(options.clone()).await?;
+        let pool = || SqlitePoolOptions::new().test_before_acquire(false).acquire_timeout(patience);
+        // When the disk is full SQLite rolls back by itself and sqlx believes the transaction open:
+        // such a connection would refuse every later change.
+        let write = pool()
+            .max_connections(1)
+            .before_acquire(|connection, _| {
+                Box::pin(async move {
+                    connection.ping().await?;
+                    Ok(!connection.is_in_transaction())
+                })
+            })
+            .connect_with(options.clone())
+            .await?;
         let read = pool().max_connections(4).connect_lazy_with(options.pragma("query_only", "ON"));
         Ok(Self::Sqlite { read, write })
     }
 
-    async fn connect_postgres(url: &str) -> Result<Self> {
-        let options = PgConnectOptions::from_str(url)?
-            .application_name("patchbay")
-            .options([("lock_timeout", "5s"), ("idle_in_transaction_session_timeout", "60s")]);
+    async fn connect_postgres(url: &str, patience: Duration) -> Result<Self> {
+        let lock_timeout = format!("{}ms", patience.as_millis());
+        let options = PgConnectOptions::from_str(url)?.application_name("patchbay").options([
+            ("lock_timeout", lock_timeout.as_str()),
+            ("idle_in_transaction_session_timeout", "60s"),
+        ]);
         let pool = PgPoolOptions::new()
             .max_connections(16)
-            .acquire_timeout(PATIENCE)
+            .acquire_timeout(patience)
             .connect_with(options)
             .await?;
         Ok(Self::Postgres(pool))

@@ -47,7 +47,7 @@ pub async fn observe(
     let mut response = match next.call(request).instrument(span.clone()).await {
         Ok(response) => response,
         Err(error) => {
-            let mut answer = span.in_scope(|| without_session(&error, &path));
+            let mut answer = span.in_scope(|| without_session(&error));
             add_headers(answer.headers_mut(), secure, &id);
             measure(
                 &method,
@@ -69,15 +69,9 @@ pub async fn observe(
 }
 
 /// The answer when a session could neither be read nor kept, which is all that fails out here.
-fn without_session(error: &Error, path: &str) -> HttpResponse {
+fn without_session(error: &Error) -> HttpResponse {
     let cause = sqlx::Error::Io(std::io::Error::other(error.to_string()));
-    let unavailable = super::Error::Unavailable(cause);
-    if path.starts_with("/api/") {
-        // A script has no session, whatever cookie it sends: this is not reached with a token.
-        crate::api::Problem::from(unavailable).error_response()
-    } else {
-        unavailable.error_response()
-    }
+    super::Error::Unavailable(cause).error_response()
 }
 
 fn add_headers(headers: &mut HeaderMap, secure: bool, id: &str) {

@@ -6,6 +6,10 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::similar_names,
+    clippy::format_collect,
+    clippy::type_complexity,
+    clippy::unnecessary_debug_formatting,
+    clippy::explicit_iter_loop,
     clippy::too_many_lines
 )]
 
@@ -14,9 +18,14 @@ mod support;
 
 mod api;
 mod audit;
+mod commands;
+mod concurrency;
+mod database;
+mod dependencies;
 mod hostile;
 mod import;
 mod routes;
 mod sign_in;
+mod statements;
 mod tenants;
 mod users;

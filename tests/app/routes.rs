@@ -163,7 +163,7 @@ impl<'a> Callers<'a> {
             Some(browser) => browser.ask(method, &to.path),
             None => self.admin().app.ask(method, &to.path).token(&self.tokens[who - 6]),
         };
-        ask = ask.ours().from_peer(&format!("192.0.2.{}", next() % 250));
+        ask = ask.ours().at_peer(&format!("192.0.2.{}", next() % 250));
         if to.path.starts_with("/api/") {
             if !to.body.is_empty() {
                 ask = ask.header("content-type", "application/json").body(to.body.clone());
@@ -179,7 +179,7 @@ impl<'a> Callers<'a> {
 }
 
 #[track_caller]
-fn has_security_headers(answer: &Answer) {
+pub fn has_security_headers(answer: &Answer) {
     for (name, value) in [
         (
             "content-security-policy",

@@ -14,7 +14,7 @@ use crate::support::app::{
 const WRONG: &str = "name or password is not right";
 
 async fn guess(app: &TestApp, name: &str, peer: &str, forwarded: &str) -> Answer {
-    let ask = app.ask("POST", "/login").ours().from_peer(peer);
+    let ask = app.ask("POST", "/login").ours().at_peer(peer);
     let ask = ask.header("x-forwarded-for", forwarded).header("x-real-ip", forwarded);
     ask.form(&[("name", name), ("password", "wrong guess one")]).send().await
 }

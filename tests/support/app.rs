@@ -83,6 +83,22 @@ impl TestApp {
         Self::begin(self.url.clone(), dir, now, public_url).await
     }
 
+    /// As [`Self::another`], soon tired of waiting for the database.
+    pub async fn impatient(&self) -> Self {
+        let mut app = self.another().await;
+        app.state.db.close().await;
+        let patience = std::time::Duration::from_millis(200);
+        app.state.db = Db::connect_within(&self.url, patience).await.unwrap();
+        app.service = serve(app.state.clone(), app.dir.path()).await;
+        app
+    }
+
+    /// The application with the same key on another database.
+    pub async fn elsewhere(&self, url: &str) -> Self {
+        let (dir, now) = (Arc::clone(&self.dir), Arc::clone(&self.now));
+        Self::begin(url.to_owned(), dir, now, &self.state.public_url).await
+    }
+
     async fn begin(
         url: String,
         dir: Arc<tempfile::TempDir>,
@@ -354,7 +370,7 @@ impl Ask {
         self.header("sec-fetch-site", "same-origin")
     }
 
-    pub fn from_peer(mut self, address: &str) -> Self {
+    pub fn at_peer(mut self, address: &str) -> Self {
         let address = format!("{address}:40000").parse().unwrap();
         self.request = Box::new(self.request.peer_addr(address));
         self
@@ -578,6 +594,7 @@ impl std::io::Write for Pen {
 }
 
 /// Each test runs twice: once per database we promise to support.
+#[allow(unused_macros)]
 macro_rules! both_databases {
     ($($(#[$doc:meta])* async fn $name:ident($app:ident: TestApp) $body:block)*) => {
         $($(#[$doc])* async fn $name($app: crate::support::app::TestApp) $body)*
@@ -599,4 +616,5 @@ macro_rules! both_databases {
         }
     };
 }
+#[allow(unused_imports)]
 pub(crate) use both_databases;

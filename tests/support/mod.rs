@@ -4,5 +4,6 @@
 pub mod app;
 pub mod browser;
 pub mod lab;
+pub mod process;
 pub mod server;
 pub mod sip;

@@ -1,0 +1,129 @@
+//! Every statement in the source is one both databases understand.
+
+use std::path::{Path, PathBuf};
+
+use patchbay::audit::Page;
+use patchbay::db::TABLES;
+use patchbay::id::TenantId;
+use patchbay::users::{self, Filter, Sort};
+
+use crate::support::app::both_databases;
+
+/// Every `.rs` file below `src`, in order.
+pub fn sources() -> Vec<(PathBuf, String)> {
+    files(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), "rs")
+}
+
+pub fn files(below: &Path, extension: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(below).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path, extension));
+        } else if path.extension().is_some_and(|known| known == extension) {
+            found.push((path.clone(), std::fs::read_to_string(path).unwrap()));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The text of a Rust string literal (plain or raw) that begins at the start of `code`.
+fn literal(code: &str) -> Option<String> {
+    let code = code.trim_start();
+    if let Some(rest) = code.strip_prefix("r#\"") {
+        return Some(rest.split_once("\"#")?.0.to_owned());
+    }
+    let mut letters = code.strip_prefix('"')?.chars();
+    let mut text = String::new();
+    loop {
+        match letters.next()? {
+            '"' => return Some(text),
+            '\\' => match letters.next()? {
+                'n' => text.push('\n'),
+                '\n' => {
+                    let rest = letters.as_str().trim_start();
+                    letters = rest.chars();
+                }
+                other => text.push(other),
+            },
+            other => text.push(other),
+        }
+    }
+}
+
+fn statements() -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for (path, text) in sources() {
+        let code = text.split("\n#[cfg(test)]").next().unwrap();
+        for place in code.split("sql!(").skip(1) {
+            match literal(place) {
+                // The macro's own documentation.
+                Some(statement) if statement == "…" => {}
+                Some(statement) => found.push((path.clone(), statement)),
+                None => assert!(path.ends_with("db/mod.rs"), "{path:?}: sql! takes a literal"),
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_query_is_written_as_a_statement_the_next_test_finds() {
+    for (path, text) in sources() {
+        if path.ends_with("db/mod.rs") || path.ends_with("db/copy.rs") {
+            continue;
+        }
+        for place in text.split(".query(").skip(1) {
+            let argument: String = place.trim_start().chars().take(16).collect();
+            let known = argument.starts_with("sql!(")
+                || (path.ends_with("users/queries.rs") && argument.starts_with("text)"));
+            assert!(known, "{path:?}: .query({argument}");
+        }
+        for word in ["sqlx::query", "AssertSqlSafe", "QueryBuilder"] {
+            assert!(!text.contains(word), "{path:?} speaks to the database past the db module");
+        }
+    }
+}
+
+both_databases! {
+    async fn every_statement_is_understood(app: TestApp) {
+        let statements = statements();
+        assert!(statements.len() > 60, "only {} statements were found", statements.len());
+        for (path, statement) in statements {
+            let prepared = app.state.db.prepare(&statement).await;
+            assert!(prepared.is_ok(), "{path:?}: {statement}\n{prepared:?}");
+        }
+    }
+
+    async fn the_list_is_understood_in_every_order(app: TestApp) {
+        let mut tx = app.state.read().await.unwrap();
+        for (sort, name) in Sort::ALL {
+            for enabled in [None, Some(true), Some(false)] {
+                let filter = Filter { search: "x".to_owned(), enabled };
+                let page = Page { offset: 0, limit: 25 };
+                let listed = users::list(&mut tx, TenantId::DEFAULT, &filter, sort, page).await;
+                assert!(listed.is_ok(), "{name}: {listed:?}");
+            }
+        }
+    }
+
+    async fn a_backup_knows_every_column_of_every_table_it_keeps(app: TestApp) {
+        let columns = if app.is_sqlite() {
+            "SELECT m.name || '.' || c.name FROM sqlite_schema m, pragma_table_info(m.name) c WHERE m.type = 'table' ORDER BY 1"
+        } else {
+            "SELECT table_name || '.' || column_name FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1"
+        };
+        let left_out = ["_sqlx_migrations", "session", "one_time_link", "sign_in_failure", "idempotency"];
+        let there: Vec<String> = app.texts(columns).await.into_iter()
+            .filter(|column| !left_out.contains(&column.split('.').next().unwrap()))
+            .collect();
+        let mut kept: Vec<String> = TABLES.iter()
+            .flat_map(|table| table.columns.iter().map(|column| format!("{}.{column}", table.name)))
+            .collect();
+        kept.sort_unstable();
+        let mut there = there;
+        there.sort_unstable();
+        assert_eq!(kept, there);
+    }
+}
