@@ -87,6 +87,7 @@ fn read(text: &str, report: &mut Report) -> Vec<(u64, NewUser)> {
         .trim(csv::Trim::Headers)
         .from_reader(text.as_bytes());
     let Some(columns) = Columns::find(&mut reader, report) else { return Vec::new() };
+    let mut lines = Lines { text, at: 0, line: 1 };
     let mut rows = Vec::new();
     for record in reader.records() {
         if rows.len() >= MOST_ROWS {
@@ -94,7 +95,10 @@ fn read(text: &str, report: &mut Report) -> Vec<(u64, NewUser)> {
             break;
         }
         match record {
-            Ok(record) => rows.extend(columns.parse(&record, report)),
+            Ok(record) => {
+                let line = lines.line_of(record.position().map_or(0, csv::Position::byte));
+                rows.extend(columns.parse(&record, line, report));
+            }
             Err(error) => {
                 let line = error.position().map_or(1, csv::Position::line);
                 report.fault(line, "name", &"this line is not CSV in UTF-8");
@@ -102,6 +106,28 @@ fn read(text: &str, report: &mut Report) -> Vec<(u64, NewUser)> {
         }
     }
     rows
+}
+
+/// Counts lines as an editor does. The reader's own count is that of where it stopped before: one
+/// too low in files with CRLF and after empty lines.
+struct Lines<'a> {
+    text: &'a str,
+    at: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// The line of the record that begins at `byte` or after the line ends there; records come in
+    /// their order.
+    fn line_of(&mut self, byte: u64) -> u64 {
+        let byte = usize::try_from(byte).unwrap_or(usize::MAX);
+        let rest = self.text.get(byte..).unwrap_or_default();
+        let blank = rest.len() - rest.trim_start_matches(['\r', '\n']).len();
+        let passed = self.text.get(self.at..byte + blank).unwrap_or_default();
+        self.line += u64::try_from(passed.matches('\n').count()).unwrap_or(0);
+        self.at = byte + blank;
+        self.line
+    }
 }
 
 struct Columns {
@@ -127,8 +153,12 @@ impl Columns {
         Some(Self { name: name?, email: email?, extension: place("extension") })
     }
 
-    fn parse(&self, record: &csv::StringRecord, report: &mut Report) -> Option<(u64, NewUser)> {
-        let line = record.position().map_or(0, csv::Position::line);
+    fn parse(
+        &self,
+        record: &csv::StringRecord,
+        line: u64,
+        report: &mut Report,
+    ) -> Option<(u64, NewUser)> {
         let cell = |index: usize| cells::original(record.get(index).unwrap_or("").trim());
         let wish = self.extension.map_or("", cell);
         let name = checked::<PersonName>(cell(self.name), line, "name", report);

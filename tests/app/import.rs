@@ -57,6 +57,17 @@ both_databases! {
         }
     }
 
+    async fn lines_are_counted_as_an_editor_counts_them(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        for end in ["\n", "\r\n"] {
+            let text = ["name,email", "Ann,ann@example.com", "", "", "Bob,nope", "\"Two", "lines\",nope", "Cid,nope", ""].join(end);
+            let page = admin.post("/users/import", &[("text", &text)]).await;
+            for line in [5, 6, 8] {
+                page.shows(&format!("<td class=\"num\">{line}</td><td>email</td>"));
+            }
+        }
+    }
+
     async fn a_file_with_more_users_than_numbers_is_refused_whole(app: TestApp) {
         let admin = app.signed_in("admin", Role::Admin).await;
         app.sql("UPDATE tenant SET last_extension = 1001").await;
