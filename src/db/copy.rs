@@ -101,6 +101,9 @@ impl Tx {
 
     /// Adds one row.
     pub async fn load(&mut self, table: &Table, row: Vec<Cell>) -> Result<()> {
+        if row.len() != table.columns.len() {
+            return Err(damaged("(all)"));
+        }
         let typeless = matches!(self, Self::Sqlite(_));
         let mut statement = self.query(table.insert);
         for (cell, column) in row.into_iter().zip(table.columns) {

@@ -90,8 +90,20 @@ pub struct Tenant {
 }
 
 impl Tenant {
+    /// The numbers it may give out. The schema keeps the ends in order.
+    pub fn range(&self) -> ExtensionRange {
+        ExtensionRange::spanning(self.first_extension, self.last_extension)
+    }
+
+    /// What of it can be changed.
+    pub fn settings(&self) -> Settings {
+        Settings { name: self.name.clone(), time_zone: self.time_zone.clone(), range: self.range() }
+    }
+}
+
+#[cfg(test)]
+impl Tenant {
     /// The default tenant, for the tests of whoever needs one.
-    #[cfg(test)]
     pub(crate) fn sample() -> Self {
         Self {
             id: TenantId::DEFAULT,
@@ -102,16 +114,6 @@ impl Tenant {
             last_extension: 1999.try_into().unwrap(),
             version: 1,
         }
-    }
-
-    /// The numbers it may give out. The schema keeps the ends in order.
-    pub fn range(&self) -> ExtensionRange {
-        ExtensionRange::spanning(self.first_extension, self.last_extension)
-    }
-
-    /// What of it can be changed.
-    pub fn settings(&self) -> Settings {
-        Settings { name: self.name.clone(), time_zone: self.time_zone.clone(), range: self.range() }
     }
 }
 

@@ -77,8 +77,7 @@ pub async fn run(change: &mut Change, vault: &Vault, text: &str) -> Result<Repor
 
 /// Parses every row before anything is written. Rows with a fault are reported and left out.
 fn read(text: &str, report: &mut Report) -> Vec<(u64, NewUser)> {
-    // Browsers send CR LF, after which the reader would count one line too few.
-    let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n").replace('\r', "\n");
+    let text = text.trim_start_matches('\u{feff}');
     let delimiter =
         if text.lines().next().is_some_and(|head| head.contains(';')) { b';' } else { b',' };
     let mut reader = csv::ReaderBuilder::new()

@@ -281,22 +281,6 @@ pub struct Active {
 }
 
 impl Active {
-    /// Someone for the tests of whoever tells Asterisk of users.
-    #[cfg(test)]
-    pub(crate) fn sample(vault: &Vault, number: i64, name: &str) -> Self {
-        let user = UserId::from(uuid::Uuid::from_u128(number.unsigned_abs().into()));
-        let secret = SipSecret::generate(vault.entropy()).unwrap();
-        Self {
-            tenant: TenantId::DEFAULT,
-            number: number.try_into().unwrap(),
-            name: name.parse().unwrap(),
-            sealed: vault
-                .seal(&place(TenantId::DEFAULT, user), secret.expose().as_bytes())
-                .unwrap(),
-            user,
-        }
-    }
-
     /// Opens the secret.
     pub fn secret(&self, vault: &Vault) -> std::result::Result<SipSecret, VaultError> {
         open(vault, self.tenant, self.user, &self.sealed)
@@ -353,4 +337,22 @@ fn describe(user: &User) -> Value {
         "extension": user.number,
         "enabled": user.enabled,
     })
+}
+
+#[cfg(test)]
+impl Active {
+    /// Someone for the tests of whoever tells Asterisk of users.
+    pub(crate) fn sample(vault: &Vault, number: i64, name: &str) -> Self {
+        let user = UserId::from(uuid::Uuid::from_u128(number.unsigned_abs().into()));
+        let secret = SipSecret::generate(vault.entropy()).unwrap();
+        Self {
+            tenant: TenantId::DEFAULT,
+            number: number.try_into().unwrap(),
+            name: name.parse().unwrap(),
+            sealed: vault
+                .seal(&place(TenantId::DEFAULT, user), secret.expose().as_bytes())
+                .unwrap(),
+            user,
+        }
+    }
 }

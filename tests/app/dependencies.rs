@@ -10,7 +10,8 @@ use crate::statements::{files, sources};
 const ROWS: &[&[&str]] = &[
     &["commands", "main"],
     &["app"],
-    &["docs", "home", "history", "apply"],
+    &["docs", "home", "history"],
+    &["apply"],
     &["users"],
     &["tenants"],
     &["auth"],

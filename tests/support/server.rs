@@ -19,7 +19,7 @@ pub struct Server {
     /// The environment it runs in, for commands beside it.
     pub env: Vec<(&'static str, String)>,
     pub data_dir: PathBuf,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// A port nobody listens on right now.
@@ -28,7 +28,7 @@ pub fn free_port() -> u16 {
 }
 
 impl Server {
-    /// On a new SQLite database, with nothing of Asterisk's.
+    /// On a new `SQLite` database, with nothing of Asterisk's.
     pub fn start() -> Self {
         Self::start_with(Vec::new())
     }
@@ -72,7 +72,7 @@ impl Server {
         assert!(first.starts_with("Patchbay listens"), "{first}");
         // Two more lines on a new database: the sentence and the link.
         let welcome = lines.nth(1).map(|line| line.trim().to_owned());
-        Self { child, url: format!("http://127.0.0.1:{port}"), welcome, env, data_dir, _dir: dir }
+        Self { child, url: format!("http://127.0.0.1:{port}"), welcome, env, data_dir, dir }
     }
 
     /// Runs a command of the program beside the one that serves.
@@ -82,7 +82,7 @@ impl Server {
 
     /// Everything it has logged so far.
     pub fn logged(&self) -> String {
-        std::fs::read_to_string(self._dir.path().join("log")).unwrap()
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap()
     }
 
     pub fn pid(&self) -> u32 {
