@@ -172,9 +172,9 @@ async fn a_row_is_edited_in_place_with_the_keyboard() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_list_is_searched_while_typing_and_the_address_says_what_is_shown() {
     let server = Server::start();
-    let people: String = (0..60).map(|n| format!("Person {n:02},p{n}@example.com\n")).collect();
+    let people: Vec<String> = (0..60).map(|n| format!("Person {n:02},p{n}@example.com")).collect();
     let file = server.data_dir.join("people.csv");
-    std::fs::write(&file, format!("name,email\n{people}")).unwrap();
+    std::fs::write(&file, format!("name,email\n{}\n", people.join("\n"))).unwrap();
     let imported = server.command(&["import", "users", file.to_str().unwrap()]);
     assert!(imported.status.success());
     let browser = Browser::open(Look::default()).await;
