@@ -101,6 +101,9 @@ impl Tx {
 
     /// Adds one row.
     pub async fn load(&mut self, table: &Table, row: Vec<Cell>) -> Result<()> {
+        if row.len() != table.columns.len() {
+            return Err(sqlx::Error::Decode("a row has not the columns of its table".into()));
+        }
         let typeless = matches!(self, Self::Sqlite(_));
         let mut statement = self.query(table.insert);
         for (cell, column) in row.into_iter().zip(table.columns) {
