@@ -102,7 +102,7 @@ impl Tx {
     /// Adds one row.
     pub async fn load(&mut self, table: &Table, row: Vec<Cell>) -> Result<()> {
         if row.len() != table.columns.len() {
-            return Err(damaged("(all)"));
+            return Err(sqlx::Error::Decode("a row has not the columns of its table".into()));
         }
         let typeless = matches!(self, Self::Sqlite(_));
         let mut statement = self.query(table.insert);

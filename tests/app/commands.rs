@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Output;
 
@@ -160,7 +161,8 @@ both_databases! {
         let mut flipped = whole.clone();
         let middle = flipped.len() / 2;
         flipped[middle] ^= 0xff;
-        for bytes in [&whole[..whole.len() - 20], &flipped, b"", b"not a backup", &whole[..40]] {
+        let short = a_cell_short(&whole);
+        for bytes in [&whole[..whole.len() - 20], &flipped, &short, b"", b"not a backup", &whole[..40]] {
             std::fs::write(&file, bytes).unwrap();
             let (code, _, err) = said(&Patchbay::run(&other, &["restore", path], ""));
             assert_eq!(code, Some(1), "{err}");
@@ -183,6 +185,17 @@ both_databases! {
         assert_eq!(head.text().await.unwrap(), "");
         assert_eq!(server.stop().code(), Some(0));
     }
+}
+
+/// The backup without the last cell of its first row, and otherwise sound.
+fn a_cell_short(backup: &[u8]) -> Vec<u8> {
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(backup).read_to_string(&mut text).unwrap();
+    let row = text.lines().find(|line| line.starts_with('[')).unwrap().to_owned();
+    let short = format!("{}]", row.rsplit_once(',').unwrap().0);
+    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    out.write_all(text.replace(&row, &short).as_bytes()).unwrap();
+    out.finish().unwrap()
 }
 
 /// Contents with truth as one of the two databases writes it.
