@@ -1,10 +1,12 @@
 //! The REST interface described: the `OpenAPI` document, and a page to read it offline.
 
 use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
 use askama::Template;
 use serde_json::Value;
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{self, ContentBuilder, Ref, RefOr, ResponseBuilder};
 
 use crate::api::Problem;
 use crate::auth::access::{Access, Route};
@@ -14,7 +16,7 @@ use crate::{apply, users};
 /// The document and its reader.
 pub fn routes() -> Vec<Route> {
     vec![
-        Route::get("/api/openapi.json", Access::Public, document),
+        Route::get("/api/openapi.json", Access::Public, json),
         Route::get("/api/docs", Access::Public, reader),
     ]
 }
@@ -28,17 +30,63 @@ pub fn routes() -> Vec<Route> {
 struct Base;
 
 /// The `OpenAPI` document.
-pub fn openapi() -> utoipa::openapi::OpenApi {
+pub fn document() -> openapi::OpenApi {
     let mut document = Base::openapi();
     document.merge(users::api::Paths::openapi());
     document.merge(apply::api::Paths::openapi());
     let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     document.components.get_or_insert_default().add_security_scheme("token", token);
+    for path in document.paths.paths.values_mut() {
+        let operations =
+            [&mut path.get, &mut path.post, &mut path.put, &mut path.patch, &mut path.delete];
+        operations.into_iter().flatten().for_each(complete);
+    }
     document
 }
 
-async fn document() -> HttpResponse {
-    HttpResponse::Ok().json(openapi())
+/// Adds what holds for every call: what each status means, the media type of problems, and that a
+/// token is asked for.
+fn complete(operation: &mut openapi::path::Operation) {
+    let responses = &mut operation.responses.responses;
+    for status in ["401", "403"] {
+        let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        let refused = ResponseBuilder::new().content("application/json", problem).build();
+        responses.entry(status.to_owned()).or_insert_with(|| refused.into());
+    }
+    for (status, response) in responses.iter_mut() {
+        let RefOr::T(response) = response else { continue };
+        let meaning =
+            status.parse::<StatusCode>().ok().and_then(|status| status.canonical_reason());
+        response.description = meaning.unwrap_or("Answer").to_owned();
+        if status.starts_with('4') || status.starts_with('5') {
+            problems(response);
+        }
+    }
+}
+
+/// Problems are `application/problem+json` (RFC 9457).
+fn problems(response: &mut openapi::Response) {
+    let is_problem = |content: &RefOr<openapi::Content>| match content {
+        RefOr::T(content) => {
+            matches!(&content.schema, Some(RefOr::Ref(to)) if to.ref_location.ends_with("/Problem"))
+        }
+        RefOr::Ref(_) => false,
+    };
+    let content = std::mem::take(&mut response.content);
+    response.content = content
+        .into_iter()
+        .map(|(media, content)| {
+            if is_problem(&content) {
+                ("application/problem+json".to_owned(), content)
+            } else {
+                (media, content)
+            }
+        })
+        .collect();
+}
+
+async fn json() -> HttpResponse {
+    HttpResponse::Ok().json(document())
 }
 
 struct Operation {
@@ -72,7 +120,7 @@ struct DocsPage {
 }
 
 async fn reader() -> Answer {
-    let document = serde_json::to_value(openapi()).map_err(|error| Error::Io(error.into()))?;
+    let document = serde_json::to_value(document()).map_err(|error| Error::Io(error.into()))?;
     ok(&DocsPage { groups: groups(&document), schemas: schemas(&document) })
 }
 

@@ -3,6 +3,7 @@
 #
 #   setup.sh               everything
 #   setup.sh --run-only    only what `make run` needs: an Asterisk
+#   setup.sh --where       say where things are kept, install nothing
 #
 # When everything is there it does nothing, and does it quickly.
 set -euo pipefail
@@ -13,6 +14,7 @@ run_only=
 case "${1:-}" in
   '') ;;
   --run-only) run_only=1 ;;
+  --where) echo "$lab"; exit ;;
   *) die "unknown option: $1" ;;
 esac
 
@@ -37,6 +39,7 @@ if [ -z "$run_only" ]; then
   need strace strace
   need pdftotext poppler-utils
   need curl curl
+  python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 fi
 
 if [ ${#missing[@]} -gt 0 ]; then
@@ -46,6 +49,22 @@ if [ ${#missing[@]} -gt 0 ]; then
   echo "installing: ${missing[*]}"
   as_root apt-get update -q
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}"
+fi
+
+mkdir -p "$lab" 2>/dev/null || as_root install -d -o "$(id -u)" "$lab"
+
+# A generator of API clients, of one version, to check the OpenAPI document with.
+generator=openapi-python-client==0.29.1
+if [ -z "$run_only" ] && [ "$(cat "$lab/python/version" 2>/dev/null)" != "$generator" ]; then
+  exec 8>"$lab/.python.lock"
+  flock 8
+  if [ "$(cat "$lab/python/version" 2>/dev/null)" != "$generator" ]; then
+    echo "making the client generator in $lab/python (once, some seconds)"
+    rm -rf "$lab/python"
+    python3 -m venv "$lab/python"
+    "$lab/python/bin/pip" install --quiet --disable-pip-version-check "$generator" ruff
+    echo "$generator" >"$lab/python/version"
+  fi
 fi
 
 if host_asterisk; then
@@ -62,7 +81,6 @@ mirror() {
 }
 
 if [ ! -e "$root/usr/sbin/asterisk" ]; then
-  mkdir -p "$lab" 2>/dev/null || as_root install -d -o "$(id -u)" "$lab"
   exec 9>"$lab/.lock"
   flock 9
   if [ ! -e "$root/usr/sbin/asterisk" ]; then

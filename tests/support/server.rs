@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
@@ -78,6 +78,19 @@ impl Server {
     /// Runs a command of the program beside the one that serves.
     pub fn command(&self, arguments: &[&str]) -> Output {
         command(&self.env, arguments)
+    }
+
+    /// Makes an operator with a password nobody needs to know.
+    pub fn add_operator(&self, name: &str, role: &str) -> bool {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_patchbay"))
+            .envs(self.env.iter().cloned())
+            .args(["operator", "add", name, "--role", role])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(b"four random words here").unwrap();
+        child.wait().unwrap().success()
     }
 
     /// Everything it has logged so far.
