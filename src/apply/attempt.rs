@@ -228,7 +228,7 @@ impl Applier {
             .filter(|file| !changed.iter().any(|new| new.name == file.name))
             .cloned()
             .collect();
-        self.releases.write(begun.run, files, &same, begun.previous)?;
+        self.releases.write(begun.run, &self.tampered(files), &same, begun.previous)?;
         let mark = Mark::now(&self.config_dir);
         if mark.is_none() {
             findings.push(
@@ -277,6 +277,12 @@ impl Applier {
             findings,
             files: files_kept.map_err(Error::from)?,
         })
+    }
+
+    /// What is written; the files themselves outside tests.
+    fn tampered(&self, files: &[File]) -> Vec<File> {
+        let written = |file: &File| File { text: (self.tamper)(file), ..file.clone() };
+        files.iter().map(written).collect()
     }
 
     /// Compresses and seals while Asterisk reads.

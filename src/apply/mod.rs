@@ -52,8 +52,12 @@ pub struct Applier {
     releases: Releases,
     access: Access,
     host: String,
+    tamper: Tamper,
     progress: Arc<watch::Sender<Option<(i64, Step)>>>,
 }
+
+/// What is written instead of a file's text.
+type Tamper = fn(&File) -> String;
 
 /// Why an Apply did not even begin. An Apply that began always ends as a [`Run`].
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +101,7 @@ impl Applier {
             releases: Releases::below(&config.asterisk.config_dir),
             access: Access::new(&config.asterisk, secret),
             host: host(),
+            tamper: |file| file.text.clone(),
             progress: Arc::new(watch::Sender::new(None)),
         }
     }
@@ -105,6 +110,23 @@ impl Applier {
     #[must_use]
     pub fn waiting(mut self, timeouts: crate::asterisk::ami::Timeouts) -> Self {
         self.access.timeouts = timeouts;
+        self
+    }
+
+    /// For tests alone: writes what `tamper` makes of each file, behind the back of every check
+    /// that comes before Asterisk reads it.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn tampering(mut self, tamper: fn(&File) -> String) -> Self {
+        self.tamper = tamper;
+        self
+    }
+
+    /// For tests alone: another machine, as far as the lock is concerned.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn on_host(mut self, host: &str) -> Self {
+        host.clone_into(&mut self.host);
         self
     }
 
