@@ -122,8 +122,8 @@ impl Applier {
                 self.render(desired).await
             }
             Source::Release(run) => {
-                let files = self.files_of(run).await?;
                 let kept = self.run(run).await?.ok_or(Error::NotFound)?;
+                let files = self.files_of(kept.release.unwrap_or(run)).await?;
                 if files.is_empty() {
                     return Err(Error::NotFound);
                 }

@@ -108,7 +108,7 @@ impl Applier {
             return Err(ApplyError::NotInstalled);
         }
         if let Source::Release(run) = request.source
-            && !self.run(run).await?.is_some_and(|run| run.state.is_good())
+            && !self.can_restore(run).await?
         {
             return Err(ApplyError::NoSuchRelease);
         }
@@ -139,6 +139,17 @@ impl Applier {
         queries::set_head(&mut tx, run, Some(run), now.plus(LEASE)).await?;
         tx.commit().await?;
         Ok(Begun { run, previous, started, _lock: lock })
+    }
+
+    /// Whether a run left a release in force whose files are kept. That of a run that changed
+    /// nothing is an earlier run's; that of the installation is kept nowhere.
+    async fn can_restore(&self, run: i64) -> Result<bool, ApplyError> {
+        let mut tx = self.state.read().await?;
+        let run = queries::get(&mut tx, run).await?.filter(|run| run.state.is_good());
+        match run.and_then(|run| run.release) {
+            Some(release) => Ok(!queries::files(&mut tx, release).await?.is_empty()),
+            None => Ok(false),
+        }
     }
 
     async fn lock_file(&self) -> Result<LockFile, ApplyError> {
