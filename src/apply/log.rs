@@ -98,11 +98,12 @@ impl Mark {
     }
 }
 
-/// `[date] WARNING[thread][call]: config.c:…: text` as `WARNING config.c:…: text`, if it is a
+/// `[date] WARNING[thread][call] config.c: text` (with a colon behind the brackets, and line and
+/// function behind the file, in the verbose format) as `WARNING config.c: text`, if it is a
 /// warning or an error of somebody who speaks of configuration.
 fn complaint(line: &str) -> Option<String> {
     let (_, rest) = line.split_once("] ")?;
-    let (level, text) = rest.split_once(": ")?;
+    let (level, text) = rest.split_once(' ')?;
     let level = level.split('[').next()?;
     let speaks = text.split_whitespace().next().is_some_and(|speaker| {
         SPEAKERS.iter().any(|known| {
@@ -142,18 +143,29 @@ mod tests {
 
     #[test]
     fn complaints_about_configuration_are_kept_without_their_secrets() {
-        let line = "[Nov 21 00:50:01] ERROR[123]: config_options.c:789 aco_process_var: Error parsing password_digest=MD5:0123456789abcdef0123456789abcdef at line 7 of /etc/asterisk/patchbay/current/pjsip.conf";
-        let kept = complaint(line).unwrap();
-        assert!(
-            kept.starts_with("ERROR config_options.c:789") && !kept.contains("0123456789abcdef"),
-            "{kept}"
-        );
-        assert!(concerns_us(&kept));
+        // The default format, in a call, and the verbose one.
+        for place in [
+            "ERROR[123] config_options.c",
+            "ERROR[123][C-0000002a] config_options.c",
+            "ERROR[123]: config_options.c:789 aco_process_var",
+        ] {
+            let line = format!(
+                "[Nov 21 00:50:01] {place}: Error parsing password_digest=MD5:0123456789abcdef0123456789abcdef at line 7 of /etc/asterisk/patchbay/current/pjsip.conf"
+            );
+            let kept = complaint(&line).unwrap();
+            assert!(
+                kept.starts_with("ERROR config_options.c:") && !kept.contains("0123456789abcdef"),
+                "{kept}"
+            );
+            assert!(concerns_us(&kept));
+        }
+        let deep = "[Nov 21 00:50:01] WARNING[1] res_pjsip/config_auth.c: Unknown type";
+        assert_eq!(complaint(deep).unwrap(), "WARNING res_pjsip/config_auth.c: Unknown type");
         assert_eq!(
-            complaint("[Nov 21 00:50:01] NOTICE[1]: sorcery.c: Type 'system' is not reloadable"),
+            complaint("[Nov 21 00:50:01] NOTICE[1] sorcery.c: Type 'system' is not reloadable"),
             None
         );
-        assert_eq!(complaint("[Nov 21 00:50:01] WARNING[1]: chan_pjsip.c: something"), None);
+        assert_eq!(complaint("[Nov 21 00:50:01] WARNING[1] chan_pjsip.c: something"), None);
         assert_eq!(complaint("junk"), None);
     }
 
