@@ -9,6 +9,7 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::asterisk::conf::{self, ConfigDir};
+use crate::asterisk::objects::ObjectKind;
 use crate::asterisk::secret::mask_line;
 
 /// Bytes looked at after one reload.
@@ -133,8 +134,13 @@ fn hide(text: &str) -> String {
 /// hand-written files are told, but stop nothing.
 pub fn concerns_us(line: &str) -> bool {
     let ours = line.contains("patchbay/") || line.contains("'patchbay-");
-    let theirs = line.contains(".conf") && !line.contains("'pjsip.conf'");
-    ours || !theirs
+    let file = line.contains(".conf") && !line.contains("'pjsip.conf'");
+    // `of type 'identify'` loses objects of that type alone, and we write none of it.
+    let kind = line.split_once("of type '").and_then(|(_, rest)| rest.split_once('\''));
+    let kind = kind.is_some_and(|(kind, _)| ObjectKind::from_type(kind.as_bytes()).is_none());
+    // Of two extensions that are one, `pbx.c` names the context and not the file.
+    let context = line.contains("Unable to register extension");
+    ours || !(file || kind || context)
 }
 
 #[cfg(test)]
@@ -178,6 +184,12 @@ mod tests {
             "ERROR res_sorcery_config.c: Config file 'pjsip.conf' could not be loaded due to error with object '7777' of type 'endpoint'"
         ));
         assert!(concerns_us("WARNING config.c: Line 74 too long, skipping."));
+        assert!(!concerns_us(
+            "ERROR res_sorcery_config.c: Could not create an object of type 'identify' with id 'trunk' from configuration file 'pjsip.conf'"
+        ));
+        let twice = "WARNING pbx.c: Unable to register extension '1', priority 1 in";
+        assert!(!concerns_us(&format!("{twice} 'office', already in use")));
+        assert!(concerns_us(&format!("{twice} 'patchbay-internal', already in use")));
     }
 
     #[test]
