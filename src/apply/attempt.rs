@@ -161,7 +161,7 @@ impl Applier {
         let mut changed: Vec<File> =
             files.iter().filter(|file| !old.contains(file)).cloned().collect();
         if changed.is_empty() && edited.is_empty() {
-            let unheld = self.unheld(&mut session, &files).await?;
+            let unheld = session.unheld(&files).await?;
             if unheld.is_empty() {
                 let modules = files.iter().map(untouched).collect();
                 let detail =
@@ -200,17 +200,6 @@ impl Applier {
             ));
         }
         Ok((files, findings))
-    }
-
-    /// The files whose canary Asterisk does not hold.
-    async fn unheld(&self, session: &mut Session, files: &[File]) -> Result<Vec<File>, Stop> {
-        let mut unheld = Vec::new();
-        for file in files {
-            if !session.missing_canaries(file).await?.is_empty() {
-                unheld.push(file.clone());
-            }
-        }
-        Ok(unheld)
     }
 
     async fn put_into_force(
