@@ -13,6 +13,8 @@
 mod support;
 
 mod office;
+mod proxy;
 
+mod failures;
 mod faults;
 mod happy;
