@@ -1,11 +1,8 @@
 //! Everything goes well.
 
-use patchbay::{
-    apply::{RunState, Source},
-    tenants::{self, Settings},
-};
+use patchbay::apply::{RunState, Source};
 
-use crate::office::{Office, on_both_databases, range, set_range};
+use crate::office::{Office, on_both_databases, set_range};
 
 on_both_databases! {
     async fn two_people_are_applied_and_asterisk_holds_exactly_them(office: Office) {
@@ -132,27 +129,7 @@ async fn two_tenants_with_the_same_numbers_do_not_touch_each_other() {
     office.apply().await;
     let mut watcher = office.manager().await;
     let ann = watcher.endpoint("1000").await;
-    let settings = Settings {
-        name: "Acme".parse().unwrap(),
-        time_zone: "UTC".parse().unwrap(),
-        range: range("1000-1999"),
-    };
-    let mut change = office.change().await;
-    let vault = &office.session.state.vault;
-    tenants::create(
-        &mut change,
-        vault,
-        &"acme".parse().unwrap(),
-        &settings,
-        &"acme-admin".parse().unwrap(),
-    )
-    .await
-    .unwrap();
-    change.commit().await.unwrap();
-    let mut tx = office.session.state.read().await.unwrap();
-    let all = tenants::all(&mut tx).await.unwrap();
-    drop(tx);
-    office.actor.tenant = all.iter().find(|tenant| tenant.slug == "acme").unwrap().id;
+    office.found("acme").await;
     office.hire("Wile").await;
 
     let run = office.apply().await;

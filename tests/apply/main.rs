@@ -15,6 +15,9 @@ mod support;
 mod office;
 mod proxy;
 
+mod calls;
+mod crash;
 mod failures;
 mod faults;
 mod happy;
+mod lock;

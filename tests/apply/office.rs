@@ -169,6 +169,25 @@ impl Office {
         change.commit().await.unwrap();
     }
 
+    /// Founds another tenant and goes to work there.
+    pub async fn found(&mut self, slug: &str) {
+        let settings = Settings {
+            name: slug.parse().unwrap(),
+            time_zone: "UTC".parse().unwrap(),
+            range: range("1000-1999"),
+        };
+        let admin = format!("{slug}-admin").parse().unwrap();
+        let mut change = self.change().await;
+        let vault = &self.session.state.vault;
+        tenants::create(&mut change, vault, &slug.parse().unwrap(), &settings, &admin)
+            .await
+            .unwrap();
+        change.commit().await.unwrap();
+        let mut tx = self.session.state.read().await.unwrap();
+        let all = tenants::all(&mut tx).await.unwrap();
+        self.actor.tenant = all.iter().find(|tenant| tenant.slug == slug).unwrap().id;
+    }
+
     pub async fn apply(&self) -> Run {
         self.apply_with(&self.applier, Source::Database).await
     }
@@ -179,6 +198,17 @@ impl Office {
 
     pub async fn apply_with(&self, applier: &Applier, source: Source) -> Run {
         applier.apply(&self.actor, &request(source)).await.unwrap()
+    }
+
+    /// Repairs, once the dead one's lock is let go.
+    pub async fn repaired(&self) {
+        loop {
+            self.applier.repair().await.unwrap();
+            if self.applier.busy().await.unwrap().is_none() {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// How many changes wait for an Apply.
@@ -222,16 +252,6 @@ impl Held {
     pub fn phones(&self) -> Vec<&str> {
         let phones = self.endpoints.iter().filter(|id| !id.starts_with("patchbay-"));
         phones.map(String::as_str).collect()
-    }
-
-    /// Without canaries, which differ from release to release.
-    pub fn without_canaries(&self) -> (Vec<&String>, Vec<String>) {
-        let objects = self.objects.iter().filter(|o| !o.contains("Name: patchbay-"));
-        let contexts = self.dialplan.split("[ Context");
-        let contexts = contexts.filter(|c| {
-            !(c.starts_with(" 'patchbay-") && c.contains("NoOp()") && !c.contains("Dial"))
-        });
-        (objects.collect(), contexts.map(str::to_owned).collect())
     }
 }
 

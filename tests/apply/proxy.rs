@@ -1,9 +1,6 @@
 //! Something between Patchbay and the manager interface that goes wrong at a chosen word.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU16, Ordering},
-};
+use std::sync::{Arc, Mutex};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -30,12 +27,12 @@ pub enum Fault {
 struct Plan {
     word: &'static str,
     fault: Fault,
-    /// How many more times.
-    times: Mutex<u32>,
+    /// How many times not yet, and how many more times then.
+    times: Mutex<(u32, u32)>,
     reached: Notify,
     go: Semaphore,
-    /// Where the manager interface is, which may move.
-    target: AtomicU16,
+    /// Where the manager interface is.
+    target: u16,
 }
 
 pub struct Proxy {
@@ -47,6 +44,15 @@ pub struct Proxy {
 impl Proxy {
     /// Goes wrong the first `times` times that a client says `word`.
     pub async fn new(target: u16, word: &'static str, fault: Fault, times: u32) -> Self {
+        Self::with(target, word, fault, (0, times)).await
+    }
+
+    /// Goes wrong once, after `word` was said `skip` times.
+    pub async fn later(target: u16, word: &'static str, fault: Fault, skip: u32) -> Self {
+        Self::with(target, word, fault, (skip, 1)).await
+    }
+
+    async fn with(target: u16, word: &'static str, fault: Fault, times: (u32, u32)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let plan = Arc::new(Plan {
@@ -55,7 +61,7 @@ impl Proxy {
             times: Mutex::new(times),
             reached: Notify::new(),
             go: Semaphore::new(0),
-            target: AtomicU16::new(target),
+            target,
         });
         let serve = plan.clone();
         let task = tokio::spawn(async move {
@@ -88,8 +94,7 @@ impl Drop for Proxy {
 }
 
 async fn carry(client: TcpStream, plan: Arc<Plan>) {
-    let Ok(server) = TcpStream::connect(("127.0.0.1", plan.target.load(Ordering::Relaxed))).await
-    else {
+    let Ok(server) = TcpStream::connect(("127.0.0.1", plan.target)).await else {
         return;
     };
     let (mut from_client, mut to_client) = client.into_split();
@@ -151,8 +156,8 @@ async fn carry(client: TcpStream, plan: Arc<Plan>) {
 impl Plan {
     fn strikes(&self) -> bool {
         let mut times = self.times.lock().unwrap();
-        let strikes = *times > 0;
-        *times = times.saturating_sub(1);
-        strikes
+        let (skip, left) = *times;
+        *times = (skip.saturating_sub(1), if skip > 0 { left } else { left.saturating_sub(1) });
+        skip == 0 && left > 0
     }
 }
