@@ -45,9 +45,6 @@ async fn people_who_were_applied_register_call_and_see_each_others_lamps() {
     });
     assert_eq!(status, 200);
 
-    // Somebody presses the button while they talk: the call stays up, the lamp lit.
-    office.hire("New").await;
-    assert_eq!(office.apply().await.state, RunState::Verified);
     let (status, ()) = tokio::join!(alice.hang_up(), bob.hung_up());
     assert_eq!(status, 200);
     desk.lamp("terminated").await;

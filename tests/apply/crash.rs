@@ -2,6 +2,7 @@
 //! ones or the new ones, each whole, and the next apply succeeds.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     fs,
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
@@ -21,7 +22,17 @@ use crate::{
 
 /// Calls by which the files of a release come and go.
 const FILES: [&str; 11] = [
-    "mkdir", "chmod", "fchmod", "ftruncate", "linkat", "rename", "symlink", "unlink", "unlinkat", "rmdir", "fsync",
+    "mkdir",
+    "chmod",
+    "fchmod",
+    "ftruncate",
+    "linkat",
+    "rename",
+    "symlink",
+    "unlink",
+    "unlinkat",
+    "rmdir",
+    "fsync",
 ];
 /// Calls by which SQLite writes.
 const DATABASE: [&str; 4] = ["pwrite64", "fsync", "fdatasync", "fchown"];
@@ -41,7 +52,7 @@ async fn settled(database: Database) -> (Office, User) {
 async fn killed_or_failing_at_any_change_of_a_file_the_release_is_the_old_one_or_the_new_one() {
     // With the database elsewhere, the files are all it writes.
     let (office, ann) = settled(Database::Postgres).await;
-    let sweep = Sweep { office, ann };
+    let sweep = Sweep { office, ann, killed: Cell::new(0), failed: Cell::new(0) };
     let counts = sweep.count(&FILES).await;
     for call in ["mkdir", "linkat", "rename", "symlink", "fsync"] {
         assert!(counts.contains_key(call), "{counts:?}");
@@ -51,15 +62,26 @@ async fn killed_or_failing_at_any_change_of_a_file_the_release_is_the_old_one_or
     let counts = sweep.count(&["sendto"]).await;
     sweep.all(&counts, &["signal=SIGKILL"]).await;
     sweep.torn_write().await;
+    assert!(
+        sweep.killed.get() > 30 && sweep.failed.get() > 20,
+        "{:?}",
+        (sweep.killed, sweep.failed)
+    );
 }
 
 #[tokio::test]
-async fn killed_or_failing_at_any_write_of_the_database_the_release_is_the_old_one_or_the_new_one() {
+async fn killed_or_failing_at_any_write_of_the_database_the_release_is_the_old_one_or_the_new_one()
+{
     let (office, ann) = settled(Database::Sqlite).await;
-    let sweep = Sweep { office, ann };
+    let sweep = Sweep { office, ann, killed: Cell::new(0), failed: Cell::new(0) };
     let counts = sweep.count(&DATABASE).await;
     assert!(counts["pwrite64"] > 10 && counts["fsync"] > 1, "{counts:?}");
     sweep.all(&counts, &["signal=SIGKILL", "error=EIO", "error=ENOSPC"]).await;
+    assert!(
+        sweep.killed.get() > 20 && sweep.failed.get() > 20,
+        "{:?}",
+        (sweep.killed, sweep.failed)
+    );
     let check = sweep.office.patchbay(&["check"]);
     assert!(check.status.success(), "{check:?}");
 }
@@ -67,6 +89,9 @@ async fn killed_or_failing_at_any_write_of_the_database_the_release_is_the_old_o
 struct Sweep {
     office: Office,
     ann: User,
+    /// How many were killed, and how many failed: a sweep that hits nothing proves nothing.
+    killed: Cell<u32>,
+    failed: Cell<u32>,
 }
 
 impl Sweep {
@@ -127,6 +152,9 @@ impl Sweep {
         let output = apply();
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         let found = self.office.files();
+        let killed = output.status.signal().is_some();
+        self.killed.set(self.killed.get() + u32::from(killed));
+        self.failed.set(self.failed.get() + u32::from(!killed && !output.status.success()));
 
         let again = self.office.patchbay(&["apply"]);
         assert!(again.status.success(), "{rule}: {told}\nthen {again:?}");
@@ -141,9 +169,12 @@ impl Sweep {
         let all = self.runs().await;
         assert!(all.iter().all(|run| run.state != RunState::Running), "{rule}: {all:?}");
         // What died between its first and its last word to the database was interrupted, and that is on record.
-        let killed = output.status.signal().is_some() && all.len() == runs + 2;
+        let killed = killed && all.len() == runs + 2;
         let first = &all[1];
-        assert!(!killed || first.state == RunState::Interrupted || first.state.is_good(), "{rule}: {first:?}");
+        assert!(
+            !killed || first.state == RunState::Interrupted || first.state.is_good(),
+            "{rule}: {first:?}"
+        );
         assert!(!output.status.success() || first.state.is_good(), "{rule}: {first:?}");
     }
 
@@ -156,12 +187,18 @@ impl Sweep {
         let mut strace = Command::new("strace");
         strace.args(["-f", "-qq", "--seccomp-bpf"]).args(options);
         strace.args([env!("CARGO_BIN_EXE_patchbay"), "apply"]);
-        strace.envs(self.office.environment()).env("TOKIO_WORKER_THREADS", "1").process_group(0).output().unwrap()
+        strace
+            .envs(self.office.environment())
+            .env("TOKIO_WORKER_THREADS", "1")
+            .process_group(0)
+            .output()
+            .unwrap()
     }
 }
 
 #[tokio::test]
-async fn a_process_killed_before_or_after_the_reload_leaves_what_the_next_start_repairs_and_records() {
+async fn a_process_killed_before_or_after_the_reload_leaves_what_the_next_start_repairs_and_records()
+ {
     let office = Office::new().await;
     let (ann, _) = office.hire("Ann").await;
     assert_eq!(office.apply().await.state, RunState::Verified);
@@ -202,9 +239,11 @@ async fn one_that_died_while_it_rolled_back_is_rolled_back_to_the_end() {
     let proxy = Proxy::later(office.asterisk.ami_port, "Action: Reload", Fault::Hold, 1).await;
     let applier = office.applier_with(|config| config.asterisk.ami = proxy.address());
     // New endpoints and auths, old aors.
-    let applier = applier.tampering(|file| format!("{}\n[7777](patchbay-aor)\nmax_contacts = many\n", file.text));
+    let applier = applier
+        .tampering(|file| format!("{}\n[7777](patchbay-aor)\nmax_contacts = many\n", file.text));
     let actor = office.actor.clone();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.spawn(async move { applier.apply(&actor, &request(Source::Database)).await });
     proxy.reached().await;
     runtime.shutdown_background();

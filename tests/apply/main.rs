@@ -20,4 +20,6 @@ mod crash;
 mod failures;
 mod faults;
 mod happy;
+mod install;
 mod lock;
+mod oracle;
