@@ -39,7 +39,7 @@ macro_rules! on_both_databases {
             use super::*;
 
             $(#[$about])*
-            async fn run(mut $office: Office) $body
+            async fn run($office: Office) $body
 
             #[tokio::test]
             async fn on_sqlite() {
