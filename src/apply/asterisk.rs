@@ -143,6 +143,17 @@ impl Session {
             .collect())
     }
 
+    /// Those of the files whose canary Asterisk does not hold.
+    pub async fn unheld(&mut self, files: &[File]) -> Result<Vec<File>, AmiError> {
+        let mut unheld = Vec::new();
+        for file in files {
+            if !self.missing_canaries(file).await?.is_empty() {
+                unheld.push(file.clone());
+            }
+        }
+        Ok(unheld)
+    }
+
     /// The ids of all objects Asterisk holds.
     pub async fn ids(&mut self) -> Result<Ids, AmiError> {
         let mut ids = Ids::default();

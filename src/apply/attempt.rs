@@ -122,8 +122,8 @@ impl Applier {
                 self.render(desired).await
             }
             Source::Release(run) => {
-                let files = self.files_of(run).await?;
                 let kept = self.run(run).await?.ok_or(Error::NotFound)?;
+                let files = self.files_of(kept.release.unwrap_or(run)).await?;
                 if files.is_empty() {
                     return Err(Error::NotFound);
                 }
@@ -161,7 +161,7 @@ impl Applier {
         let mut changed: Vec<File> =
             files.iter().filter(|file| !old.contains(file)).cloned().collect();
         if changed.is_empty() && edited.is_empty() {
-            let unheld = self.unheld(&mut session, &files).await?;
+            let unheld = session.unheld(&files).await?;
             if unheld.is_empty() {
                 let modules = files.iter().map(untouched).collect();
                 let detail =
@@ -202,17 +202,6 @@ impl Applier {
         Ok((files, findings))
     }
 
-    /// The files whose canary Asterisk does not hold.
-    async fn unheld(&self, session: &mut Session, files: &[File]) -> Result<Vec<File>, Stop> {
-        let mut unheld = Vec::new();
-        for file in files {
-            if !session.missing_canaries(file).await?.is_empty() {
-                unheld.push(file.clone());
-            }
-        }
-        Ok(unheld)
-    }
-
     async fn put_into_force(
         &self,
         begun: &Begun,
@@ -228,7 +217,7 @@ impl Applier {
             .filter(|file| !changed.iter().any(|new| new.name == file.name))
             .cloned()
             .collect();
-        self.releases.write(begun.run, files, &same, begun.previous)?;
+        self.releases.write(begun.run, &self.tampered(files), &same, begun.previous)?;
         let mark = Mark::now(&self.config_dir);
         if mark.is_none() {
             findings.push(
@@ -277,6 +266,12 @@ impl Applier {
             findings,
             files: files_kept.map_err(Error::from)?,
         })
+    }
+
+    /// What is written; the files themselves outside tests.
+    fn tampered(&self, files: &[File]) -> Vec<File> {
+        let written = |file: &File| File { text: (self.tamper)(file), ..file.clone() };
+        files.iter().map(written).collect()
     }
 
     /// Compresses and seals while Asterisk reads.

@@ -14,13 +14,12 @@ use flate2::write::GzEncoder;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use super::asterisk::{Session, millis};
+use super::asterisk::{Session, Unusable, millis};
 use super::render::File;
 use super::types::{Module, Request, Run, Source, State};
 use super::{Applier, ApplyError, queries};
 use crate::audit::{self, Actor, Event, Via};
 use crate::secrets::{Vault, VaultError};
-use crate::time::Timestamp;
 use crate::web::Error;
 
 /// Seconds a run's word counts without being renewed.
@@ -29,6 +28,8 @@ const LEASE: i64 = 30;
 const RENEWAL: Duration = Duration::from_secs(8);
 /// Characters of a reason that are kept.
 const REASON: usize = 500;
+/// Bytes of the lock's file that may be somebody's name.
+const NAME: u64 = 200;
 
 /// An Apply that holds the lock.
 pub(super) struct Begun {
@@ -108,11 +109,11 @@ impl Applier {
             return Err(ApplyError::NotInstalled);
         }
         if let Source::Release(run) = request.source
-            && !self.run(run).await?.is_some_and(|run| run.state.is_good())
+            && !self.can_restore(run).await?
         {
             return Err(ApplyError::NoSuchRelease);
         }
-        let lock = self.lock_file().await?;
+        let lock = self.lock_file(&actor.name)?;
         let started = Instant::now();
         self.repair_locked().await?;
         let previous = self.releases.current().map_err(|source| self.directory(source))?;
@@ -141,15 +142,34 @@ impl Applier {
         Ok(Begun { run, previous, started, _lock: lock })
     }
 
-    async fn lock_file(&self) -> Result<LockFile, ApplyError> {
-        let path = self.releases.base().join("lock");
+    /// Whether a run left a release in force whose files are kept. That of a run that changed
+    /// nothing is an earlier run's; that of the installation is kept nowhere.
+    async fn can_restore(&self, run: i64) -> Result<bool, ApplyError> {
+        let mut tx = self.state.read().await?;
+        let run = queries::get(&mut tx, run).await?.filter(|run| run.state.is_good());
+        match run.and_then(|run| run.release) {
+            Some(release) => Ok(!queries::files(&mut tx, release).await?.is_empty()),
+            None => Ok(false),
+        }
+    }
+
+    /// Locks the file and leaves the holder's name in it, for whoever finds it locked: the run's
+    /// row is written a little later, and cleared a little earlier than the lock is let go.
+    fn lock_file(&self, holder: &str) -> Result<LockFile, ApplyError> {
         let mut options = std::fs::OpenOptions::new();
-        options.create(true).truncate(false).write(true);
-        let file = options.open(&path).map_err(|source| self.directory(source))?;
+        options.create(true).truncate(false).read(true).write(true);
+        let path = self.releases.base().join("lock");
+        let mut file = options.open(&path).map_err(|source| self.directory(source))?;
         match file.try_lock() {
-            Ok(()) => Ok(file),
+            Ok(()) => {
+                // Without the name the lock holds just as well.
+                let _ = file.set_len(0).and_then(|()| file.write_all(holder.as_bytes()));
+                Ok(file)
+            }
             Err(TryLockError::WouldBlock) => {
-                Err(ApplyError::Busy(self.busy().await?.map_or_else(somebody, |run| run.actor)))
+                let mut name = String::new();
+                let _ = file.take(NAME).read_to_string(&mut name);
+                Err(ApplyError::Busy(if name.is_empty() { somebody() } else { name }))
             }
             Err(TryLockError::Error(source)) => Err(self.directory(source)),
         }
@@ -188,6 +208,12 @@ impl Applier {
         ending: Ending,
     ) -> Result<Run, ApplyError> {
         let mut change = self.state.change(actor).await?;
+        if !queries::let_go(change.tx(), begun.run).await? {
+            // This process stood still for longer than its lease.
+            tracing::error!(apply.run = begun.run, "an apply was taken for dead while it ran");
+            let recorded = queries::get(change.tx(), begun.run).await?;
+            return Ok(recorded.ok_or(sqlx::Error::RowNotFound)?);
+        }
         let duration = millis(begun.started.elapsed());
         let record = queries::End {
             state: ending.state,
@@ -214,7 +240,6 @@ impl Applier {
         if ending.state.is_good() {
             audit::mark_applied(change.tx(), ending.audit_seq).await?;
         }
-        queries::set_head(change.tx(), begun.run, None, Timestamp(0)).await?;
         let run = queries::get(change.tx(), begun.run).await?.ok_or(sqlx::Error::RowNotFound)?;
         change.record(event(&run));
         change.commit().await?;
@@ -233,7 +258,7 @@ impl Applier {
         if !self.is_installed() {
             return Ok(());
         }
-        match self.lock_file().await {
+        match self.lock_file("patchbay") {
             Ok(_lock) => self.repair_locked().await,
             // Whoever holds it is alive.
             Err(ApplyError::Busy(_)) => Ok(()),
@@ -250,11 +275,14 @@ impl Applier {
         let current = self.releases.current().map_err(|source| self.directory(source))?;
         let (detail, findings) = match run.previous {
             Some(previous) if current == Some(run.id) => self.undo(run.id, previous).await?,
-            _ => {
-                ("Patchbay was stopped before anything was put into force.".to_owned(), Vec::new())
-            }
+            Some(previous) if current == Some(previous) => self.look(previous).await?,
+            _ => (UNTOUCHED.to_owned(), Vec::new()),
         };
         let mut change = self.state.change(&Actor::local("patchbay", Via::System)).await?;
+        if !queries::let_go(change.tx(), run.id).await? {
+            // Somebody else repaired it meanwhile.
+            return Ok(());
+        }
         let record = queries::End {
             state: State::Interrupted,
             audit_seq: run.audit_seq,
@@ -266,8 +294,6 @@ impl Applier {
             findings: json!(findings).to_string(),
         };
         queries::end(change.tx(), run.id, &record).await?;
-        let head = queries::lock_head(change.tx()).await?;
-        queries::set_head(change.tx(), head.last_run, None, Timestamp(0)).await?;
         let ended = queries::get(change.tx(), run.id).await?.ok_or(sqlx::Error::RowNotFound)?;
         change.record(event(&ended));
         change.commit().await?;
@@ -288,18 +314,39 @@ impl Applier {
             Ok(mut session) => self.reload_and_see(&mut session, &changed).await,
             Err(error) => vec![error.to_string()],
         };
-        let outcome = if seen.is_empty() {
-            "and Asterisk was seen to run it"
-        } else {
-            "but Asterisk could not be seen to run it"
-        };
-        Ok((
-            format!(
-                "Patchbay was stopped half-way. Release {previous} is in place again, {outcome}."
-            ),
-            seen,
-        ))
+        Ok((half_way(previous, &seen), seen))
     }
+
+    /// The files are the old ones, but the run may have died while it rolled back: whatever
+    /// Asterisk does not hold of them it is told again.
+    async fn look(&self, previous: i64) -> Result<(String, Vec<String>), ApplyError> {
+        let old = self.releases.read(previous).map_err(|source| self.directory(source))?;
+        let unheld = async {
+            let mut session = Session::open(&self.access).await?;
+            let unheld = session.unheld(&old).await?;
+            Ok::<_, Unusable>((session, unheld))
+        };
+        let seen = match unheld.await {
+            Ok((_, unheld)) if unheld.is_empty() => {
+                return Ok((UNTOUCHED.to_owned(), Vec::new()));
+            }
+            Ok((mut session, unheld)) => self.reload_and_see(&mut session, &unheld).await,
+            Err(error) => vec![error.to_string()],
+        };
+        Ok((half_way(previous, &seen), seen))
+    }
+}
+
+/// What is said of a run that changed nothing.
+const UNTOUCHED: &str = "Patchbay was stopped before anything was put into force.";
+
+fn half_way(previous: i64, unseen: &[String]) -> String {
+    let outcome = if unseen.is_empty() {
+        "and Asterisk was seen to run it"
+    } else {
+        "but Asterisk could not be seen to run it"
+    };
+    format!("Patchbay was stopped half-way. Release {previous} is in place again, {outcome}.")
 }
 
 fn somebody() -> String {

@@ -9,6 +9,7 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::asterisk::conf::{self, ConfigDir};
+use crate::asterisk::objects::ObjectKind;
 use crate::asterisk::secret::mask_line;
 
 /// Bytes looked at after one reload.
@@ -98,11 +99,12 @@ impl Mark {
     }
 }
 
-/// `[date] WARNING[thread][call]: config.c:…: text` as `WARNING config.c:…: text`, if it is a
+/// `[date] WARNING[thread][call] config.c: text` (with a colon behind the brackets, and line and
+/// function behind the file, in the verbose format) as `WARNING config.c: text`, if it is a
 /// warning or an error of somebody who speaks of configuration.
 fn complaint(line: &str) -> Option<String> {
     let (_, rest) = line.split_once("] ")?;
-    let (level, text) = rest.split_once(": ")?;
+    let (level, text) = rest.split_once(' ')?;
     let level = level.split('[').next()?;
     let speaks = text.split_whitespace().next().is_some_and(|speaker| {
         SPEAKERS.iter().any(|known| {
@@ -132,8 +134,13 @@ fn hide(text: &str) -> String {
 /// hand-written files are told, but stop nothing.
 pub fn concerns_us(line: &str) -> bool {
     let ours = line.contains("patchbay/") || line.contains("'patchbay-");
-    let theirs = line.contains(".conf") && !line.contains("'pjsip.conf'");
-    ours || !theirs
+    let file = line.contains(".conf") && !line.contains("'pjsip.conf'");
+    // `of type 'identify'` loses objects of that type alone, and we write none of it.
+    let kind = line.split_once("of type '").and_then(|(_, rest)| rest.split_once('\''));
+    let kind = kind.is_some_and(|(kind, _)| ObjectKind::from_type(kind.as_bytes()).is_none());
+    // Of two extensions that are one, `pbx.c` names the context and not the file.
+    let context = line.contains("Unable to register extension");
+    ours || !(file || kind || context)
 }
 
 #[cfg(test)]
@@ -142,18 +149,29 @@ mod tests {
 
     #[test]
     fn complaints_about_configuration_are_kept_without_their_secrets() {
-        let line = "[Nov 21 00:50:01] ERROR[123]: config_options.c:789 aco_process_var: Error parsing password_digest=MD5:0123456789abcdef0123456789abcdef at line 7 of /etc/asterisk/patchbay/current/pjsip.conf";
-        let kept = complaint(line).unwrap();
-        assert!(
-            kept.starts_with("ERROR config_options.c:789") && !kept.contains("0123456789abcdef"),
-            "{kept}"
-        );
-        assert!(concerns_us(&kept));
+        // The default format, in a call, and the verbose one.
+        for place in [
+            "ERROR[123] config_options.c",
+            "ERROR[123][C-0000002a] config_options.c",
+            "ERROR[123]: config_options.c:789 aco_process_var",
+        ] {
+            let line = format!(
+                "[Nov 21 00:50:01] {place}: Error parsing password_digest=MD5:0123456789abcdef0123456789abcdef at line 7 of /etc/asterisk/patchbay/current/pjsip.conf"
+            );
+            let kept = complaint(&line).unwrap();
+            assert!(
+                kept.starts_with("ERROR config_options.c:") && !kept.contains("0123456789abcdef"),
+                "{kept}"
+            );
+            assert!(concerns_us(&kept));
+        }
+        let deep = "[Nov 21 00:50:01] WARNING[1] res_pjsip/config_auth.c: Unknown type";
+        assert_eq!(complaint(deep).unwrap(), "WARNING res_pjsip/config_auth.c: Unknown type");
         assert_eq!(
-            complaint("[Nov 21 00:50:01] NOTICE[1]: sorcery.c: Type 'system' is not reloadable"),
+            complaint("[Nov 21 00:50:01] NOTICE[1] sorcery.c: Type 'system' is not reloadable"),
             None
         );
-        assert_eq!(complaint("[Nov 21 00:50:01] WARNING[1]: chan_pjsip.c: something"), None);
+        assert_eq!(complaint("[Nov 21 00:50:01] WARNING[1] chan_pjsip.c: something"), None);
         assert_eq!(complaint("junk"), None);
     }
 
@@ -166,6 +184,12 @@ mod tests {
             "ERROR res_sorcery_config.c: Config file 'pjsip.conf' could not be loaded due to error with object '7777' of type 'endpoint'"
         ));
         assert!(concerns_us("WARNING config.c: Line 74 too long, skipping."));
+        assert!(!concerns_us(
+            "ERROR res_sorcery_config.c: Could not create an object of type 'identify' with id 'trunk' from configuration file 'pjsip.conf'"
+        ));
+        let twice = "WARNING pbx.c: Unable to register extension '1', priority 1 in";
+        assert!(!concerns_us(&format!("{twice} 'office', already in use")));
+        assert!(concerns_us(&format!("{twice} 'patchbay-internal', already in use")));
     }
 
     #[test]

@@ -55,8 +55,12 @@ pub struct Applier {
     host: String,
     /// Where an Apply runs on, whatever becomes of the request that began it.
     runtime: Handle,
+    tamper: Tamper,
     progress: Arc<watch::Sender<Option<(i64, Step)>>>,
 }
+
+/// What is written instead of a file's text.
+type Tamper = fn(&File) -> String;
 
 /// Why an Apply did not even begin. An Apply that began always ends as a [`Run`].
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +105,7 @@ impl Applier {
             access: Access::new(&config.asterisk, secret),
             host: host(),
             runtime: Handle::current(),
+            tamper: |file| file.text.clone(),
             progress: Arc::new(watch::Sender::new(None)),
         }
     }
@@ -109,6 +114,23 @@ impl Applier {
     #[must_use]
     pub fn waiting(mut self, timeouts: crate::asterisk::ami::Timeouts) -> Self {
         self.access.timeouts = timeouts;
+        self
+    }
+
+    /// For tests alone: writes what `tamper` makes of each file, behind the back of every check
+    /// that comes before Asterisk reads it.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn tampering(mut self, tamper: fn(&File) -> String) -> Self {
+        self.tamper = tamper;
+        self
+    }
+
+    /// For tests alone: another machine, as far as the lock is concerned.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn on_host(mut self, host: &str) -> Self {
+        host.clone_into(&mut self.host);
         self
     }
 

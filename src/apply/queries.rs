@@ -45,6 +45,14 @@ pub(super) async fn set_head(
     .map(drop)
 }
 
+/// Lets go of the lock; false when it is no longer the run's own.
+pub(super) async fn let_go(tx: &mut Tx, run: i64) -> Result<bool> {
+    let done = tx.query(sql!(
+        "UPDATE apply_head SET running = NULL, lease_until = 0 WHERE id = 1 AND running = $1"
+    ));
+    Ok(done.bind(run).run().await? == 1)
+}
+
 /// Makes the run's word count longer; false when the lock is no longer its own.
 pub(super) async fn renew(tx: &mut Tx, run: i64, lease: Timestamp) -> Result<bool> {
     let renewed =

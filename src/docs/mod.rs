@@ -57,7 +57,7 @@ fn complete(operation: &mut openapi::path::Operation) {
         let RefOr::T(response) = response else { continue };
         let meaning =
             status.parse::<StatusCode>().ok().and_then(|status| status.canonical_reason());
-        response.description = meaning.unwrap_or("Answer").to_owned();
+        meaning.unwrap_or("Answer").clone_into(&mut response.description);
         if status.starts_with('4') || status.starts_with('5') {
             problems(response);
         }

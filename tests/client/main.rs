@@ -1,6 +1,12 @@
 //! A stranger's client: made by a generator from the `OpenAPI` document alone, used against the
 //! real program and a real Asterisk.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 #[path = "../support/mod.rs"]
 mod support;

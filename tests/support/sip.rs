@@ -242,6 +242,9 @@ impl Phone {
                 return answer;
             }
             credentials = self.credentials(&answer, method, uri);
+            if credentials.is_empty() {
+                return answer;
+            }
         }
     }
 

@@ -161,6 +161,8 @@ fn result_of_message(text: &str) -> ReloadResult {
     match text {
         "No such module" => ReloadResult::NoSuchModule,
         "Module does not support reload" => ReloadResult::NotReloadable,
+        "A reload is in progress" => ReloadResult::InProgress,
+        "Module not initialized" => ReloadResult::Uninitialized,
         _ => ReloadResult::Failed,
     }
 }

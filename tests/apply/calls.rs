@@ -1,0 +1,105 @@
+//! What it is all for: after an Apply phones register with the secrets that were shown, and talk.
+
+use patchbay::{
+    apply::RunState,
+    users::{self, Edit, SipSecret},
+};
+
+use crate::{
+    office::Office,
+    support::sip::{Algorithm, Phone},
+};
+
+async fn phone(office: &Office, number: &str, secret: &SipSecret, algorithm: Algorithm) -> Phone {
+    Phone::new(office.asterisk.sip_port, number, secret.expose(), algorithm).await
+}
+
+#[tokio::test]
+async fn people_who_were_applied_register_call_and_see_each_others_lamps() {
+    let office = Office::new().await;
+    let (_, ann) = office.hire("Ann").await;
+    let (_, bob) = office.hire("Bob").await;
+    let (_, desk) = office.hire("Reception").await;
+    office.hire("On leave").await;
+    let mut alice = phone(&office, "1000", &ann, Algorithm::Sha256).await;
+    assert_eq!(office.apply().await.state, RunState::Verified);
+    let mut bob = phone(&office, "1001", &bob, Algorithm::Md5).await;
+    let mut desk = phone(&office, "1002", &desk, Algorithm::Sha256).await;
+    for phone in [&mut alice, &mut bob, &mut desk] {
+        assert_eq!(phone.register().await, 200);
+    }
+    assert_eq!(alice.call("1999").await, 404, "a number nobody has");
+    assert_eq!(alice.call("5551234").await, 404, "a number outside the range");
+    assert_eq!(alice.call("1003").await, 480, "a phone that is not registered");
+    let (status, ()) = tokio::join!(alice.call("1001"), bob.refuse("486 Busy Here"));
+    assert_eq!(status, 486);
+
+    assert_eq!(desk.watch("1001").await, 200);
+    desk.lamp("terminated").await;
+    let (status, ()) = tokio::join!(alice.call("1001"), async {
+        bob.ring().await;
+        desk.lamp("early").await;
+        bob.pick_up().await;
+        desk.lamp("confirmed").await;
+    });
+    assert_eq!(status, 200);
+
+    let (status, ()) = tokio::join!(alice.hang_up(), bob.hung_up());
+    assert_eq!(status, 200);
+    desk.lamp("terminated").await;
+}
+
+#[tokio::test]
+async fn disabling_rotating_and_deleting_reach_the_phone_with_the_next_apply() {
+    let office = Office::new().await;
+    let (_, caller) = office.hire("Caller").await;
+    let (bob, old) = office.hire("Bob").await;
+    office.apply().await;
+    let mut caller = phone(&office, "1000", &caller, Algorithm::Sha256).await;
+    assert_eq!(caller.register().await, 200);
+    let mut first = phone(&office, "1001", &old, Algorithm::Sha256).await;
+    assert_eq!(first.register().await, 200);
+
+    let mut change = office.change().await;
+    let (_, new) = users::rotate(&mut change, &office.session.state.vault, bob.id).await.unwrap();
+    change.commit().await.unwrap();
+    let mut second = phone(&office, "1001", &new, Algorithm::Md5).await;
+    assert_eq!((first.register().await, second.register().await), (200, 401), "until the Apply");
+    let run = office.apply().await;
+    assert_eq!(run.state, RunState::Verified, "{run:?}");
+    assert_eq!((first.register().await, second.register().await), (401, 200));
+    let (status, ()) = tokio::join!(caller.call("1001"), second.answer());
+    assert_eq!(status, 200);
+    let (status, ()) = tokio::join!(caller.hang_up(), second.hung_up());
+    assert_eq!(status, 200);
+
+    office.edit(&bob, Edit { enabled: Some(false), ..Edit::default() }).await;
+    assert_eq!(office.apply().await.state, RunState::Verified);
+    assert_eq!(second.register().await, 401, "disabled");
+    assert_eq!(caller.call("1001").await, 404);
+    office.edit(&bob, Edit { enabled: Some(true), ..Edit::default() }).await;
+    assert_eq!(office.apply().await.state, RunState::Verified);
+    assert_eq!(second.register().await, 200, "with the secret it had");
+
+    office.dismiss(&bob).await;
+    assert_eq!(caller.call("1999").await, 404);
+    assert_eq!(office.apply().await.state, RunState::Verified);
+    assert_eq!(caller.call("1001").await, 404, "deleted while registered");
+    assert_eq!(second.register().await, 401);
+}
+
+#[tokio::test]
+async fn a_tenants_phones_reach_their_own_and_nobody_elses() {
+    let mut office = Office::new().await;
+    let (_, ann) = office.hire("Ann").await;
+    let (_, _) = office.hire("Bob").await;
+    office.found("acme").await;
+    let (_, wile) = office.hire("Wile").await;
+    assert_eq!(office.apply().await.state, RunState::Verified);
+    let mut ann = phone(&office, "1000", &ann, Algorithm::Sha256).await;
+    let mut wile = phone(&office, "acme-1000", &wile, Algorithm::Sha256).await;
+    assert_eq!((ann.register().await, wile.register().await), (200, 200));
+    assert_eq!(wile.call("1001").await, 404, "a number that only the other tenant has");
+    assert_eq!(ann.call("acme-1000").await, 404, "theirs cannot be dialled by its inner name");
+    assert_eq!(ann.call("1001").await, 480);
+}
