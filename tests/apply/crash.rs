@@ -237,13 +237,16 @@ async fn one_that_died_while_it_rolled_back_is_rolled_back_to_the_end() {
     let (held, files) = (office.held().await, office.files());
     office.hire("Bob").await;
     let proxy = Proxy::later(office.asterisk.ami_port, "Action: Reload", Fault::Hold, 1).await;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    // An Apply runs where its applier was made; here that ends half-way.
+    let within = runtime.enter();
     let applier = office.applier_with(|config| config.asterisk.ami = proxy.address());
     // New endpoints and auths, old aors.
     let applier = applier
         .tampering(|file| format!("{}\n[7777](patchbay-aor)\nmax_contacts = many\n", file.text));
+    drop(within);
     let actor = office.actor.clone();
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.spawn(async move { applier.apply(&actor, &request(Source::Database)).await });
     proxy.reached().await;
     runtime.shutdown_background();

@@ -145,9 +145,9 @@ async fn check_fails_for_each_thing_that_is_missing_and_names_it() {
     fs::rename(office.config_file("patchbay/away"), office.config_file("patchbay/current"))
         .unwrap();
     office.asterisk.cli("module unload app_echo.so");
-    office.asterisk.cli("module unload func_devstate.so");
+    office.asterisk.cli("module unload func_pjsip_aor.so");
     let (code, told) = check(&office);
-    assert!(code == Some(1) && told.contains("MISSING func_devstate.so is not loaded"), "{told}");
+    assert!(code == Some(1) && told.contains("MISSING func_pjsip_aor.so is not loaded"), "{told}");
     office.asterisk.stop();
     let (code, told) = check(&office);
     assert!(code == Some(1) && told.contains("does not answer: start Asterisk"), "{told}");
