@@ -34,7 +34,7 @@ const FILES: [&str; 11] = [
     "rmdir",
     "fsync",
 ];
-/// Calls by which SQLite writes.
+/// Calls by which `SQLite` writes.
 const DATABASE: [&str; 4] = ["pwrite64", "fsync", "fdatasync", "fchown"];
 
 /// An office with so many releases that each Apply also removes one.
@@ -147,7 +147,7 @@ impl Sweep {
         let old = self.office.files();
         let runs = self.runs().await.len();
         // As long as the one before, so that the files differ in their time only, or they would not be read.
-        let name = format!("Ann {:08}", runs);
+        let name = format!("Ann {runs:08}");
         self.office.rename(&self.ann, &name).await;
         let output = apply();
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
