@@ -40,7 +40,18 @@ pub(super) struct Begun {
     /// When it began.
     pub started: Instant,
     /// Unlocked when dropped, and when the process dies.
-    _lock: LockFile,
+    _lock: Lock,
+}
+
+/// The locked file. Unlocked in so many words: closing it is not enough while a process that is
+/// just being started still has a copy of it.
+pub(super) struct Lock(LockFile);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing it lets go of it too, only later.
+        let _ = self.0.unlock();
+    }
 }
 
 /// How an attempt ended, to be recorded.
@@ -155,7 +166,7 @@ impl Applier {
 
     /// Locks the file and leaves the holder's name in it, for whoever finds it locked: the run's
     /// row is written a little later, and cleared a little earlier than the lock is let go.
-    fn lock_file(&self, holder: &str) -> Result<LockFile, ApplyError> {
+    fn lock_file(&self, holder: &str) -> Result<Lock, ApplyError> {
         let mut options = std::fs::OpenOptions::new();
         options.create(true).truncate(false).read(true).write(true);
         let path = self.releases.base().join("lock");
@@ -164,7 +175,7 @@ impl Applier {
             Ok(()) => {
                 // Without the name the lock holds just as well.
                 let _ = file.set_len(0).and_then(|()| file.write_all(holder.as_bytes()));
-                Ok(file)
+                Ok(Lock(file))
             }
             Err(TryLockError::WouldBlock) => {
                 let mut name = String::new();

@@ -152,7 +152,11 @@ impl Sweep {
         let output = apply();
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         let found = self.office.files();
-        let killed = output.status.signal().is_some();
+        // strace ends as what it traced ended, or says so with its exit code.
+        let killed = output.status.signal().is_some() || output.status.code() == Some(128 + 9);
+        if std::env::var_os("PATCHBAY_SWEEP").is_some() {
+            eprintln!("{rule}: {:?}", output.status);
+        }
         self.killed.set(self.killed.get() + u32::from(killed));
         self.failed.set(self.failed.get() + u32::from(!killed && !output.status.success()));
 
@@ -185,7 +189,8 @@ impl Sweep {
     /// One worker thread, so that the calls come in the same order each time.
     fn strace(&self, options: &[&str]) -> Output {
         let mut strace = Command::new("strace");
-        strace.args(["-f", "-qq", "--seccomp-bpf"]).args(options);
+        // Not `--seccomp-bpf`: with it a signal meant for any call but the first is never sent.
+        strace.args(["-f", "-qq"]).args(options);
         strace.args([env!("CARGO_BIN_EXE_patchbay"), "apply"]);
         strace
             .envs(self.office.environment())
