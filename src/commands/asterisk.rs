@@ -14,37 +14,34 @@ pub async fn install(session: &Session, yes: bool) -> anyhow::Result<ExitCode> {
     let applier = Applier::new(&session.config, session.state.clone());
     let plan = applier.plan_installation()?;
     for sentence in &plan.by_hand {
-        println!("by hand: {sentence}");
+        say!("by hand: {sentence}");
     }
     if plan.additions.is_empty() && applier.is_installed() {
-        println!("Everything is there already.");
+        say!("Everything is there already.");
         return Ok(if plan.by_hand.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
-    println!("In {}:\n", applier.config_dir().display());
+    say!("In {}:\n", applier.config_dir().display());
     for addition in &plan.additions {
-        println!("add to {}:", addition.file);
+        say!("add to {}:", addition.file);
         for line in addition.text.lines() {
-            println!(
-                "    {}",
-                if line.starts_with("secret = ") { "secret = (hidden)" } else { line }
-            );
+            say!("    {}", if line.starts_with("secret = ") { "secret = (hidden)" } else { line });
         }
     }
-    println!("make patchbay/ with an empty first release");
+    say!("make patchbay/ with an empty first release");
     if !yes && !agreed()? {
-        println!("Nothing was changed.");
+        say!("Nothing was changed.");
         return Ok(ExitCode::FAILURE);
     }
     if let Some(secret) = Applier::made_secret(&plan) {
         keep_secret(session, secret)?;
     }
     applier.install(&plan).await?;
-    println!("\nDone. Restart Asterisk once, then: patchbay asterisk check");
+    say!("\nDone. Restart Asterisk once, then: patchbay asterisk check");
     Ok(if plan.by_hand.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn agreed() -> anyhow::Result<bool> {
-    print!("\nGo on? [y/N] ");
+    say_on!("\nGo on? [y/N] ");
     std::io::stdout().flush()?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
@@ -67,7 +64,7 @@ pub async fn check(session: &Session) -> anyhow::Result<ExitCode> {
     let applier = Applier::new(&session.config, session.state.clone());
     let mut right = true;
     for (there, sentence) in applier.check().await? {
-        println!("{} {sentence}", if there { "ok     " } else { "MISSING" });
+        say!("{} {sentence}", if there { "ok     " } else { "MISSING" });
         right &= there;
     }
     Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -78,14 +75,14 @@ pub async fn apply(session: &Session, reason: String, overwrite: bool) -> anyhow
     let applier = Applier::new(&session.config, session.state.clone());
     let request = Request { source: Source::Database, reason, overwrite };
     let run = applier.apply(&auth::local_actor(), &request).await?;
-    println!("{}: {}", run.state.as_str(), run.detail);
+    say!("{}: {}", run.state.as_str(), run.detail);
     for module in run.modules() {
-        println!("  {} ({}): {}", module.name, module.file, module.result);
+        say!("  {} ({}): {}", module.name, module.file, module.result);
     }
     for finding in run.findings() {
-        println!("  {finding}");
+        say!("  {finding}");
     }
-    println!("  took {}", run.took());
+    say!("  took {}", run.took());
     Ok(if run.state.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -94,7 +91,7 @@ pub async fn preview(session: &Session) -> anyhow::Result<ExitCode> {
     let applier = Applier::new(&session.config, session.state.clone());
     let preview = applier.preview(Source::Database).await?;
     for (name, diff) in &preview.files {
-        print!("{}", diff.to_text(name));
+        say_on!("{}", diff.to_text(name));
     }
     for line in
         preview.edited.iter().cloned().chain(preview.findings.iter().map(ToString::to_string))

@@ -73,7 +73,7 @@ pub async fn backup(session: &Session, file: &Path) -> anyhow::Result<ExitCode> 
     beside.as_file().sync_all()?;
     beside.persist_noclobber(file).with_context(|| format!("cannot make {}", file.display()))?;
     std::fs::File::open(directory)?.sync_all()?;
-    println!(
+    say!(
         "{rows} rows in {}; keep {} as well, elsewhere",
         file.display(),
         session.config.secret_key_file.display()
@@ -121,7 +121,7 @@ pub async fn restore(session: &Session, file: &Path) -> anyhow::Result<ExitCode>
         rows += 1;
     }
     tx.commit().await?;
-    println!("{rows} rows restored");
+    say!("{rows} rows restored");
     Ok(ExitCode::SUCCESS)
 }
 

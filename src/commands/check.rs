@@ -9,18 +9,18 @@ use crate::audit;
 pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
     let mut right = true;
     match audit::verify(&session.state.db, &session.state.chain).await? {
-        Ok(rows) => println!("audit log: {rows} rows, unbroken"),
+        Ok(rows) => say!("audit log: {rows} rows, unbroken"),
         Err(broken) => {
-            println!("audit log: {broken}");
+            say!("audit log: {broken}");
             right = false;
         }
     }
     for fault in session.state.db.faults().await? {
-        println!("database: {fault}");
+        say!("database: {fault}");
         right = false;
     }
     if right {
-        println!("database: no faults");
+        say!("database: no faults");
     }
     Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

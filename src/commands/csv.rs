@@ -24,20 +24,20 @@ pub async fn import(
     let mut change = session.state.change(&crate::auth::local_actor()).await?;
     let report = import::run(&mut change, &session.state.vault, &text).await?;
     for fault in &report.faults {
-        println!("line {}, {}: {}", fault.line, fault.column, fault.reason);
+        say!("line {}, {}: {}", fault.line, fault.column, fault.reason);
     }
     if report.more > 0 {
-        println!("and {} more", report.more);
+        say!("and {} more", report.more);
     }
     if !report.is_clean() {
-        println!("nothing was added");
+        say!("nothing was added");
         return Ok(ExitCode::FAILURE);
     }
     if dry_run {
-        println!("{} users would be added", report.added);
+        say!("{} users would be added", report.added);
     } else {
         change.commit_if_any().await?;
-        println!("{} users added", report.added);
+        say!("{} users added", report.added);
     }
     Ok(ExitCode::SUCCESS)
 }

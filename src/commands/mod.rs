@@ -1,5 +1,20 @@
 //! What the `patchbay` command can do besides answering requests.
 
+/// Prints a line. Whoever stopped reading (`patchbay export users | head`) is not worth a panic.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+/// As [`say!`], and the line goes on.
+macro_rules! say_on {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = write!(std::io::stdout(), $($text)*);
+    }};
+}
+
 pub mod asterisk;
 pub mod backup;
 pub mod check;

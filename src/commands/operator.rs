@@ -22,7 +22,7 @@ pub async fn add(session: &Session, name: &str, role: &str) -> anyhow::Result<Ex
         auth::create(&mut change, &session.state.vault, TenantId::DEFAULT, &name, role).await?;
     auth::set_password(&mut change, &session.state.vault, id, &name, password).await?;
     change.commit().await?;
-    println!("{name} may sign in as {role}");
+    say!("{name} may sign in as {role}");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -44,6 +44,6 @@ pub async fn add_token(
     let token =
         auth::issue_token(&mut change, &session.state.vault, &name, &label, role, None).await?;
     change.commit().await?;
-    println!("{token}");
+    say!("{token}");
     Ok(ExitCode::SUCCESS)
 }

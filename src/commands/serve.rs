@@ -44,9 +44,9 @@ pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
 /// Says where Patchbay is, and how to become its first administrator.
 async fn announce(session: &Session) -> anyhow::Result<()> {
     let url = &session.config.public_url;
-    println!("Patchbay listens on {}, reached as {url}", session.config.listen);
+    say!("Patchbay listens on {}, reached as {url}", session.config.listen);
     if let Some(token) = auth::setup_link(&session.state).await? {
-        println!(
+        say!(
             "There is no operator yet. Become the first administrator within 30 minutes:\n  {url}/welcome/{token}"
         );
     }
