@@ -15,6 +15,7 @@ use support::{
     lab::Asterisk,
     server::Server,
     sip::{Algorithm, Phone},
+    sipp::Sipp,
 };
 
 const PASSWORD: &str = "four random words here";
@@ -79,6 +80,21 @@ async fn two_users_are_created_applied_and_their_phones_talk() {
     assert_eq!(ann.hang_up().await, 200);
     bob.hung_up().await;
     assert_eq!(ann.call("1002").await, 404);
+
+    // The same with a SIP implementation that is not ours; its registration replaces the first.
+    let (ann, bob) =
+        (Sipp::new(asterisk.sip_port, &one, &first), Sipp::new(asterisk.sip_port, &two, &second));
+    for phone in [&ann, &bob] {
+        let registered = phone.register();
+        assert!(registered.status.success(), "{registered:?}");
+    }
+    let answering = bob.answer();
+    asterisk.until("pjsip show contacts", |contacts| {
+        contacts.lines().any(|line| line.contains("1001/") && line.contains("Avail"))
+    });
+    let called = ann.call(&two);
+    assert!(called.status.success(), "{called:?}");
+    assert!(answering.over().status.success());
     assert!(!server.logged().contains(&first) && !server.logged().contains(&second));
     browser.close().await;
 }

@@ -8,6 +8,7 @@
 #   asterisk.sh run DIR [...]      make it and obey words on stdin: start, stop, restart, kill;
 #                                  all of it ends when stdin closes
 #   asterisk.sh version
+#   asterisk.sh sipp OPTION...    the SIPp that came with it
 #
 # Every start prints: dir=DIR sip=PORT ami=PORT pid=PID
 set -euo pipefail
@@ -15,7 +16,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/lib.sh"
 
 verb=${1:-}; dir=${2:-}
-[ "$verb" = version ] || [ -n "$dir" ] || { sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2; }
+[ "$verb" = version ] || [ "$verb" = sipp ] || [ -n "$dir" ] || { sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2; }
 
 # The command, and for the lab root the directories its build expects elsewhere.
 if host_asterisk; then
@@ -31,6 +32,11 @@ else
 fi
 
 [ "$verb" != version ] || exec "${asterisk[@]}" -V
+if [ "$verb" = sipp ]; then
+  shift
+  if host_asterisk; then exec sipp "$@"; fi
+  TERM=dumb exec "$loader" --library-path "$libs" "$root/usr/bin/sipp" "$@"
+fi
 shift 2
 enter "$dir"
 [ ${#dir} -le 80 ] || die "$dir is too long a name to hold Asterisk's control socket (80 bytes at most)"

@@ -132,6 +132,18 @@ impl Asterisk {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Waits until what `asterisk -rx COMMAND` prints is `right`.
+    pub fn until(&self, command: &str, right: impl Fn(&str) -> bool) {
+        let begun = std::time::Instant::now();
+        loop {
+            let printed = self.cli(command);
+            if right(&printed) {
+                return;
+            }
+            assert!(begun.elapsed().as_secs() < 30, "{command}: {printed}");
+        }
+    }
+
     /// Everything it has logged so far.
     pub fn logged(&self) -> String {
         std::fs::read(&self.log)

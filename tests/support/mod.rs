@@ -7,3 +7,4 @@ pub mod lab;
 pub mod process;
 pub mod server;
 pub mod sip;
+pub mod sipp;
