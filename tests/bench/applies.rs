@@ -48,19 +48,22 @@ async fn measure(
 
     let found = http.get("/api/v1/users?size=25").await?.json()?;
     let user = found["users"][0]["id"].as_str().context("no user")?.to_owned();
-    let first = apply(&mut http).await?;
+    let (first, _) = apply(&mut http).await?;
     report.note(
         &format!("Apply, {users} users, the first"),
         &shown(first),
         "all users new to Asterisk",
     );
     let file = asterisk.config_dir.join("patchbay/current/pjsip.conf");
-    let (mut ours, mut own, mut command) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ours, mut reloads) = (Vec::new(), Vec::new());
+    let (mut own, mut command) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         let name = json!({ "name": format!("Round {round:03}") });
         let answer = http.patch(&format!("/api/v1/users/{user}"), &name).await?;
         ensure!(answer.status == 200, "{}", answer.text());
-        ours.push(apply(&mut http).await?);
+        let (took, reload) = apply(&mut http).await?;
+        ours.push(took);
+        reloads.push(reload);
 
         let text = fs::read_to_string(&file)?;
         let other = text.replacen(&format!("Round {round:03}"), &format!("Other {round:03}"), 1);
@@ -80,11 +83,27 @@ async fn measure(
     ensure!(!logged.contains("ERROR"), "{logged}");
     program.stop().await?;
     tokio::task::block_in_place(move || drop(asterisk));
-    add(report, users, limit, &Times::of(ours), &Times::of(own), &Times::of(command));
+    let figures = Figures {
+        ours: Times::of(ours),
+        reload: Times::of(reloads).median(),
+        own: Times::of(own),
+        cli: Times::of(command),
+    };
+    add(report, users, limit, &figures);
     Ok(())
 }
 
-fn add(report: &mut Report, users: usize, limit: Duration, ours: &Times, own: &Times, cli: &Times) {
+/// What the rounds took.
+struct Figures {
+    ours: Times,
+    /// Asterisk's reload within ours.
+    reload: Duration,
+    own: Times,
+    cli: Times,
+}
+
+fn add(report: &mut Report, users: usize, limit: Duration, figures: &Figures) {
+    let Figures { ours, reload, own, cli } = figures;
     let ratio = ours.median().as_secs_f64() / own.median().as_secs_f64();
     report.add(
         &format!("Apply, {users} users, button to verified"),
@@ -92,8 +111,9 @@ fn add(report: &mut Report, users: usize, limit: Duration, ours: &Times, own: &T
         &format!("<= {:.1} s", limit.as_secs_f64()),
         ours.median() <= limit,
         &format!(
-            "POST /api/v1/apply, {} rounds with a change in between; SQLite, releases on the same disk, everything synced",
-            ours.len()
+            "POST /api/v1/apply, {} rounds with a change in between; SQLite, releases on the same disk, everything synced; of the median {} were Asterisk's reload",
+            ours.len(),
+            shown(*reload)
         ),
     );
     report.add(
@@ -111,14 +131,16 @@ fn add(report: &mut Report, users: usize, limit: Duration, ours: &Times, own: &T
     );
 }
 
-/// From the button to verified.
-async fn apply(http: &mut Client) -> anyhow::Result<Duration> {
+/// From the button to verified, and how much of it Asterisk took to reload.
+async fn apply(http: &mut Client) -> anyhow::Result<(Duration, Duration)> {
     let began = Instant::now();
     let answer = http.post("/api/v1/apply", &json!({})).await?;
     let took = began.elapsed();
     let said = answer.json()?;
     ensure!(answer.status == 200 && said["outcome"] == "verified", "{said}");
-    Ok(took)
+    let modules = said["modules"].as_array().into_iter().flatten();
+    let reload = modules.filter_map(|module| module["duration_ms"].as_u64()).sum();
+    Ok((took, Duration::from_millis(reload)))
 }
 
 async fn manager(port: u16, secret: &str) -> anyhow::Result<Ami> {

@@ -11,7 +11,7 @@ use crate::report::{Report, Times, shown};
 
 const LIMIT: Duration = Duration::from_millis(20);
 /// How often each address is asked for, by one and by each of several.
-const ROUNDS: usize = 40;
+const ROUNDS: usize = 20;
 
 pub async fn run(report: &mut Report, fixtures: &Fixtures) -> anyhow::Result<()> {
     let large = fixtures.large()?;
