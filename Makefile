@@ -19,8 +19,9 @@ check:
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 
+# `make bench ARGS="apply list"` runs some; with ARGS=--strict a miss is an error.
 bench: setup
-	cargo bench --locked --bench bench
+	cargo bench --locked --bench bench -- $(ARGS)
 
 # What the tests need, installed once; what is there already is left alone.
 setup:

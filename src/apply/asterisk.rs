@@ -154,6 +154,24 @@ impl Session {
         Ok(unheld)
     }
 
+    /// The same as [`Session::ids`], each kind over a connection of its own: Asterisk makes one list
+    /// at a time for each connection. Without such connections this one serves for all.
+    pub async fn ids_with(&mut self, spare: Option<[Self; 2]>) -> Result<Ids, AmiError> {
+        let Some([mut second, mut third]) = spare else { return self.ids().await };
+        let (endpoints, auths, aors) = tokio::try_join!(
+            self.ami.ids(ObjectKind::Endpoint),
+            second.ami.ids(ObjectKind::Auth),
+            third.ami.ids(ObjectKind::Aor),
+        )?;
+        Ok(Ids { endpoints, auths, aors })
+    }
+
+    /// Two more connections, if they can be had.
+    pub async fn open_spare(access: &Access) -> Option<[Self; 2]> {
+        let (one, other) = tokio::try_join!(Self::open(access), Self::open(access)).ok()?;
+        Some([one, other])
+    }
+
     /// The ids of all objects Asterisk holds.
     pub async fn ids(&mut self) -> Result<Ids, AmiError> {
         let mut ids = Ids::default();

@@ -1,5 +1,7 @@
 //! The attempt itself, from the snapshot to the proof.
 
+use tokio::task::JoinHandle;
+
 use super::asterisk::{Ids, Session, Unusable};
 use super::desired::{self, Desired};
 use super::lock::{Begun, Ending, Packed, pack};
@@ -10,6 +12,7 @@ use super::types::{Module, Request, Source, State, Step};
 use super::{Applier, ApplyError};
 use crate::asterisk::ami::AmiError;
 use crate::asterisk::preflight::Severity;
+use crate::secrets::VaultError;
 use crate::web::Error;
 
 /// What is to be put into force.
@@ -83,11 +86,12 @@ impl Applier {
     /// Tries; whatever happens, the answer says how it ended.
     pub(super) async fn attempt(&self, begun: &Begun, request: &Request) -> Ending {
         self.step(begun.run, Step::Render);
-        let plan = self.plan(request.source).await;
+        // Asterisk greets while the release is rendered; what it says counts when it is asked.
+        let (plan, session) = tokio::join!(self.plan(request.source), Session::open(&self.access));
         let (audit_seq, users) =
             plan.as_ref().map_or((0, None), |plan| (plan.audit_seq, plan.users));
         let outcome = match plan {
-            Ok(plan) => self.carry_out(begun, request, plan).await,
+            Ok(plan) => self.carry_out(begun, request, plan, session).await,
             Err(error) => Err(Stop::from(error)),
         };
         match outcome {
@@ -143,7 +147,13 @@ impl Applier {
         .await?
     }
 
-    async fn carry_out(&self, begun: &Begun, request: &Request, plan: Plan) -> Result<Done, Stop> {
+    async fn carry_out(
+        &self,
+        begun: &Begun,
+        request: &Request,
+        plan: Plan,
+        session: Result<Session, Unusable>,
+    ) -> Result<Done, Stop> {
         self.step(begun.run, Step::Check);
         let old = match begun.previous {
             Some(previous) => self.releases.read(previous)?,
@@ -155,7 +165,7 @@ impl Applier {
             return Err(Stop::because(detail, edited));
         }
         let (files, mut findings) = self.examine(plan.files).await?;
-        let mut session = Session::open(&self.access).await?;
+        let mut session = session?;
         findings.extend(session.advice());
 
         let mut changed: Vec<File> =
@@ -230,29 +240,24 @@ impl Applier {
                 .roll_back(begun, &changed, old, vec![error.to_string()], Vec::new(), findings)
                 .await);
         }
-        let packing = self.pack(begun.run, files.to_vec());
         self.step(begun.run, Step::Reload);
-        let mut modules: Vec<Module> = Vec::new();
-        let mut doubts = Vec::new();
-        for file in &changed {
-            match session.reload(file).await {
-                Ok(module) => {
-                    if !module.reloaded {
-                        doubts.push(format!("{}: {}", module.name, module.result));
-                    }
-                    modules.push(module);
-                }
-                Err(error) => doubts.push(format!("{}: {error}", file.module)),
-            }
+        let preparing = self.prepare(begun.run, files.to_vec(), old.to_vec());
+        let ((mut modules, mut doubts), spare) =
+            tokio::join!(reload(&mut session, &changed), Session::open_spare(&self.access));
+        // The new release is in force: from here on whatever fails must put the old one back.
+        let prepared = preparing.await.ok().and_then(Result::ok);
+        if prepared.is_none() {
+            doubts.push("the release could not be kept to compare with".to_owned());
         }
         self.step(begun.run, Step::Verify);
-        if doubts.is_empty() {
-            doubts = self.doubts(&mut session, files, old, &changed, mark, &mut findings).await;
+        if let (Some(prepared), true) = (&prepared, doubts.is_empty()) {
+            let known = changed.iter().any(|file| file.name == "pjsip.conf");
+            let known = known.then_some(&prepared.known);
+            doubts = doubts_of(&mut session, spare, files, known, mark, &mut findings).await;
         }
         if !doubts.is_empty() {
             return Err(self.roll_back(begun, &changed, old, doubts, modules, findings).await);
         }
-        let files_kept = packing.await.map_err(|error| Error::Io(std::io::Error::other(error)))?;
         modules.extend(files.iter().filter(|file| !changed.contains(file)).map(untouched));
         let kept: Vec<i64> = begun.previous.into_iter().collect();
         if let Err(error) = self.releases.prune(&kept) {
@@ -264,7 +269,7 @@ impl Applier {
             release: Some(begun.run),
             modules,
             findings,
-            files: files_kept.map_err(Error::from)?,
+            files: prepared.map_or_else(Vec::new, |prepared| prepared.packed),
         })
     }
 
@@ -274,84 +279,24 @@ impl Applier {
         files.iter().map(written).collect()
     }
 
-    /// Compresses and seals while Asterisk reads.
-    fn pack(
+    /// Does what is needed afterwards while Asterisk reads, one thing after the other to spare
+    /// memory.
+    fn prepare(
         &self,
         run: i64,
         files: Vec<File>,
-    ) -> tokio::task::JoinHandle<Result<Vec<Packed>, crate::secrets::VaultError>> {
-        let vault = self.state.vault.clone();
-        tokio::task::spawn_blocking(move || pack(&vault, run, &files))
-    }
-
-    /// Everything that speaks against Asterisk running `files`; empty is the proof.
-    async fn doubts(
-        &self,
-        session: &mut Session,
-        files: &[File],
-        old: &[File],
-        changed: &[File],
-        mark: Option<Mark>,
-        findings: &mut Vec<String>,
-    ) -> Vec<String> {
-        let seen = self.differences(session, files, old, changed, findings).await;
-        let mut doubts = seen.unwrap_or_else(|error| vec![error.to_string()]);
-        let said = mark.map(|mark| mark.since());
-        match said {
-            Some(Ok(lines)) => {
-                let (ours, theirs): (Vec<_>, Vec<_>) =
-                    lines.into_iter().partition(|line| log::concerns_us(line));
-                doubts.extend(ours.into_iter().map(|line| format!("Asterisk's log: {line}")));
-                findings.extend(theirs.into_iter().map(|line| format!("Asterisk's log: {line}")));
-            }
-            Some(Err(error)) => findings.push(format!("Asterisk's log could not be read: {error}")),
-            None => {}
-        }
-        doubts
-    }
-
-    async fn differences(
-        &self,
-        session: &mut Session,
-        files: &[File],
-        old: &[File],
-        changed: &[File],
-        findings: &mut Vec<String>,
-    ) -> Result<Vec<String>, AmiError> {
-        let mut doubts = Vec::new();
-        for file in files {
-            doubts.extend(session.missing_canaries(file).await?);
-        }
-        if !changed.iter().any(|file| file.name == "pjsip.conf") {
-            return Ok(doubts);
-        }
-        let (new, before) = (files.to_vec(), old.to_vec());
-        let config_dir = self.config_dir.clone();
-        let known = tokio::task::spawn_blocking(move || {
-            (
-                Ids::of_files(&new),
-                Ids::of_files(&before),
-                Ids::of_tree(&preview::pjsip_tree(&config_dir, &new)),
-            )
-        });
-        let held = session.ids().await?;
-        let Ok((meant, before, everything)) = known.await else {
-            return Ok(vec!["the comparison broke off".to_owned()]);
-        };
-        doubts.extend(
-            meant.without(&held).into_iter().map(|id| format!("Asterisk does not hold {id}")),
-        );
-        let stray = held.common(&before);
-        doubts.extend(
-            stray.without(&everything).into_iter().map(|id| format!("Asterisk still holds {id}")),
-        );
-        // What nobody's files define lives only in Asterisk's memory: said, not ours to judge.
-        let foreign = held.without(&everything);
-        let foreign = foreign
-            .into_iter()
-            .filter(|id| !doubts.iter().any(|doubt| doubt.ends_with(id.as_str())));
-        findings.extend(foreign.map(|id| format!("{id} is in Asterisk's memory, but in no file")));
-        Ok(doubts)
+        old: Vec<File>,
+    ) -> JoinHandle<Result<Prepared, VaultError>> {
+        let (vault, config_dir) = (self.state.vault.clone(), self.config_dir.clone());
+        tokio::task::spawn_blocking(move || {
+            let packed = pack(&vault, run, &files)?;
+            let known = Known {
+                meant: Ids::of_files(&files),
+                before: Ids::of_files(&old),
+                everything: Ids::of_tree(&preview::pjsip_tree(&config_dir, &files)),
+            };
+            Ok(Prepared { packed, known })
+        })
     }
 
     /// Puts the old release back, lets Asterisk read it, and looks.
@@ -439,6 +384,93 @@ impl Applier {
         }
         unseen
     }
+}
+
+/// What is made of the files while Asterisk reads them.
+struct Prepared {
+    /// Compressed and sealed, to be kept.
+    packed: Vec<Packed>,
+    known: Known,
+}
+
+/// The ids of the objects in the files.
+struct Known {
+    /// In the new release.
+    meant: Ids,
+    /// In the old one.
+    before: Ids,
+    /// In the new one and the hand-written files.
+    everything: Ids,
+}
+
+/// Reloads what reads the files: what came of each module, and what speaks against it.
+async fn reload(session: &mut Session, changed: &[File]) -> (Vec<Module>, Vec<String>) {
+    let (mut modules, mut doubts) = (Vec::new(), Vec::new());
+    for file in changed {
+        match session.reload(file).await {
+            Ok(module) => {
+                if !module.reloaded {
+                    doubts.push(format!("{}: {}", module.name, module.result));
+                }
+                modules.push(module);
+            }
+            Err(error) => doubts.push(format!("{}: {error}", file.module)),
+        }
+    }
+    (modules, doubts)
+}
+
+/// Everything that speaks against Asterisk running `files`; empty is the proof. Its objects are
+/// compared with those `known`, unless they cannot have changed.
+async fn doubts_of(
+    session: &mut Session,
+    spare: Option<[Session; 2]>,
+    files: &[File],
+    known: Option<&Known>,
+    mark: Option<Mark>,
+    findings: &mut Vec<String>,
+) -> Vec<String> {
+    let seen = differences(session, spare, files, known, findings).await;
+    let mut doubts = seen.unwrap_or_else(|error| vec![error.to_string()]);
+    let said = mark.map(|mark| mark.since());
+    match said {
+        Some(Ok(lines)) => {
+            let (ours, theirs): (Vec<_>, Vec<_>) =
+                lines.into_iter().partition(|line| log::concerns_us(line));
+            doubts.extend(ours.into_iter().map(|line| format!("Asterisk's log: {line}")));
+            findings.extend(theirs.into_iter().map(|line| format!("Asterisk's log: {line}")));
+        }
+        Some(Err(error)) => findings.push(format!("Asterisk's log could not be read: {error}")),
+        None => {}
+    }
+    doubts
+}
+
+async fn differences(
+    session: &mut Session,
+    spare: Option<[Session; 2]>,
+    files: &[File],
+    known: Option<&Known>,
+    findings: &mut Vec<String>,
+) -> Result<Vec<String>, AmiError> {
+    let mut doubts = Vec::new();
+    for file in files {
+        doubts.extend(session.missing_canaries(file).await?);
+    }
+    let Some(Known { meant, before, everything }) = known else { return Ok(doubts) };
+    let held = session.ids_with(spare).await?;
+    doubts
+        .extend(meant.without(&held).into_iter().map(|id| format!("Asterisk does not hold {id}")));
+    let stray = held.common(before);
+    doubts.extend(
+        stray.without(everything).into_iter().map(|id| format!("Asterisk still holds {id}")),
+    );
+    // What nobody's files define lives only in Asterisk's memory: said, not ours to judge.
+    let foreign = held.without(everything);
+    let foreign =
+        foreign.into_iter().filter(|id| !doubts.iter().any(|doubt| doubt.ends_with(id.as_str())));
+    findings.extend(foreign.map(|id| format!("{id} is in Asterisk's memory, but in no file")));
+    Ok(doubts)
 }
 
 fn untouched(file: &File) -> Module {

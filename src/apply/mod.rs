@@ -35,6 +35,7 @@ use crate::state::State;
 use crate::web::Error;
 
 pub use asterisk::Access;
+pub use desired::{Desired, read as snapshot};
 pub use drift::Drift;
 pub use preview::Preview;
 pub use render::{File, context, render};

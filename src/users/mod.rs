@@ -254,7 +254,14 @@ pub async fn list(
     page: Page,
 ) -> Result<(Vec<User>, i64)> {
     let users = queries::list(tx, tenant, filter, sort, page).await?;
-    Ok((users, queries::count(tx, tenant, filter).await?))
+    let shown = i64::try_from(users.len()).unwrap_or(i64::MAX);
+    // A page that is not full is the last: it tells how many there are.
+    let all = if (1..page.limit).contains(&shown) || (shown == 0 && page.offset == 0) {
+        page.offset + shown
+    } else {
+        queries::count(tx, tenant, filter).await?
+    };
+    Ok((users, all))
 }
 
 /// One user of the tenant.

@@ -1,0 +1,71 @@
+//! The figures Patchbay must reach, measured on the real program over HTTP.
+//!
+//! `make bench` runs all parts, `cargo bench -- PART…` some: create, list, apply, render, start,
+//! memory. Misses are printed plainly; with `--strict` they are an error.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod applies;
+mod creates;
+mod fixture;
+mod http;
+#[path = "../support/lab.rs"]
+#[allow(dead_code)]
+mod lab;
+mod lists;
+mod memory;
+mod program;
+mod renders;
+mod report;
+mod starts;
+
+use std::process::ExitCode;
+
+use fixture::Fixtures;
+use report::Report;
+
+const PARTS: [&str; 6] = ["create", "list", "apply", "render", "start", "memory"];
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // `cargo test --all-targets` runs benches too, to see that they build.
+    if !arguments.iter().any(|argument| argument == "--bench") {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let strict = arguments.iter().any(|argument| argument == "--strict");
+    let named: Vec<&str> =
+        arguments.iter().map(String::as_str).filter(|word| !word.starts_with("--")).collect();
+    if let Some(unknown) = named.iter().find(|name| !PARTS.contains(name)) {
+        anyhow::bail!("there is no part {unknown}; there are {}", PARTS.join(", "));
+    }
+    let wanted = |part: &str| named.is_empty() || named.contains(&part);
+
+    let (mut report, fixtures) = (Report::default(), Fixtures::new()?);
+    if wanted("create") {
+        creates::run(&mut report, &fixtures).await?;
+    }
+    if wanted("list") {
+        lists::run(&mut report, &fixtures).await?;
+    }
+    if wanted("apply") {
+        applies::run(&mut report, &fixtures).await?;
+    }
+    if wanted("render") {
+        renders::run(&mut report, &fixtures).await?;
+    }
+    if wanted("start") {
+        starts::run(&mut report, &fixtures).await?;
+    }
+    if wanted("memory") {
+        memory::idle(&mut report, &fixtures).await?;
+    }
+    memory::peak(&mut report);
+    let missed = report.print();
+    Ok(if strict && missed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}

@@ -1,0 +1,140 @@
+//! A small HTTP/1.1 client that keeps its connection, so that what is measured is the server.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// No answer takes longer.
+const LONGEST: Duration = Duration::from_secs(90);
+/// After so long without a request the server may have closed the connection.
+const STALE: Duration = Duration::from_secs(3);
+
+pub struct Client {
+    address: SocketAddr,
+    /// Sent with every request: `Authorization`, `Cookie`.
+    header: String,
+    connection: Option<(BufReader<TcpStream>, Instant)>,
+}
+
+pub struct Answer {
+    pub status: u16,
+    head: String,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn json(&self) -> anyhow::Result<serde_json::Value> {
+        serde_json::from_slice(&self.body)
+            .with_context(|| format!("status {}: {}", self.status, self.text()))
+    }
+}
+
+impl Client {
+    pub fn new(address: SocketAddr) -> Self {
+        Self { address, header: String::new(), connection: None }
+    }
+
+    pub fn with_token(address: SocketAddr, token: &str) -> Self {
+        Self { header: format!("Authorization: Bearer {token}\r\n"), ..Self::new(address) }
+    }
+
+    /// Signs in as a browser does.
+    pub async fn signed_in(
+        address: SocketAddr,
+        name: &str,
+        password: &str,
+    ) -> anyhow::Result<Self> {
+        let mut client = Self::new(address);
+        let form = serde_html_form::to_string([("name", name), ("password", password)])?;
+        let answer = client.form("/login", &form).await?;
+        ensure!(answer.status == 303, "sign-in: {} {}", answer.status, answer.text());
+        let cookie = answer.header("set-cookie").context("no cookie")?;
+        let cookie = cookie.split(';').next().unwrap_or_default().to_owned();
+        Ok(Self { header: format!("Cookie: {cookie}\r\n"), ..Self::new(address) })
+    }
+
+    /// Another one who is signed in likewise, on a connection of its own.
+    pub fn twin(&self) -> Self {
+        Self { header: self.header.clone(), ..Self::new(self.address) }
+    }
+
+    pub async fn get(&mut self, path: &str) -> anyhow::Result<Answer> {
+        self.send("GET", path, "", "").await
+    }
+
+    pub async fn post(&mut self, path: &str, json: &serde_json::Value) -> anyhow::Result<Answer> {
+        self.send("POST", path, "Content-Type: application/json\r\n", &json.to_string()).await
+    }
+
+    pub async fn patch(&mut self, path: &str, json: &serde_json::Value) -> anyhow::Result<Answer> {
+        self.send("PATCH", path, "Content-Type: application/json\r\n", &json.to_string()).await
+    }
+
+    /// What a form of a page sends.
+    pub async fn form(&mut self, path: &str, form: &str) -> anyhow::Result<Answer> {
+        let header =
+            "Content-Type: application/x-www-form-urlencoded\r\nSec-Fetch-Site: same-origin\r\n";
+        self.send("POST", path, header, form).await
+    }
+
+    async fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        header: &str,
+        body: &str,
+    ) -> anyhow::Result<Answer> {
+        let fresh = self.connection.take().filter(|(_, used)| used.elapsed() < STALE);
+        let mut stream = if let Some((stream, _)) = fresh {
+            stream
+        } else {
+            let stream = TcpStream::connect(self.address).await?;
+            stream.set_nodelay(true)?;
+            BufReader::with_capacity(64 << 10, stream)
+        };
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\n{}{header}Content-Length: {}\r\n\r\n{body}",
+            self.address,
+            self.header,
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await?;
+        let answer = timeout(LONGEST, read(&mut stream)).await.context("no answer")??;
+        self.connection = Some((stream, Instant::now()));
+        Ok(answer)
+    }
+}
+
+async fn read(stream: &mut BufReader<TcpStream>) -> anyhow::Result<Answer> {
+    let mut head = String::new();
+    loop {
+        let before = head.len();
+        ensure!(stream.read_line(&mut head).await? > 0, "the connection was closed");
+        if head[before..].trim().is_empty() {
+            break;
+        }
+    }
+    let status = head.split(' ').nth(1).and_then(|word| word.parse().ok()).context("no status")?;
+    let mut answer = Answer { status, head, body: Vec::new() };
+    let Some(length) = answer.header("content-length") else {
+        bail!("an answer without its length")
+    };
+    answer.body.resize(length.parse()?, 0);
+    stream.read_exact(&mut answer.body).await?;
+    Ok(answer)
+}

@@ -1,0 +1,68 @@
+//! How much memory the program takes.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crate::fixture::Fixtures;
+use crate::report::Report;
+
+const IDLE: u64 = 40 << 10;
+const PEAK: u64 = 150 << 10;
+
+/// What was run, and the most it took, in KiB.
+static PEAKS: Mutex<Vec<(String, u64)>> = Mutex::new(Vec::new());
+
+/// A line of a process's status, in KiB.
+fn status(pid: u32, name: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// Notes the most a process has taken so far.
+pub fn note(label: &str, pid: u32) {
+    let now = status(pid, "VmRSS:");
+    let most = status(pid, "VmHWM:");
+    eprintln!("memory, {label}: {} at most, {} now", shown(most), shown(now));
+    PEAKS.lock().unwrap().push((label.to_owned(), most));
+}
+
+fn shown(kib: u64) -> String {
+    format!("{}.{} MiB", kib / 1024, kib % 1024 * 10 / 1024)
+}
+
+/// A program that has shown one page and is left alone.
+pub async fn idle(report: &mut Report, fixtures: &Fixtures) -> anyhow::Result<()> {
+    let mut most = 0;
+    for (label, site) in
+        [("new database", fixtures.empty()?.0), ("10,000 users", fixtures.large()?.site.clone())]
+    {
+        let program = site.serve("idle").await?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let taken = status(program.pid(), "VmRSS:");
+        eprintln!("memory, idle, {label}: {}", shown(taken));
+        most = most.max(taken);
+        program.stop().await?;
+    }
+    report.add(
+        "resident memory, idle",
+        &shown(most),
+        "<= 40 MiB",
+        most <= IDLE,
+        "VmRSS one second after the first page, the larger of a new database and one of 10,000 users",
+    );
+    Ok(())
+}
+
+/// The most any program of this run took.
+pub fn peak(report: &mut Report) {
+    let peaks = PEAKS.lock().unwrap();
+    let Some((label, most)) = peaks.iter().max_by_key(|(_, most)| *most) else { return };
+    report.add(
+        "resident memory, during all of the above",
+        &shown(*most),
+        "<= 150 MiB",
+        *most <= PEAK,
+        &format!("VmHWM; the most was taken during: {label}"),
+    );
+}
