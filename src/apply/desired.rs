@@ -2,7 +2,6 @@
 
 use crate::audit;
 use crate::db::{Db, Result};
-use crate::id::TenantId;
 use crate::tenants::{self, Tenant};
 use crate::users::{self, Active};
 
@@ -24,13 +23,4 @@ pub async fn read(db: &Db) -> Result<Desired> {
         tenants: tenants::all(&mut tx).await?,
         active: users::active(&mut tx).await?,
     })
-}
-
-impl Desired {
-    /// The prefix of a tenant's endpoints: nothing, or `<slug>-`.
-    pub(super) fn prefix(&self, id: TenantId) -> String {
-        let slug =
-            self.tenants.iter().find(|tenant| tenant.id == id).map_or("", |tenant| &tenant.slug);
-        if slug.is_empty() { String::new() } else { format!("{slug}-") }
-    }
 }

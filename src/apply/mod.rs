@@ -194,6 +194,12 @@ impl Applier {
         Ok((queries::list(&mut tx, page).await?, queries::count(&mut tx).await?))
     }
 
+    /// The newest apply, however it ended.
+    pub async fn newest(&self) -> Result<Option<Run>, Error> {
+        let newest = Page { offset: 0, limit: 1 };
+        Ok(queries::list(&mut self.state.read().await?, newest).await?.pop())
+    }
+
     /// One apply.
     pub async fn run(&self, id: i64) -> Result<Option<Run>, Error> {
         Ok(queries::get(&mut self.state.read().await?, id).await?)

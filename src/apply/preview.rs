@@ -1,5 +1,6 @@
 //! What an Apply would do, before it is done.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::render::{self, FILES, File};
@@ -7,7 +8,7 @@ use super::types::Source;
 use super::{Applier, queries};
 use crate::asterisk::conf::{self, ConfigDir, Files, Tree};
 use crate::asterisk::diff::{FileDiff, diff};
-use crate::asterisk::objects::{ObjectChange, Objects, compare};
+use crate::asterisk::objects::{ObjectChange, ObjectKind, Objects, compare};
 use crate::asterisk::preflight::{self, Finding, Top};
 use crate::audit::{self, Record};
 use crate::secrets::Vault;
@@ -28,6 +29,8 @@ pub struct Preview {
     pub files: Vec<(&'static str, FileDiff)>,
     /// Per object of Asterisk's: how it would change.
     pub objects: Vec<ObjectChange>,
+    /// Whose phones they are: an endpoint's name, and the name others see.
+    pub names: BTreeMap<String, String>,
     /// What stands in the way, or should be known.
     pub findings: Vec<Finding>,
     /// Files in force that somebody changed by hand.
@@ -78,10 +81,12 @@ impl Applier {
             let diffs = FILES
                 .into_iter()
                 .map(|(name, _)| (name, diff(&text(&old, name), &text(&new, name), LINES)));
+            let (objects, names) = objects(&old, &new);
             Ok::<_, Error>(Preview {
                 release,
                 files: diffs.filter(|(_, diff)| !diff.is_empty()).collect(),
-                objects: objects(&old, &new),
+                objects,
+                names,
                 findings: preflight(&config_dir, &new),
                 edited: edited_by_hand(&old, &vault),
                 pending,
@@ -112,17 +117,48 @@ impl Applier {
     }
 }
 
-/// Changes of objects without the canaries, which change with every file.
-fn objects(old: &[File], new: &[File]) -> Vec<ObjectChange> {
+/// Changes of objects without the canaries, which change with every file; and the names of those
+/// whose objects they are.
+fn objects(old: &[File], new: &[File]) -> (Vec<ObjectChange>, BTreeMap<String, String>) {
     let tree = |files: &[File]| {
         let sources: Files =
             files.iter().map(|file| (file.name.to_owned(), file.text.as_bytes().into())).collect();
         conf::parse(&sources, "pjsip.conf")
     };
     let (before, after) = (tree(old), tree(new));
-    let changes = compare(&Objects::of(&before), &Objects::of(&after));
+    let (before, after) = (Objects::of(&before), Objects::of(&after));
+    let mut changes = compare(&before, &after);
     let canaries: Vec<&str> = old.iter().chain(new).map(|file| file.canary.as_str()).collect();
-    changes.into_iter().filter(|change| !canaries.contains(&change.id.as_str())).collect()
+    changes.retain(|change| !canaries.contains(&change.id.as_str()));
+    let mut names = BTreeMap::new();
+    for owner in changes.iter().map(ObjectChange::owner) {
+        let name = || [&after, &before].into_iter().find_map(|objects| name_of(objects, owner));
+        if !names.contains_key(owner)
+            && let Some(name) = name()
+        {
+            names.insert(owner.to_owned(), name);
+        }
+    }
+    (changes, names)
+}
+
+/// The name in an endpoint's `callerid`, which is `"name" <number>` as we write it.
+fn name_of(objects: &Objects<'_>, endpoint: &str) -> Option<String> {
+    let fields = objects.fields(ObjectKind::Endpoint, endpoint)?;
+    let (_, caller) = fields.into_iter().find(|(name, _)| name == "callerid")?;
+    caller_name(&caller)
+}
+
+/// The name in `"name" <number>`, its quotes and backslashes as they were typed.
+pub(super) fn caller_name(caller: &str) -> Option<String> {
+    let (quoted, _) = caller.rsplit_once(" <")?;
+    let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
+    let mut name = String::new();
+    let mut letters = inner.chars();
+    while let Some(letter) = letters.next() {
+        name.push(if letter == '\\' { letters.next()? } else { letter });
+    }
+    Some(name)
 }
 
 fn laid_over(config_dir: &Path, files: &[File]) -> ConfigDir {
@@ -162,4 +198,19 @@ pub(super) fn edited_by_hand(files: &[File], vault: &Vault) -> Vec<String> {
         }
     }
     edited
+}
+
+#[cfg(test)]
+mod tests {
+    use super::caller_name;
+    use crate::asterisk::value::caller_id;
+
+    #[test]
+    fn a_name_is_read_back_as_it_was_typed() {
+        for name in ["Ann O'Neil", "Bob \"B\" Ray", "back\\slash\\", "a <1> \" <2"] {
+            let written = caller_id(name, "1000").unwrap();
+            assert_eq!(caller_name(written.as_str()).as_deref(), Some(name));
+        }
+        assert_eq!(caller_name("<1000>"), None);
+    }
 }

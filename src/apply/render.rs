@@ -137,9 +137,10 @@ fn pjsip(desired: &Desired, vault: &Vault) -> Result<File, RenderError> {
     out.comment(HEAD);
     names.write(&mut out)?;
     for tenant in &desired.tenants {
-        let (prefix, context) = (desired.prefix(tenant.id), value(&context(tenant))?);
+        let context = value(&context(tenant))?;
         for active in desired.active.iter().filter(|active| active.tenant == tenant.id) {
-            phone(&mut out, &names, &prefix, &context, active, vault)?;
+            let id = tenant.endpoint(active.number);
+            phone(&mut out, &names, &id, &context, active, vault)?;
         }
     }
     let mut text = out.finish();
@@ -228,27 +229,26 @@ const AOR: [(Key, &str); 7] = [
 fn phone(
     out: &mut ConfWriter,
     names: &Templates,
-    prefix: &str,
+    id: &str,
     context: &FileValue,
     active: &Active,
     vault: &Vault,
 ) -> Result<(), RenderError> {
     let number = active.number.to_string();
-    let id = format!("{prefix}{number}");
     let secret = active
         .secret(vault)
-        .map_err(|source| RenderError::Secret { number: id.clone(), source })?;
+        .map_err(|source| RenderError::Secret { number: id.to_owned(), source })?;
     let caller = caller_id(active.name.as_str(), &number).map_err(|source| RenderError::Value {
         what: format!("the name of extension {id}"),
         source,
     })?;
-    let (endpoint, auth) = (section(&id)?, section(&format!("{id}-auth"))?);
+    let (endpoint, auth) = (section(id)?, section(&format!("{id}-auth"))?);
     out.section(&endpoint, &[&names.phone])
         .set(CONTEXT, context)
         .set(AUTH_OPTION, &FileValue::from(&auth))
         .set(AORS_OPTION, &FileValue::from(&endpoint))
         .set(CALLERID, &caller);
-    let [md5, sha256] = digests(&id, secret.expose());
+    let [md5, sha256] = digests(id, secret.expose());
     out.section(&auth, &[&names.auth])
         .set(USERNAME, &FileValue::from(&endpoint))
         .set(DIGEST, &value(&md5)?)
@@ -313,7 +313,7 @@ fn extensions(desired: &Desired) -> File {
     for tenant in &desired.tenants {
         let _ = write!(text, "\n[{}]\n", context(tenant));
         for pattern in tenant.range().patterns() {
-            text.push_str(&dial(&pattern, &desired.prefix(tenant.id)));
+            text.push_str(&dial(&pattern, &tenant.prefix()));
         }
         text.push_str("exten => i,1,Hangup(1)\nexten => t,1,Hangup()\nexten => h,1,NoOp()\n");
     }

@@ -154,12 +154,12 @@ impl Step {
     /// What is shown of it.
     pub fn title(self) -> &'static str {
         match self {
-            Self::Render => "render",
-            Self::Check => "check",
-            Self::Write => "write",
-            Self::Reload => "reload",
-            Self::Verify => "read back",
-            Self::RollBack => "roll back",
+            Self::Render => "files prepared",
+            Self::Check => "files checked",
+            Self::Write => "files put in place",
+            Self::Reload => "read by Asterisk",
+            Self::Verify => "read back and compared",
+            Self::RollBack => "old release put back",
             Self::Done => "done",
         }
     }

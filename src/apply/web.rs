@@ -1,16 +1,21 @@
 //! The Apply pages: what would change, the button, its progress, the history.
 
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::web;
 use askama::Template;
 use serde::Deserialize;
 
+use super::preview::caller_name;
+use super::render::FILES;
 use super::types::{Request, Run, Source, State, Step};
 use super::{Applier, ApplyError, Drift, Preview};
 use crate::asterisk::diff::{DiffLine, FileDiff, LineKind};
-use crate::asterisk::objects::{Change, ObjectChange, ObjectKind};
-use crate::asterisk::preflight::Severity;
+use crate::asterisk::objects::{Change, FieldChange, ObjectChange, ObjectKind};
+use crate::asterisk::preflight::{Finding, Severity};
 use crate::asterisk::secret::mask_line;
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
@@ -18,8 +23,10 @@ use crate::web::form::{Form, Tick};
 use crate::web::list::{self, Pager};
 use crate::web::{Answer, Error, Shell, ok, respond, see_other};
 
-/// Objects listed one by one.
+/// Phones, or differences, listed one by one.
 const LISTED: usize = 200;
+/// A difference of so many lines is shown at once, a longer one when it is opened.
+const SHOWN: usize = 200;
 
 /// Every page of Apply.
 pub fn routes() -> Vec<Route> {
@@ -88,6 +95,22 @@ impl IndexPage {
         })
     }
 
+    /// Why the button cannot be pressed now.
+    fn obstacle(&self) -> Option<String> {
+        if let Some(run) = &self.running {
+            return Some(format!(
+                "{} is applying right now. When that is done, load this page again.",
+                run.actor
+            ));
+        }
+        let blocking = |finding: &&Finding| finding.severity == Severity::Blocking;
+        match self.preview.as_ref()?.findings.iter().filter(blocking).count() {
+            0 => None,
+            1 => Some("One thing in Asterisk's files stands in the way; it is named below. Put it right, then load this page again.".to_owned()),
+            many => Some(format!("{many} things in Asterisk's files stand in the way; they are named below. Put them right, then load this page again.")),
+        }
+    }
+
     /// What the button says.
     fn button(&self) -> String {
         match (&self.restore, &self.preview) {
@@ -107,31 +130,146 @@ impl IndexPage {
     }
 }
 
-/// One line about what happens to the objects of a preview.
-fn summary(preview: &Preview) -> String {
-    let endpoints = || preview.objects.iter().filter(|object| object.kind == ObjectKind::Endpoint);
-    let added = endpoints().filter(|object| object.change == Change::Added).count();
-    let removed = endpoints().filter(|object| object.change == Change::Removed).count();
-    let mut changed: Vec<&str> = preview
-        .objects
-        .iter()
-        .filter(|o| matches!(o.change, Change::Changed(_)))
-        .map(owner)
-        .collect();
-    changed.sort_unstable();
-    changed.dedup();
-    let parts = [(added, "added"), (changed.len(), "changed"), (removed, "removed")];
-    let parts = parts
-        .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{count} {what}"));
-    let text = parts.collect::<Vec<_>>().join(", ");
-    if text.is_empty() { "No phone changes".to_owned() } else { format!("Phones: {text}") }
+/// A phone that changes, whatever objects of Asterisk's it is made of.
+struct Phone<'p> {
+    /// Its endpoint, which is what it signs in as.
+    id: &'p str,
+    /// Whose it is, as others see it.
+    name: &'p str,
+    becomes: Becomes,
+    objects: Vec<&'p ObjectChange>,
 }
 
-/// The number an object belongs to: `1000-auth` is part of 1000.
-fn owner(object: &ObjectChange) -> &str {
-    object.id.strip_suffix("-auth").unwrap_or(&object.id)
+/// What becomes of a phone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Becomes {
+    Added,
+    Changed,
+    Removed,
+}
+
+impl Becomes {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Changed => "changed",
+            Self::Removed => "removed",
+        }
+    }
+
+    fn shape(self) -> &'static str {
+        match self {
+            Self::Added => "on",
+            Self::Changed => "half",
+            Self::Removed => "bad",
+        }
+    }
+}
+
+impl Phone<'_> {
+    fn fields(&self) -> impl Iterator<Item = &FieldChange> {
+        self.objects.iter().flat_map(|object| match &object.change {
+            Change::Changed(fields) => fields.as_slice(),
+            Change::Added | Change::Removed => &[],
+        })
+    }
+
+    /// The name others saw and the one they will see.
+    fn renamed(&self) -> Option<(String, String)> {
+        let field = self.fields().find(|field| field.name == "callerid")?;
+        let name = |value: &Option<String>| value.as_deref().and_then(caller_name);
+        let (old, new) = (name(&field.old)?, name(&field.new)?);
+        (old != new).then_some((old, new))
+    }
+
+    /// Whether the phone must be given a new secret.
+    fn has_new_secret(&self) -> bool {
+        self.fields().any(|field| field.name == "password_digest")
+    }
+
+    /// The options that change and are not said in words already.
+    fn others(&self) -> Vec<&FieldChange> {
+        let renamed = self.renamed().is_some();
+        let said = |name: &str| name == "password_digest" || (renamed && name == "callerid");
+        self.fields().filter(|field| !said(&field.name)).collect()
+    }
+}
+
+/// The phones that a preview changes, by their names in Asterisk.
+fn phones(preview: &Preview) -> Vec<Phone<'_>> {
+    let mut by_owner: BTreeMap<&str, Vec<&ObjectChange>> = BTreeMap::new();
+    for object in &preview.objects {
+        by_owner.entry(object.owner()).or_default().push(object);
+    }
+    let rows = by_owner.into_iter().map(|(id, objects)| {
+        let endpoint = objects.iter().find(|object| object.kind == ObjectKind::Endpoint);
+        let becomes = match endpoint.map(|object| &object.change) {
+            Some(Change::Added) => Becomes::Added,
+            Some(Change::Removed) => Becomes::Removed,
+            Some(Change::Changed(_)) | None => Becomes::Changed,
+        };
+        let name = preview.names.get(id).map_or("", String::as_str);
+        Phone { id, name, becomes, objects }
+    });
+    rows.collect()
+}
+
+/// What happens, in a sentence without its full stop.
+fn summary(preview: &Preview, phones: &[Phone<'_>]) -> String {
+    let count = |becomes| phones.iter().filter(|phone| phone.becomes == becomes).count();
+    let mut parts: Vec<String> = Vec::new();
+    for becomes in [Becomes::Added, Becomes::Changed, Becomes::Removed] {
+        let noun = match (count(becomes), parts.is_empty()) {
+            (0, _) => continue,
+            (1, true) => "1 phone".to_owned(),
+            (many, true) => format!("{many} phones"),
+            (many, false) => many.to_string(),
+        };
+        parts.push(format!("{noun} {}", becomes.word()));
+    }
+    let mut text = parts.join(", ");
+    let secrets = match phones.iter().filter(|phone| phone.has_new_secret()).count() {
+        0 => String::new(),
+        1 => "; 1 must be given its new secret".to_owned(),
+        many => format!("; {many} must be given their new secrets"),
+    };
+    text.push_str(&secrets);
+    if text.is_empty() {
+        text.push_str("No phone changes");
+    }
+    if preview.modules.contains(&FILES[1].1) {
+        text.push_str("; the rules for dialling change");
+    }
+    text
+}
+
+/// Whether reloading these modules leaves every call alone. Of those that read our files that is
+/// known: an endpoint lives as long as a call has it, and a call keeps the place in the dialplan
+/// it is at.
+fn keeps_calls(preview: &Preview) -> bool {
+    preview.modules.iter().all(|module| FILES.iter().any(|(_, known)| known == module))
+}
+
+/// What a module's file is about.
+fn about(module: &str) -> &'static str {
+    if module == FILES[0].1 { "the phones" } else { "the rules for dialling" }
+}
+
+/// What it means for phones, and what to do next.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass references")]
+fn meaning(state: &State) -> &'static str {
+    match state {
+        State::Running => "",
+        State::Verified => "Everything is in Asterisk: phones can use it now.",
+        State::Unchanged => "Nothing changes for phones.",
+        State::Refused | State::RolledBack => {
+            "Nothing has changed for phones. When what is named here is put right, apply again."
+        }
+        State::RollbackFailed => {
+            "Phones may not work. Whoever looks after Asterisk should look at it now; then apply again."
+        }
+        State::Interrupted => "What was to be applied is not in Asterisk: apply again.",
+    }
 }
 
 /// The class and sign of a line of a difference.
@@ -212,19 +350,49 @@ impl RunPage {
         self.run.state == State::Running
     }
 
-    /// How a usual step stands: done, under way, or still to come.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass references")]
-    fn stands(&self, step: &Step) -> &'static str {
-        match self.step {
-            _ if !self.is_running() => "ok",
-            Some(now) if *step < now => "ok",
-            Some(now) if *step == now => "now",
-            _ => "",
+    /// The steps, each with how it stands: done, under way, gone wrong or still to come.
+    fn steps(&self) -> Vec<(&'static str, &'static str)> {
+        let [render, check, write, ..] = Step::USUAL.map(|step| ("ok", step.title()));
+        let (read_back, not_taken) =
+            (("ok", Step::Verify.title()), ("bad", "not taken by Asterisk"));
+        let put_back = Step::RollBack.title();
+        match (self.run.state, self.step) {
+            (State::Running, Some(Step::RollBack)) => {
+                vec![render, check, write, not_taken, ("now", put_back)]
+            }
+            (State::Running, Some(now)) => {
+                Step::USUAL.map(|step| (how(step, now), step.title())).to_vec()
+            }
+            (State::Verified, _) => Step::USUAL.map(|step| ("ok", step.title())).to_vec(),
+            (State::Unchanged, _) => vec![render, check, ("ok", "nothing to change"), read_back],
+            (State::RolledBack, _) => {
+                vec![render, check, write, not_taken, ("ok", put_back), read_back]
+            }
+            (State::RollbackFailed, _) => {
+                vec![render, check, write, not_taken, ("bad", "old release not seen to be back")]
+            }
+            // Another process runs it, or it never got to Asterisk.
+            (State::Running, None) | (State::Refused | State::Interrupted, _) => Vec::new(),
         }
     }
+}
 
-    fn is_rolling_back(&self) -> bool {
-        self.step == Some(Step::RollBack)
+/// How a step stands when the Apply is at `now`.
+fn how(step: Step, now: Step) -> &'static str {
+    match step.cmp(&now) {
+        Ordering::Less => "ok",
+        Ordering::Equal => "now",
+        Ordering::Greater => "",
+    }
+}
+
+/// A step's state for those who do not see its sign.
+fn spoken(class: &str) -> &'static str {
+    match class {
+        "ok" => "done",
+        "now" => "under way",
+        "bad" => "went wrong",
+        _ => "to come",
     }
 }
 

@@ -74,6 +74,16 @@ pub struct FieldChange {
     pub new: Option<String>,
 }
 
+impl ObjectChange {
+    /// The phone it is a part of: `1000-auth` is part of 1000.
+    pub fn owner(&self) -> &str {
+        match self.kind {
+            ObjectKind::Auth => self.id.strip_suffix("-auth").unwrap_or(&self.id),
+            ObjectKind::Endpoint | ObjectKind::Aor => &self.id,
+        }
+    }
+}
+
 impl<'t> Objects<'t> {
     /// The endpoints, auths and aors of a tree. Of two with the same kind and id the later counts; preflight reports them.
     pub fn of(tree: &'t Tree) -> Self {

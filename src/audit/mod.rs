@@ -86,9 +86,13 @@ impl Change {
         self.tx.commit().await
     }
 
-    /// Commits what may have turned out to be nothing at all.
-    pub async fn commit_if_any(self) -> Result<()> {
-        if self.events.is_empty() { Ok(()) } else { self.commit().await }
+    /// Commits what may have turned out to be nothing at all; whether it was something.
+    pub async fn commit_if_any(self) -> Result<bool> {
+        let any = !self.events.is_empty();
+        if any {
+            self.commit().await?;
+        }
+        Ok(any)
     }
 
     async fn append(&mut self) -> Result<()> {

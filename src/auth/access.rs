@@ -11,7 +11,7 @@ use actix_web::{FromRequest, Handler, HttpMessage as _, HttpRequest, Responder, 
 use super::operator::{Operator, state_of};
 use super::types::Right;
 use crate::api::Problem;
-use crate::web::{Error, guard::same_site};
+use crate::web::{Error, flash, guard::same_site};
 
 /// Bytes a page's form may have unless its route says otherwise.
 const FORM_LIMIT: usize = 1 << 20;
@@ -132,7 +132,12 @@ async fn check(
     // The request must be unique again when the handler takes it apart.
     drop(http);
     match allowed {
-        Ok(()) => next.call(request).await,
+        Ok(()) => {
+            let mut answer = next.call(request).await?;
+            let request = answer.request().clone();
+            flash::keep(&request, answer.response_mut());
+            Ok(answer)
+        }
         // An answer, not an error: what surrounds every request sees to its headers and log line.
         Err(refusal) => Ok(request.error_response(refusal)),
     }

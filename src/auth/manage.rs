@@ -10,7 +10,7 @@ use super::{Operator, OperatorError, queries};
 use crate::id::{OperatorId, TokenId};
 use crate::time::Timestamp;
 use crate::web::form::{Field, Form, Tick};
-use crate::web::{Answer, Error, Shell, invalid, ok, respond, see_other};
+use crate::web::{Answer, Error, Shell, flash, invalid, ok, respond};
 use actix_web::http::StatusCode;
 
 pub(super) fn routes() -> Vec<Route> {
@@ -101,8 +101,8 @@ async fn change_operator(
     let mut change = by.change().await?;
     match super::modify(&mut change, *id, role, disabled.0).await {
         Ok(()) => {
-            change.commit_if_any().await?;
-            Ok(see_other("/settings/operators"))
+            let changed = change.commit_if_any().await?;
+            Ok(flash::done_if(changed, "/settings/operators", "Saved"))
         }
         Err(OperatorError::Missing) => Err(Error::NotFound),
         Err(OperatorError::Fault(error)) => Err(error),
@@ -243,5 +243,5 @@ async fn revoke_token(by: Operator, id: web::Path<TokenId>) -> Answer {
         return Err(Error::NotFound);
     }
     change.commit().await?;
-    Ok(see_other("/settings/tokens"))
+    Ok(flash::done("/settings/tokens", "Token revoked"))
 }

@@ -16,7 +16,7 @@ use crate::secrets;
 use crate::state::State;
 use crate::time::Zone;
 use crate::web::guard::RequestId;
-use crate::web::{Error, NavGroup, NavItem, Shell};
+use crate::web::{Error, NavGroup, NavItem, Shell, flash};
 
 /// How exactly a token's last use is noted.
 const SEEN_SECONDS: i64 = 60;
@@ -29,6 +29,7 @@ pub struct Operator {
     actor: Actor,
     role: Option<Role>,
     csrf: String,
+    said: Option<String>,
 }
 
 impl Operator {
@@ -46,7 +47,8 @@ impl Operator {
             tenant: identity.tenant_id,
             ..request_actor(request, Via::Browser)
         };
-        Ok(Some(Self { state: state.clone(), identity, actor, role: None, csrf }))
+        let said = flash::take(request);
+        Ok(Some(Self { state: state.clone(), identity, actor, role: None, csrf, said }))
     }
 
     /// The owner of the request's token.
@@ -77,6 +79,7 @@ impl Operator {
             actor,
             role,
             csrf: String::new(),
+            said: None,
         }))
     }
 
@@ -144,6 +147,7 @@ impl Operator {
             tenant: (self.identity.tenants > 1).then(|| self.identity.tenant.clone()),
             zone: self.identity.time_zone.clone(),
             csrf: self.csrf.clone(),
+            said: self.said.clone(),
             nav: self.nav(current, pending),
         })
     }

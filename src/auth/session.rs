@@ -99,8 +99,15 @@ impl SessionStore for DatabaseSessions {
         values: Values,
         _: &Duration,
     ) -> Result<SessionKey, UpdateError> {
-        if self.change(&key, &values).await.map_err(UpdateError::Other)? {
-            return Ok(key);
+        match self.change(&key, &values).await {
+            Ok(true) => return Ok(key),
+            Ok(false) => {}
+            // All that changes in a session that goes on is what the next page is to say: what
+            // was done stays done without it.
+            Err(error) => {
+                tracing::warn!(error = %error, "a session could not be kept up to date");
+                return Ok(key);
+            }
         }
         // The session ended while the request ran: what it leaves behind must not revive it.
         self.create(&Values::new()).await.map_err(UpdateError::Other)

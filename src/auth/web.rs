@@ -14,7 +14,7 @@ use crate::audit::{Actor, Via};
 use crate::id::{OperatorId, TenantId};
 use crate::secrets;
 use crate::web::form::{Field, Form, Secret};
-use crate::web::{Answer, Error, Shell, invalid, ok, respond, see_other};
+use crate::web::{Answer, Error, Shell, flash, invalid, ok, respond, see_other};
 
 /// Every URL of signing in and of operators.
 pub fn routes() -> Vec<Route> {
@@ -253,7 +253,7 @@ async fn change_password(request: HttpRequest, by: Operator, form: Form<Password
     change.commit().await?;
     // Every session ended with the old password; this browser begins a new one.
     begin(&request.get_session(), by.state(), by.id())?;
-    Ok(see_other("/settings"))
+    Ok(flash::done("/settings", "Password changed; your other sessions have ended"))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use crate::apply::{Applier, Run};
 use crate::audit::{self, Page, Record};
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
@@ -34,6 +35,8 @@ struct DashboardPage {
     host: bool,
     may_manage: bool,
     recent: Vec<Record>,
+    /// The newest apply, for who may see it.
+    newest: Option<Run>,
 }
 
 impl DashboardPage {
@@ -42,7 +45,8 @@ impl DashboardPage {
     }
 }
 
-async fn dashboard(by: Operator) -> Answer {
+async fn dashboard(by: Operator, applier: web::Data<Applier>) -> Answer {
+    let newest = if by.is_host() { applier.newest().await? } else { None };
     let mut tx = by.read().await?;
     let (total, disabled) = users::totals(&mut tx, by.tenant()).await?;
     let recent = if by.may(Right::ReadAudit) {
@@ -61,6 +65,7 @@ async fn dashboard(by: Operator) -> Answer {
         total,
         disabled,
         recent,
+        newest,
     })
 }
 

@@ -95,6 +95,17 @@ impl Tenant {
         ExtensionRange::spanning(self.first_extension, self.last_extension)
     }
 
+    /// What stands before its numbers in Asterisk: nothing for the default tenant, else
+    /// `<slug>-`.
+    pub fn prefix(&self) -> String {
+        if self.slug.is_empty() { String::new() } else { format!("{}-", self.slug) }
+    }
+
+    /// What the phone with `number` is called in Asterisk, and signs in as.
+    pub fn endpoint(&self, number: ExtensionNumber) -> String {
+        format!("{}{number}", self.prefix())
+    }
+
     /// What of it can be changed.
     pub fn settings(&self) -> Settings {
         Settings { name: self.name.clone(), time_zone: self.time_zone.clone(), range: self.range() }

@@ -10,7 +10,7 @@ use crate::auth::{Operator, OperatorError, OperatorName, Right};
 use crate::numbering::{ExtensionNumber, ExtensionRange};
 use crate::time::Zone;
 use crate::web::form::{Field, Form};
-use crate::web::{Answer, Error, Shell, invalid, ok, respond, see_other};
+use crate::web::{Answer, Error, Shell, flash, invalid, ok, respond};
 
 /// Every URL of settings and tenants.
 pub fn routes() -> Vec<Route> {
@@ -101,7 +101,7 @@ async fn configure(by: Operator, form: Form<SettingsForm>) -> Answer {
     match done {
         Ok(()) => {
             change.commit().await?;
-            Ok(see_other("/settings"))
+            Ok(flash::done("/settings", "Saved"))
         }
         Err(TenantError::Fault(error)) => Err(error),
         Err(refusal @ TenantError::Stale) => {

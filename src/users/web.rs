@@ -17,7 +17,9 @@ use crate::numbering::{ExtensionNumber, ExtensionRange};
 use crate::tenants;
 use crate::web::form::{Field, Form, Secret, Tick};
 use crate::web::list::{self, Pager};
-use crate::web::{Answer, Error, Shell, csv, download, fragment, invalid, ok, respond, see_other};
+use crate::web::{
+    Answer, Error, Shell, csv, download, flash, fragment, invalid, ok, respond, see_other,
+};
 
 /// Bytes an imported file may have.
 const IMPORT_LIMIT: usize = 8 << 20;
@@ -259,6 +261,8 @@ enum Shown {
 struct ShowPage {
     shell: Shell,
     user: User,
+    /// What the phone signs in as.
+    sip_user: String,
     shown: Shown,
     history: Vec<Record>,
     may_edit: bool,
@@ -274,6 +278,7 @@ impl ShowPage {
             audit::list(&mut tx, by.tenant(), &filter, Page { offset: 0, limit: 20 }).await?;
         Ok(Self {
             shell: by.shell(&mut tx, "/users").await?,
+            sip_user: tenants::get(&mut tx, by.tenant()).await?.endpoint(user.number),
             may_edit: by.may(Right::EditUsers),
             may_manage: by.may(Right::ManageUsers),
             may_reveal: by.may(Right::Reveal),
@@ -321,7 +326,8 @@ async fn edit_page(by: Operator, id: web::Path<UserId>) -> Answer {
 
 /// What became of an edit.
 enum Edited {
-    Done(User),
+    /// The user, and whether anything was different.
+    Done(User, bool),
     Refused(StatusCode, UserForm, Option<User>),
 }
 
@@ -337,8 +343,8 @@ async fn apply_edit(by: &Operator, id: UserId, mut form: UserForm) -> Result<Edi
     let mut change = by.change().await?;
     match super::edit(&mut change, id, Some(form.version), &edit).await {
         Ok(user) => {
-            change.commit_if_any().await?;
-            Ok(Edited::Done(user))
+            let changed = change.commit_if_any().await?;
+            Ok(Edited::Done(user, changed))
         }
         Err(Refusal::Missing) => Err(Error::NotFound),
         Err(Refusal::Fault(error)) => Err(error),
@@ -356,7 +362,9 @@ async fn apply_edit(by: &Operator, id: UserId, mut form: UserForm) -> Result<Edi
 
 async fn update(by: Operator, id: web::Path<UserId>, form: Form<UserForm>) -> Answer {
     match apply_edit(&by, *id, form.0).await? {
-        Edited::Done(user) => Ok(see_other(&format!("/users/{}", user.id))),
+        Edited::Done(user, changed) => {
+            Ok(flash::done_if(changed, &format!("/users/{}", user.id), "Saved"))
+        }
         Edited::Refused(status, form, theirs) => {
             let shell = by.shell(&mut by.read().await?, "/users").await?;
             respond(status, &EditPage { shell, id: *id, form, theirs })
@@ -405,7 +413,7 @@ async fn row_edit(by: Operator, id: web::Path<UserId>) -> Answer {
 
 async fn row_update(by: Operator, id: web::Path<UserId>, form: Form<UserForm>) -> Answer {
     match apply_edit(&by, *id, form.0).await? {
-        Edited::Done(user) => ok(&row_of(&by, user)),
+        Edited::Done(user, _) => ok(&row_of(&by, user)),
         Edited::Refused(status, form, theirs) => {
             respond(status, &RowEditFragment { id: *id, form, theirs })
         }
@@ -421,9 +429,14 @@ struct EnableForm {
 async fn enable(by: Operator, id: web::Path<UserId>, form: Form<EnableForm>) -> Answer {
     let mut change = by.change().await?;
     let edit = Edit { enabled: Some(form.0.enabled.0), ..Edit::default() };
-    super::edit(&mut change, *id, None, &edit).await.map_err(missing)?;
-    change.commit_if_any().await?;
-    Ok(see_other(&format!("/users/{id}")))
+    let user = super::edit(&mut change, *id, None, &edit).await.map_err(missing)?;
+    let changed = change.commit_if_any().await?;
+    let said = if user.enabled {
+        "Enabled; the phone can register after the next Apply"
+    } else {
+        "Disabled; the phone stops working at the next Apply"
+    };
+    Ok(flash::done_if(changed, &format!("/users/{id}"), said))
 }
 
 fn missing(refusal: Refusal) -> Error {
@@ -472,6 +485,7 @@ async fn reveal(by: Operator, id: web::Path<UserId>, form: Form<RevealForm>) -> 
 struct DeletionPage {
     shell: Shell,
     users: Vec<User>,
+    list: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -479,39 +493,55 @@ struct DeletionPage {
 struct DeletionForm {
     id: Vec<String>,
     confirmed: Tick,
+    /// The list to go back to, with its filters.
+    list: String,
 }
 
 /// Deletes one user or many: first shows whom, and only when confirmed does it.
 async fn delete(by: Operator, form: Form<DeletionForm>) -> Answer {
     let ids: Result<Vec<UserId>, _> = form.0.id.iter().map(|id| id.parse::<UserId>()).collect();
     let ids = ids.map_err(|_| Error::BadRequest("choose users from the list"))?;
+    let list = list_at(&form.0.list);
     if ids.is_empty() {
-        return Ok(see_other("/users"));
+        return Ok(see_other(list));
     }
     if form.0.confirmed.0 {
-        return delete_all(&by, ids).await;
+        return delete_all(&by, ids, list).await;
     }
     let mut tx = by.read().await?;
     let mut users = Vec::new();
     for id in ids {
         users.extend(super::get(&mut tx, by.tenant(), id).await?);
     }
-    ok(&DeletionPage { shell: by.shell(&mut tx, "/users").await?, users })
+    let shell = by.shell(&mut tx, "/users").await?;
+    ok(&DeletionPage { shell, users, list: list.to_owned() })
 }
 
-async fn delete_all(by: &Operator, mut ids: Vec<UserId>) -> Answer {
+/// The list as it was filtered, if that is what `path` is; else all of it.
+fn list_at(path: &str) -> &str {
+    let ours = path.starts_with("/users?") && path.bytes().all(|byte| byte.is_ascii_graphic());
+    if ours { path } else { "/users" }
+}
+
+async fn delete_all(by: &Operator, mut ids: Vec<UserId>, list: &str) -> Answer {
     ids.sort_unstable();
     ids.dedup();
     let mut change = by.change().await?;
+    let mut deleted = Vec::new();
     for id in ids {
         match super::delete(&mut change, id).await {
+            Ok(user) => deleted.push(user),
             // Gone already is as good.
-            Ok(_) | Err(Refusal::Missing) => {}
+            Err(Refusal::Missing) => {}
             Err(refusal) => return Err(missing(refusal)),
         }
     }
     change.commit_if_any().await?;
-    Ok(see_other("/users"))
+    Ok(match deleted.as_slice() {
+        [] => see_other(list),
+        [user] => flash::done(list, format!("{} {} deleted", user.number, user.name)),
+        many => flash::done(list, format!("{} users deleted", many.len())),
+    })
 }
 
 #[derive(Template)]
@@ -553,4 +583,17 @@ async fn import(by: Operator, form: Form<ImportForm>) -> Answer {
     let status = if clean { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let answer: HttpResponse = respond(status, &page)?;
     Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::list_at;
+
+    #[test]
+    fn only_the_list_of_users_is_gone_back_to() {
+        assert_eq!(list_at("/users?q=a+b&page=2"), "/users?q=a+b&page=2");
+        for other in ["", "/users", "/users/x", "//evil.example", "/users?q=\r\nx", "/users?q=é"] {
+            assert_eq!(list_at(other), "/users", "{other:?}");
+        }
+    }
 }

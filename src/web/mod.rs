@@ -3,6 +3,7 @@
 pub mod assets;
 pub mod csv;
 mod error;
+pub mod flash;
 pub mod form;
 pub mod guard;
 pub mod list;
@@ -31,6 +32,8 @@ pub struct Shell {
     pub zone: Zone,
     /// The session's token against cross-site requests.
     pub csrf: String,
+    /// What was just done, said once.
+    pub said: Option<String>,
     /// The sidebar.
     pub nav: Vec<NavGroup>,
 }

@@ -300,6 +300,28 @@ both_databases! {
         assert_eq!(pending, ["user.created", "user.changed", "user.created", "user.changed"]);
     }
 
+    async fn what_was_done_is_said_once_and_the_list_is_the_one_left(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let (ann, bob) = (admin.add("Ann", "ann@example.com", "").await, admin.add("Bob", "bob@example.com", "").await);
+        let path = format!("/users/{ann}");
+        let form = [("name", "Ann <b>Lee</b>"), ("email", "ann@example.com"), ("extension", "1000"), ("version", "1")];
+        assert_eq!(admin.post(&path, &form).await.status, 303);
+        admin.get(&path).await.shows("Saved");
+        admin.get(&path).await.hides("Saved");
+        let list = "/users?q=example&state=enabled";
+        let (both, back) = ([("id", &*ann), ("id", &*bob)], [("list", list), ("confirmed", "1")]);
+        admin.get(list).await.shows("name=\"list\" value=\"/users?q=example");
+        admin.post("/users/deletion", &[both[0], both[1], back[0]]).await.shows("Delete 2 users?");
+        let done = admin.post("/users/deletion", &[both[0], both[1], back[0], back[1]]).await;
+        assert_eq!((done.status, done.location()), (303, list));
+        admin.get(list).await.shows("2 users deleted");
+        let one = admin.add("Cid <i>", "cid@example.com", "").await;
+        let away = [("id", &*one), ("list", "//evil.example"), ("confirmed", "1")];
+        assert_eq!(admin.post("/users/deletion", &away).await.location(), "/users");
+        let page = admin.get("/users").await;
+        assert!(page.text.contains("Cid &#60;i&#62; deleted") && !page.text.contains("<i>"), "{page:?}");
+    }
+
     async fn deleting_asks_first_and_then_frees_every_number_at_once(app: TestApp) {
         let admin = app.signed_in("admin", Role::Admin).await;
         let (ann, bob) = (admin.add("Ann", "ann@example.com", "").await, admin.add("Bob", "bob@example.com", "").await);

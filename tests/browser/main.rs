@@ -60,6 +60,7 @@ async fn two_users_are_created_applied_and_their_phones_talk() {
     assert_eq!((one.as_str(), two.as_str()), ("1000", "1001"));
 
     browser.go(&format!("{}/apply", server.url)).await;
+    browser.sees("2 phones added").await;
     browser.sees("+[1000](patchbay-phone)").await;
     browser.sees("Ann O'Neil").await;
     browser.sees("runs release 0").await;
@@ -68,6 +69,10 @@ async fn two_users_are_created_applied_and_their_phones_talk() {
     browser.press("Apply 2 changes to Asterisk").await;
     browser.sees("every object was read back").await;
     browser.sees("verified").await;
+    browser.sees("read back and compared: done").await;
+    browser.go(&server.url).await;
+    browser.sees("the last Apply").await;
+    browser.sees("every object was read back").await;
     browser.go(&format!("{}/apply", server.url)).await;
     browser.sees("new starters").await;
     browser.sees("Nothing would change").await;
@@ -109,6 +114,7 @@ async fn every_page_keeps_the_content_security_policy_and_fits_a_narrow_screen()
     add_user(&browser, &server, long, "someone.with.a.long.address@a-long-domain-name.example.com")
         .await;
     let user = browser.at().await;
+    assert!(server.command(&["apply"]).status.success());
     browser.complaints().await;
     for path in [
         "/",
@@ -116,7 +122,10 @@ async fn every_page_keeps_the_content_security_policy_and_fits_a_narrow_screen()
         "/users/new",
         "/users/import",
         "/apply",
+        "/apply?release=1",
         "/apply/asterisk",
+        "/apply/runs/1",
+        "/apply/runs/1/files/pjsip.conf",
         "/audit",
         "/settings",
         "/settings/operators",
@@ -230,6 +239,7 @@ async fn everything_works_without_javascript() {
     browser.click(".bulk button").await;
     browser.sees("Delete this user?").await;
     browser.press("Delete user").await;
+    browser.sees("1000 Ann O'Neil deleted").await;
     browser.sees("No users yet").await;
     browser.press("Sign out").await;
     sign_in(&browser, &server).await;
