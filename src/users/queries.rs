@@ -86,7 +86,8 @@ pub(super) async fn list(
 }
 
 pub(super) async fn count(tx: &mut Tx, tenant: TenantId, filter: &Filter) -> Result<i64> {
-    tx.query(concat!("SELECT count(*) FROM users u WHERE ", matching!()))
+    let text = concat!("SELECT count(*) FROM users u WHERE ", matching!());
+    tx.query(text)
         .bind(tenant.to_string())
         .bind(pattern(&filter.search))
         .bind(state(filter.enabled))

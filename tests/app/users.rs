@@ -175,7 +175,9 @@ both_databases! {
         app.sql("UPDATE users SET name_key = 'same' WHERE email < 'p030'").await;
         for (sort, first) in [
             ("number", "1000"), ("-number", "1059"), ("name", "1000"), ("-name", "1059"),
-            ("email", "1059"), ("-email", "1000"), ("created", "1000"), ("-created", "1059"),
+            ("email", "1059"), ("-email", "1000"),
+            // All at one moment: the address decides.
+            ("created", "1059"), ("-created", "1000"),
         ] {
             let mut seen = Vec::new();
             for page in 1..4 {
