@@ -235,6 +235,12 @@ impl Applier {
                     .to_owned(),
             );
         }
+        if !self.holds(begun.run).await? {
+            // Whoever took this run for dead has recorded it so.
+            return Err(Stop::refused(
+                "Nothing was changed: somebody else has begun to apply meanwhile.",
+            ));
+        }
         if let Err(error) = self.releases.switch(begun.run) {
             return Err(self
                 .roll_back(begun, &changed, old, vec![error.to_string()], Vec::new(), findings)

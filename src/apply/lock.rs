@@ -211,6 +211,13 @@ impl Applier {
         })
     }
 
+    /// Whether the lock is still this run's: another machine takes over from one that stood still
+    /// for longer than its lease. Asked last before the release is put into force.
+    pub(super) async fn holds(&self, run: i64) -> Result<bool, Error> {
+        let head = queries::head(&mut self.state.read().await?).await?;
+        Ok(head.running == Some(run))
+    }
+
     /// Records how an Apply ended, in one transaction with its audit row.
     pub(super) async fn end(
         &self,

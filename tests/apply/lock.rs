@@ -23,7 +23,16 @@ struct Held {
 
 impl Held {
     async fn at_reload(office: &Office, change: impl FnOnce(Applier) -> Applier) -> Self {
-        let proxy = Proxy::new(office.asterisk.ami_port, "Action: Reload", Fault::Hold, 1).await;
+        Self::at("Action: Reload", office, change).await
+    }
+
+    /// Held before `word` reaches Asterisk.
+    async fn at(
+        word: &'static str,
+        office: &Office,
+        change: impl FnOnce(Applier) -> Applier,
+    ) -> Self {
+        let proxy = Proxy::new(office.asterisk.ami_port, word, Fault::Hold, 1).await;
         let applier = change(office.applier_with(|config| config.asterisk.ami = proxy.address()));
         let actor = office.actor.clone();
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -169,6 +178,20 @@ async fn an_apply_that_stood_still_beyond_its_lease_does_not_let_go_of_its_succe
     assert_eq!((late.id, late.state), (1, RunState::Interrupted), "{late:?}");
     let next = patient.apply(&later.actor, &request(Source::Database)).await.unwrap();
     assert_eq!((next.id, next.state), (3, RunState::Unchanged), "{next:?}");
+}
+
+#[tokio::test]
+async fn an_apply_that_lost_its_lock_before_the_switch_puts_nothing_into_force() {
+    let office = Office::open(Database::Postgres).await;
+    office.hire("Ann").await;
+    let (files, current) = (office.files(), office.current());
+    let held = Held::at("Action: CoreSettings", &office, |applier| applier).await;
+    let (later, patient) = elsewhere(&office, 600).await;
+    let run = patient.apply(&later.actor, &request(Source::Database)).await.unwrap();
+    assert_eq!(run.state, RunState::Verified, "{run:?}");
+    let late = held.finish().await;
+    assert_eq!(late.state, RunState::Interrupted, "{late:?}");
+    assert_eq!((office.files(), office.current()), (files, current));
 }
 
 #[tokio::test]
