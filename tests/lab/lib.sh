@@ -33,7 +33,12 @@ free_port() { # VARIABLE
   die "no free port found"
 }
 
-alive() { kill -0 "$1" 2>/dev/null && [ "$(cut -d' ' -f3 "/proc/$1/stat" 2>/dev/null)" != Z ]; }
+# A zombie is not alive, unless it is only the first thread of several: then its sockets are still open.
+alive() {
+  kill -0 "$1" 2>/dev/null || return 1
+  [ "$(cut -d' ' -f3 "/proc/$1/stat" 2>/dev/null)" = Z ] || return 0
+  [ "$(ls "/proc/$1/task" 2>/dev/null | wc -l)" -gt 1 ]
+}
 
 # Ends a process and returns when it is gone: the signal first, KILL after five seconds.
 end() { # PID SIGNAL
