@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! main -> commands -> app -> docs, home, history -> apply -> users -> tenants -> auth -> api -> web
-//!      -> audit, state -> db, secrets, numbering, id, time; asterisk stands alone
+//!      -> audit, state -> db, secrets, numbering, net, id, time; asterisk stands alone
 //! ```
 
 pub mod api;
@@ -23,6 +23,7 @@ pub mod docs;
 pub mod history;
 pub mod home;
 pub mod id;
+pub mod net;
 pub mod numbering;
 pub mod secrets;
 pub mod state;

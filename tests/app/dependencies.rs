@@ -19,7 +19,7 @@ const ROWS: &[&[&str]] = &[
     &["web"],
     &["audit", "state"],
     &["asterisk"],
-    &["config", "db", "secrets", "numbering", "id", "time"],
+    &["config", "db", "secrets", "numbering", "net", "id", "time"],
 ];
 
 /// Uses that the rows do not allow, each with its reason. This list only ever shrinks.
