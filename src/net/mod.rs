@@ -5,10 +5,16 @@
 //! or adjoins anything of the other, and the mapped part belongs to IPv4 alone.
 
 mod address;
+mod cidr;
 mod mac;
+mod range;
 
 pub use address::{Address, BadAddress, Family};
+pub use cidr::{BadCidr, Cidr, cover, free_blocks};
 pub use mac::{BadMac, Mac, mac_part};
+pub use range::{
+    BadRange, Range, first_overlap, normalised, parse_ranges, show_ranges, subtract, total,
+};
 
 /// For a value with a canonical text: it is read from owned text, written into JSON and shown in
 /// debug output in that text.
@@ -36,3 +42,12 @@ macro_rules! canonical_text {
     };
 }
 use canonical_text;
+
+/// What somebody typed, short enough for an error to repeat.
+fn quoted(text: &str) -> String {
+    const MOST: usize = 60;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("\u{201c}{}…\u{201d}", text.get(..end).unwrap_or_default()),
+        None => format!("\u{201c}{text}\u{201d}"),
+    }
+}
