@@ -57,6 +57,8 @@ const LONGEST: usize = 45;
 impl Address {
     const MAPPED_FIRST: u128 = 0xffff_0000_0000;
     const MAPPED_LAST: u128 = 0xffff_ffff_ffff;
+    /// 0.0.0.0
+    pub(super) const LOWEST_V4: Self = Self(Self::MAPPED_FIRST);
     /// 255.255.255.255
     pub(super) const HIGHEST_V4: Self = Self(Self::MAPPED_LAST);
 

@@ -8,6 +8,7 @@ mod address;
 mod cidr;
 mod mac;
 mod range;
+mod search;
 
 pub use address::{Address, BadAddress, Family};
 pub use cidr::{BadCidr, Cidr, cover, free_blocks};
@@ -15,6 +16,7 @@ pub use mac::{BadMac, Mac, mac_part};
 pub use range::{
     BadRange, Range, first_overlap, normalised, parse_ranges, show_ranges, subtract, total,
 };
+pub use search::ranges_matching;
 
 /// For a value with a canonical text: it is read from owned text, written into JSON and shown in
 /// debug output in that text.
