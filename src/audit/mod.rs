@@ -38,6 +38,8 @@ pub struct Change {
     at: Timestamp,
     actor: Actor,
     events: Vec<Event>,
+    /// Whether some of them are already in the log.
+    flushed: bool,
 }
 
 impl Change {
@@ -49,6 +51,7 @@ impl Change {
             at,
             actor: actor.clone(),
             events: Vec::new(),
+            flushed: false,
         })
     }
 
@@ -79,32 +82,40 @@ impl Change {
 
     /// Writes down what was done and makes it so.
     pub async fn commit(mut self) -> Result<()> {
-        if self.events.is_empty() {
+        if self.events.is_empty() && !self.flushed {
             return Err(sqlx::Error::Protocol("a change must say what it did".into()));
         }
-        self.append().await?;
+        self.flush().await?;
         self.tx.commit().await
     }
 
     /// Commits what may have turned out to be nothing at all; whether it was something.
     pub async fn commit_if_any(self) -> Result<bool> {
-        let any = !self.events.is_empty();
+        let any = self.flushed || !self.events.is_empty();
         if any {
             self.commit().await?;
         }
         Ok(any)
     }
 
-    async fn append(&mut self) -> Result<()> {
+    /// Writes down what was noted so far, so that a change of very many things need not keep all
+    /// of it in memory. Whoever else changes something waits from here on.
+    pub async fn flush(&mut self) -> Result<()> {
         let events = std::mem::take(&mut self.events);
+        if events.is_empty() {
+            return Ok(());
+        }
+        self.flushed = true;
         let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
         let (last, mut hash) = queries::reserve(&mut self.tx, count).await?;
+        let mut records = Vec::with_capacity(events.len());
         for (event, seq) in events.into_iter().zip(last - count + 1..) {
             let mut record = Record::new(seq, self.at, &self.actor, event);
             record.hash = chain(&self.key, &hash, &record);
             hash.clone_from(&record.hash);
-            queries::insert(&mut self.tx, &record).await?;
+            records.push(record);
         }
+        queries::insert(&mut self.tx, &records).await?;
         queries::set_head(&mut self.tx, &hash).await
     }
 }

@@ -1,7 +1,7 @@
 //! All SQL on the audit log.
 
 use super::types::{Filter, Page, Record};
-use crate::db::{Result, Tx};
+use crate::db::{Bulk, Result, Tx};
 use crate::id::TenantId;
 use crate::sql;
 
@@ -37,28 +37,33 @@ pub(super) async fn mark_applied(tx: &mut Tx, seq: i64) -> Result<()> {
         .map(drop)
 }
 
-pub(super) async fn insert(tx: &mut Tx, record: &Record) -> Result<()> {
-    tx.query(sql!("INSERT INTO audit_event (seq, at, tenant_id, actor, via, source, request_id, action, subject,
-                subject_id, note, before_json, after_json, affects_asterisk, hash)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"))
-        .bind(record.seq)
-        .bind(record.at)
-        .bind(record.tenant_id.clone())
-        .bind(record.actor.clone())
-        .bind(record.via.clone())
-        .bind(record.source.clone())
-        .bind(record.request_id.clone())
-        .bind(record.action.clone())
-        .bind(record.subject.clone())
-        .bind(record.subject_id.clone())
-        .bind(record.note.clone())
-        .bind(record.before_json.clone())
-        .bind(record.after_json.clone())
-        .bind(record.affects_asterisk)
-        .bind(record.hash.clone())
-        .run()
-        .await
-        .map(drop)
+/// How rows are added to the log.
+static INSERT: Bulk = Bulk {
+    head: "INSERT INTO audit_event (seq, at, tenant_id, actor, via, source, request_id, action, subject,
+                subject_id, note, before_json, after_json, affects_asterisk, hash) VALUES",
+    columns: 15,
+    tail: "",
+};
+
+pub(super) async fn insert(tx: &mut Tx, records: &[Record]) -> Result<()> {
+    tx.insert_many(&INSERT, records, |row, record| {
+        row.bind(record.seq)
+            .bind(record.at)
+            .bind(record.tenant_id.clone())
+            .bind(record.actor.clone())
+            .bind(record.via.clone())
+            .bind(record.source.clone())
+            .bind(record.request_id.clone())
+            .bind(record.action.clone())
+            .bind(record.subject.clone())
+            .bind(record.subject_id.clone())
+            .bind(record.note.clone())
+            .bind(record.before_json.clone())
+            .bind(record.after_json.clone())
+            .bind(record.affects_asterisk)
+            .bind(record.hash.clone())
+    })
+    .await
 }
 
 pub(super) async fn after(tx: &mut Tx, seq: i64, limit: i64) -> Result<Vec<Record>> {

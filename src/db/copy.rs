@@ -56,6 +56,14 @@ pub const TABLES: &[Table] = &[
     table!("audit_event" ("seq", "at", "tenant_id", "actor", "via", "source", "request_id", "action", "subject", "subject_id", "note", "before_json", "after_json", "affects_asterisk", "hash") by "seq", values "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15"),
     table!("users" ("id", "tenant_id", "name", "email", "name_key", "email_key", "version", "created_at", "updated_at") by "id", values "$1, $2, $3, $4, $5, $6, $7, $8, $9"),
     table!("extension" ("tenant_id", "number", "user_id", "enabled", "secret", "secret_at") by "tenant_id, number", values "$1, $2, $3, $4, $5, $6"),
+    table!("subnet" ("id", "tenant_id", "name", "name_key", "first_key", "last_key", "length", "parent_id", "vlan", "gateway", "site", "site_key", "dns", "description", "version", "created_at", "updated_at") by "first_key, last_key DESC, id", values "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17"),
+    table!("pool" ("id", "tenant_id", "subnet_id", "kind", "first_key", "last_key", "derived") by "id", values "$1, $2, $3, $4, $5, $6, $7"),
+    table!("gap" ("tenant_id", "first_key", "last_key", "size", "subnet_id", "pool_id", "kind") by "tenant_id, first_key", values "$1, $2, $3, $4, $5, $6, $7"),
+    table!("address_sequence" ("id", "last") by "id", values "$1, $2"),
+    table!("address" ("tenant_id", "address", "id", "subnet_id", "status", "kind", "active", "conflict", "class", "hostname", "hostname_sort", "mac", "mac_sort", "platform", "manufacturer", "holder_kind", "holder_id", "holder_name", "description", "reserved_by", "reason", "until", "since", "last_seen", "seen_mac", "search", "version", "created_at", "updated_at") by "id", values "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29"),
+    table!("address_claim" ("id", "tenant_id", "address", "kind", "holder_id", "name", "mac", "hostname", "platform", "manufacturer", "created_at") by "id", values "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11"),
+    table!("tally" ("tenant_id", "scope", "class", "entries", "high", "low") by "tenant_id, scope, class", values "$1, $2, $3, $4, $5, $6"),
+    table!("host" ("id", "tenant_id", "hostname", "hostname_key", "primary_ip", "nic_mac", "bmc_ip", "bmc_mac", "device_type", "manufacturer", "description", "version", "created_at", "updated_at") by "id", values "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14"),
     table!("apply_head" ("id", "last_run", "running", "lease_until") by "id", values "$1, $2, $3, $4"),
     table!("apply_run" ("id", "started_at", "actor", "host", "reason", "audit_seq", "state", "step", "release", "previous", "duration_ms", "users", "detail", "modules", "findings") by "id", values "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15"),
     table!("apply_file" ("run_id", "name", "sha256", "size", "content") by "run_id, name", values "$1, $2, $3, $4, $5"),
@@ -119,6 +127,7 @@ impl Tx {
                 },
                 // PostgreSQL wants to know what kind of nothing.
                 Cell::Null if typeless || is_text(column) => statement.bind(None::<String>),
+                Cell::Null if is_bytes(column) => statement.bind(None::<Vec<u8>>),
                 Cell::Null => statement.bind(None::<i64>),
             };
         }
@@ -128,7 +137,12 @@ impl Tx {
 
 /// Columns that may be NULL and hold text.
 fn is_text(column: &str) -> bool {
-    column == "password_hash"
+    matches!(column, "password_hash" | "parent_id" | "subnet_id")
+}
+
+/// Columns that may be NULL and hold bytes.
+fn is_bytes(column: &str) -> bool {
+    matches!(column, "gateway" | "primary_ip" | "bmc_ip")
 }
 
 fn damaged(column: &str) -> sqlx::Error {

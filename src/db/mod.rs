@@ -6,7 +6,9 @@
 //!
 //! `SQLite` has one writer connection and `BEGIN IMMEDIATE`, so writers queue instead of failing.
 
+mod bulk;
 mod copy;
+mod search;
 
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -22,6 +24,7 @@ use sqlx::{
     Postgres, SqlSafeStr as _, Sqlite, SqlitePool, Transaction, Type,
 };
 
+pub use bulk::Bulk;
 pub use copy::{Cell, TABLES, Table};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
@@ -127,9 +130,10 @@ impl Db {
     /// Brings the schema up to this program's version.
     pub async fn migrate(&self) -> std::result::Result<(), sqlx::migrate::MigrateError> {
         match self {
-            Self::Sqlite { write, .. } => MIGRATIONS.run(write).await,
-            Self::Postgres(pool) => MIGRATIONS.run(pool).await,
+            Self::Sqlite { write, .. } => MIGRATIONS.run(write).await?,
+            Self::Postgres(pool) => MIGRATIONS.run(pool).await?,
         }
+        Ok(self.prepare_search().await?)
     }
 
     /// Opens a transaction for reading: one snapshot for everything read in it.
