@@ -14,7 +14,7 @@ use crate::auth::access::Route;
 use crate::auth::session;
 use crate::state::State;
 use crate::web::{Error, guard};
-use crate::{apply, auth, docs, history, home, tenants, users};
+use crate::{apply, auth, docs, history, home, ipam, tenants, users};
 
 /// Every URL the application answers, and what each asks of whoever calls it.
 pub fn routes() -> Vec<Route> {
@@ -23,6 +23,7 @@ pub fn routes() -> Vec<Route> {
         auth::web::routes(),
         users::web::routes(),
         users::api::routes(),
+        ipam::routes(),
         apply::web::routes(),
         apply::api::routes(),
         history::web::routes(),

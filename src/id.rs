@@ -17,6 +17,13 @@ macro_rules! ids {
             }
         }
 
+        impl $name {
+            /// Its sixteen bytes.
+            pub fn bytes(self) -> [u8; 16] {
+                *self.0.as_bytes()
+            }
+        }
+
         impl std::str::FromStr for $name {
             type Err = BadId;
 
@@ -67,6 +74,14 @@ ids! {
     TokenId;
     /// A person with an extension.
     UserId;
+    /// A subnet.
+    SubnetId;
+    /// A pool of a subnet.
+    PoolId;
+    /// A server, gateway, printer or other machine with an address.
+    HostId;
+    /// A claim on an address that somebody else holds.
+    ClaimId;
 }
 
 impl TenantId {

@@ -6,8 +6,8 @@
 //! Modules import downwards only:
 //!
 //! ```text
-//! main -> commands -> app -> docs, home, history -> apply -> users -> tenants -> auth -> api -> web
-//!      -> audit, state -> db, secrets, numbering, net, id, time; asterisk stands alone
+//! main -> commands -> app -> docs, home, history -> apply -> users -> ipam -> tenants -> auth -> api -> web
+//!      -> audit, state -> db, secrets, numbering, net, id, text, time; asterisk stands alone
 //! ```
 
 pub mod api;
@@ -23,11 +23,13 @@ pub mod docs;
 pub mod history;
 pub mod home;
 pub mod id;
+pub mod ipam;
 pub mod net;
 pub mod numbering;
 pub mod secrets;
 pub mod state;
 pub mod tenants;
+pub mod text;
 pub mod time;
 pub mod users;
 pub mod web;

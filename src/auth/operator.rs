@@ -158,6 +158,15 @@ impl Operator {
         let plain = |title, path| item(title, path, String::new());
         let count = if pending == 0 { String::new() } else { format!("{pending} pending") };
         let mut groups = vec![NavGroup { title: "Voice", items: vec![plain("Users", "/users")] }];
+        groups.push(NavGroup {
+            title: "Network",
+            items: vec![
+                plain("Subnets", "/ipam/subnets"),
+                plain("Addresses", "/ipam/addresses"),
+                plain("Hosts", "/ipam/hosts"),
+                plain("Report", "/ipam/report"),
+            ],
+        });
         if self.is_host() {
             groups
                 .push(NavGroup { title: "Asterisk", items: vec![item("Apply", "/apply", count)] });

@@ -87,8 +87,8 @@ impl Role {
     pub fn may(self, right: Right) -> bool {
         match right {
             Right::Read => true,
-            Right::EditUsers => self != Self::Auditor,
-            Right::ManageUsers | Right::Reveal | Right::Apply => {
+            Right::EditUsers | Right::ReserveAddresses => self != Self::Auditor,
+            Right::ManageUsers | Right::ManageAddresses | Right::Reveal | Right::Apply => {
                 matches!(self, Self::Admin | Self::Operator)
             }
             Right::ReadAudit => matches!(self, Self::Admin | Self::Auditor),
@@ -130,6 +130,10 @@ pub enum Right {
     ManageUsers,
     /// See a SIP secret again.
     Reveal,
+    /// Take addresses, reserve them, and release what one has reserved oneself.
+    ReserveAddresses,
+    /// Everything else about subnets, addresses and hosts.
+    ManageAddresses,
     /// Press the button.
     Apply,
     /// Read the audit log.

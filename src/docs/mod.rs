@@ -11,7 +11,7 @@ use utoipa::openapi::{self, ContentBuilder, Ref, RefOr, ResponseBuilder};
 use crate::api::Problem;
 use crate::auth::access::{Access, Route};
 use crate::web::{Answer, Error, ok};
-use crate::{apply, users};
+use crate::{apply, ipam, users};
 
 /// The document and its reader.
 pub fn routes() -> Vec<Route> {
@@ -33,6 +33,12 @@ struct Base;
 pub fn document() -> openapi::OpenApi {
     let mut document = Base::openapi();
     document.merge(users::api::Paths::openapi());
+    document.merge(ipam::subnets::api::Paths::openapi());
+    document.merge(ipam::addresses::api::Paths::openapi());
+    document.merge(ipam::hosts::api::Paths::openapi());
+    document.merge(ipam::exchange::Paths::openapi());
+    document.merge(ipam::report::Paths::openapi());
+    document.merge(ipam::observe::Paths::openapi());
     document.merge(apply::api::Paths::openapi());
     let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     document.components.get_or_insert_default().add_security_scheme("token", token);

@@ -8,6 +8,7 @@ use validator::ValidateEmail as _;
 use crate::id::UserId;
 use crate::numbering::ExtensionNumber;
 use crate::secrets::Entropy;
+use crate::text::is_invisible;
 use crate::time::Timestamp;
 
 /// A person's name as phones show it: 1 to 60 characters and at most 79 bytes (Asterisk keeps no
@@ -48,13 +49,6 @@ impl FromStr for PersonName {
             Ok(Self(text.to_owned()))
         }
     }
-}
-
-/// Control characters, line and paragraph separators, and characters that turn the direction of
-/// text around them.
-fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 impl TryFrom<String> for PersonName {

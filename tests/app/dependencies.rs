@@ -13,13 +13,14 @@ const ROWS: &[&[&str]] = &[
     &["docs", "home", "history"],
     &["apply"],
     &["users"],
+    &["ipam"],
     &["tenants"],
     &["auth"],
     &["api"],
     &["web"],
     &["audit", "state"],
     &["asterisk"],
-    &["config", "db", "secrets", "numbering", "net", "id", "time"],
+    &["config", "db", "secrets", "numbering", "net", "id", "text", "time"],
 ];
 
 /// Uses that the rows do not allow, each with its reason. This list only ever shrinks.

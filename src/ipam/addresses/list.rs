@@ -1,0 +1,723 @@
+//! Lists of addresses: those with a row and the gaps between them, in one order.
+//!
+//! In the order of addresses, and without a search for words, ranks are counted by the tallies:
+//! the last page costs what the first does. A search for words goes through an index of pieces of
+//! words and shows rows only, as do the other orders.
+
+use super::queries::{AddressRow, columns, records};
+use super::types::Record;
+use crate::audit::Page;
+use crate::db::{self, Query, Result, Tx};
+use crate::id::{SubnetId, TenantId};
+use crate::ipam::class::{Class, Classes, Kind, Status};
+use crate::ipam::space::{self, Gap, damaged, gap_before, gaps_from};
+use crate::ipam::subnets;
+use crate::ipam::tally::{self, Count, Counts, Scope, Weigh};
+use crate::net::{self, Address, Range};
+use crate::sql;
+
+/// Which addresses a list shows. Nothing set: all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only those inside this subnet, smaller subnets in it included.
+    pub subnet: Option<SubnetId>,
+    /// Only those with this status.
+    pub status: Option<Status>,
+    /// Only those given so.
+    pub kind: Option<Kind>,
+    /// Only those seen of late, or only the others.
+    pub active: Option<bool>,
+    /// Only those two claim, or only the others.
+    pub conflict: Option<bool>,
+    /// Only those this operator reserved.
+    pub reserved_by: Option<String>,
+    /// Only those in no subnet.
+    pub orphaned: bool,
+    /// Part of an address, a CIDR, a MAC in any notation or part of one, part of a host name, a
+    /// holder's name or a description.
+    pub search: String,
+    /// Whether every free address is a row of its own rather than part of a gap.
+    pub expanded: bool,
+}
+
+/// In which order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it; Down is the other way round")]
+pub enum Sort {
+    #[default]
+    Address,
+    Hostname,
+    HostnameDown,
+    Mac,
+    MacDown,
+}
+
+impl Sort {
+    /// Every order with its name in the URL.
+    pub const ALL: [(Self, &'static str); 5] = [
+        (Self::Address, "address"),
+        (Self::Hostname, "hostname"),
+        (Self::HostnameDown, "-hostname"),
+        (Self::Mac, "mac"),
+        (Self::MacDown, "-mac"),
+    ];
+
+    /// The order called `name`, if there is one.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(_, known)| *known == name).map(|(sort, _)| sort)
+    }
+
+    /// Its name in the URL.
+    pub fn name(self) -> &'static str {
+        Self::ALL.into_iter().find(|(sort, _)| *sort == self).map_or("address", |(_, name)| name)
+    }
+}
+
+/// One line of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a page has at most 200 lines")]
+pub enum Entry {
+    /// An address with a row.
+    Row(Record),
+    /// Free addresses in a row, or one of them.
+    Gap(Gap),
+}
+
+impl Entry {
+    /// Its first address.
+    pub fn first(&self) -> Address {
+        match self {
+            Self::Row(record) => record.address,
+            Self::Gap(gap) => gap.range.first(),
+        }
+    }
+
+    /// The subnet it belongs to.
+    pub fn subnet(&self) -> Option<SubnetId> {
+        match self {
+            Self::Row(record) => record.subnet,
+            Self::Gap(gap) => Some(gap.subnet),
+        }
+    }
+}
+
+/// How many addresses of each status match a filter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// In static pools and held by nobody.
+    pub available: i128,
+    /// Held.
+    pub allocated: i128,
+    /// Kept, with a note.
+    pub reserved: i128,
+    /// Out of use.
+    pub quarantine: i128,
+    /// Free for a DHCP server to give.
+    pub dhcp: i128,
+    /// Of them all, seen of late.
+    pub active: i128,
+    /// Of them all, claimed by two.
+    pub conflicts: i128,
+}
+
+impl Stats {
+    /// Out of counts by class.
+    pub fn of(counts: &Counts) -> Self {
+        let sum = |wanted: &dyn Fn(Class) -> bool| counts.of(Classes::of(wanted)).addresses;
+        Self {
+            available: sum(&|class| class.status() == Some(Status::Available)),
+            allocated: sum(&|class| class.status() == Some(Status::Allocated)),
+            reserved: sum(&|class| class.status() == Some(Status::Reserved)),
+            quarantine: sum(&|class| class.status() == Some(Status::Quarantine)),
+            dhcp: sum(&|class| class == Class::gap(Kind::Dhcp)),
+            active: sum(&Class::is_active),
+            conflicts: sum(&Class::is_conflict),
+        }
+    }
+
+    /// All that a person may hold: everything but what DHCP gives.
+    pub fn all(&self) -> i128 {
+        self.available + self.allocated + self.reserved + self.quarantine
+    }
+
+    /// How much of `all` a part is, in hundredths.
+    pub fn percent(&self, part: i128) -> i128 {
+        if self.all() == 0 { 0 } else { part * 100 / self.all() }
+    }
+}
+
+/// A stretch of a list.
+#[derive(Clone, Debug, Default)]
+pub struct Listing {
+    /// The lines.
+    pub entries: Vec<Entry>,
+    /// How many lines there are in all; more than a page number can name are as many as it can.
+    pub total: i64,
+    /// What the matching addresses are.
+    pub stats: Stats,
+}
+
+/// What a search means.
+enum Meaning {
+    /// Addresses.
+    Ranges(Vec<Range>),
+    /// Words, and perhaps a MAC.
+    Words { patterns: [String; 2], begins: bool },
+}
+
+fn meaning(search: &str) -> Option<Meaning> {
+    let text = search.trim();
+    if text.is_empty() {
+        return None;
+    }
+    if let Some(ranges) = net::ranges_matching(text) {
+        return Some(Meaning::Ranges(ranges));
+    }
+    let lower = text.to_lowercase();
+    let mac =
+        net::mac_part(text).filter(|digits| digits.len() > 2).unwrap_or_else(|| lower.clone());
+    let begins = lower.chars().count() < 3;
+    Some(Meaning::Words { patterns: [lower, mac], begins })
+}
+
+/// The classes a filter lets through.
+fn classes(filter: &Filter, rows_only: bool) -> Classes {
+    let seen = filter.active.is_some() || filter.conflict.is_some();
+    Classes::of(|class| {
+        let gap = class.is_gap();
+        !(gap && (rows_only || seen))
+            && filter.status.is_none_or(|status| class.status() == Some(status))
+            && filter.kind.is_none_or(|kind| class.kind() == kind)
+            && filter.active.is_none_or(|active| class.is_active() == active)
+            && filter.conflict.is_none_or(|conflict| class.is_conflict() == conflict)
+    })
+}
+
+/// A page of a list, how many lines it has in all, and what the matching addresses are.
+pub async fn list(
+    tx: &mut Tx,
+    tenant: TenantId,
+    filter: &Filter,
+    sort: Sort,
+    page: Page,
+) -> Result<Listing> {
+    let meaning = meaning(&filter.search);
+    let extents = extents(tx, tenant, filter, meaning.as_ref()).await?;
+    let words = match &meaning {
+        Some(Meaning::Words { patterns, begins }) => Some((patterns, *begins)),
+        _ => None,
+    };
+    let by_rows = words.is_some() || filter.reserved_by.is_some() || filter.orphaned;
+    if !by_rows && (sort == Sort::Address || extents.len() > 1) {
+        return by_rank(tx, tenant, filter, &extents, page).await;
+    }
+    let mut all = Listing::default();
+    let mut counts = Counts::default();
+    let mut skip = page.offset;
+    for extent in extents {
+        let matching = Matching::of(filter, extent, words);
+        let here = if by_rows {
+            matching.count(tx, tenant).await?
+        } else {
+            counts_of(tx, tenant, extent).await?
+        };
+        let here = here.only(matching.classes);
+        let lines = here.of(matching.classes).entries;
+        let left = page.limit - i64::try_from(all.entries.len()).unwrap_or(page.limit);
+        if skip < lines && left > 0 {
+            let rows = matching.page(tx, tenant, sort, Page { offset: skip, limit: left }).await?;
+            all.entries.extend(rows.into_iter().map(Entry::Row));
+        }
+        skip = (skip - lines).max(0);
+        all.total += lines;
+        counts.merge(&here, 1);
+    }
+    all.stats = Stats::of(&counts);
+    Ok(all)
+}
+
+/// A range, or with none everything.
+type Extent = Option<Range>;
+
+/// Where the addresses lie that a filter asks for.
+async fn extents(
+    tx: &mut Tx,
+    tenant: TenantId,
+    filter: &Filter,
+    meaning: Option<&Meaning>,
+) -> Result<Vec<Extent>> {
+    let asked = match meaning {
+        Some(Meaning::Ranges(ranges)) => Some(ranges.clone()),
+        _ => None,
+    };
+    let Some(id) = filter.subnet else {
+        return Ok(
+            asked.map_or_else(|| vec![None], |ranges| ranges.into_iter().map(Some).collect())
+        );
+    };
+    let Some(subnet) = subnets::get(tx, tenant, id).await? else { return Ok(Vec::new()) };
+    let subnet = subnet.cidr.range();
+    let ranges = asked.unwrap_or_else(|| vec![subnet]);
+    Ok(ranges.into_iter().filter_map(|range| range.intersection(subnet)).map(Some).collect())
+}
+
+async fn counts_of(tx: &mut Tx, tenant: TenantId, extent: Extent) -> Result<Counts> {
+    match extent {
+        None => tally::of(tx, tenant, &Scope::tenant()).await,
+        Some(range) => counts(tx, tenant, range).await,
+    }
+}
+
+/// The counts by class of everything in a range.
+pub async fn counts(tx: &mut Tx, tenant: TenantId, range: Range) -> Result<Counts> {
+    let (mut counts, edges) = tally::inside(tx, tenant, range).await?;
+    for edge in edges.into_iter().flatten() {
+        for (class, rows) in classes_within(tx, tenant, edge).await? {
+            counts.add(class, Count { entries: rows, addresses: i128::from(rows) });
+        }
+        for gap in gaps_from(tx, tenant, edge, i64::from(u16::MAX)).await? {
+            counts.add(Class::gap(gap.kind), whole(gap.range));
+        }
+    }
+    // Gaps count where they begin: the one that begins before the range belongs to it in part, and
+    // the one that ends after it does not wholly.
+    for (gap, sign) in straddling(tx, tenant, range).await? {
+        let class = Class::gap(gap.kind);
+        let inside = gap.range.intersection(range).map(whole).unwrap_or_default();
+        if sign {
+            counts.add(class, inside);
+        } else {
+            counts.subtract(class, whole(gap.range));
+            counts.add(class, inside);
+        }
+    }
+    Ok(counts)
+}
+
+fn whole(range: Range) -> Count {
+    Count { entries: 1, addresses: i128::try_from(range.size()).unwrap_or(i128::MAX) }
+}
+
+/// The gaps that cross the ends of a range: `true` for one that begins before it.
+async fn straddling(tx: &mut Tx, tenant: TenantId, range: Range) -> Result<Vec<(Gap, bool)>> {
+    let mut found = Vec::new();
+    let head = gap_before(tx, tenant, range.first()).await?;
+    let head = head.filter(|gap| gap.range.first() < range.first() && gap.range.overlaps(range));
+    let tail = gap_before(tx, tenant, range.last()).await?;
+    let tail =
+        tail.filter(|gap| gap.range.first() >= range.first() && gap.range.last() > range.last());
+    found.extend(head.map(|gap| (gap, true)));
+    found.extend(tail.map(|gap| (gap, false)));
+    Ok(found)
+}
+
+async fn classes_within(tx: &mut Tx, tenant: TenantId, range: Range) -> Result<Vec<(Class, i64)>> {
+    let rows: Vec<(i64, i64)> = tx
+        .query(sql!(
+            "SELECT class, count(*) FROM address
+             WHERE tenant_id = $1 AND address >= $2 AND address <= $3 GROUP BY class"
+        ))
+        .bind(tenant.to_string())
+        .bind(range.first().key())
+        .bind(range.last().key())
+        .all()
+        .await?;
+    Ok(rows.into_iter().filter_map(|(class, n)| Some((Class::try_from(class).ok()?, n))).collect())
+}
+
+/// A number of lines as pages count them.
+fn lines(weight: i128) -> i64 {
+    i64::try_from(weight).unwrap_or(i64::MAX)
+}
+
+async fn by_rank(
+    tx: &mut Tx,
+    tenant: TenantId,
+    filter: &Filter,
+    extents: &[Extent],
+    page: Page,
+) -> Result<Listing> {
+    let wanted = classes(filter, false);
+    let expanded = filter.expanded || filter.status == Some(Status::Available);
+    let weigh = if expanded { Weigh::Addresses } else { Weigh::Entries };
+    let mut all = Counts::default();
+    let mut listing = Listing::default();
+    let (mut total, mut skip) = (0, i128::from(page.offset));
+    for extent in extents {
+        let counts = counts_of(tx, tenant, *extent).await?;
+        let here = weigh.of(&counts, wanted);
+        let left = page.limit - lines(i128::try_from(listing.entries.len()).unwrap_or(0));
+        if skip < here && left > 0 {
+            let want = Want { classes: wanted, weigh, skip, limit: left };
+            listing.entries.extend(select(tx, tenant, *extent, &want).await?);
+            skip = 0;
+        } else {
+            skip -= here.min(skip);
+        }
+        total += here;
+        all.merge(&counts, 1);
+    }
+    listing.total = lines(total);
+    listing.stats = Stats::of(&all.only(wanted));
+    Ok(listing)
+}
+
+/// Which lines of a range are wanted.
+struct Want {
+    classes: Classes,
+    weigh: Weigh,
+    skip: i128,
+    limit: i64,
+}
+
+/// The first and the last address of an extent.
+fn ends(extent: Extent) -> (Address, Address) {
+    let all = (Address::from_number(0), Address::from_number(u128::MAX));
+    extent.map_or(all, |range| (range.first(), range.last()))
+}
+
+/// The lines of a range from the `skip`th on.
+async fn select(tx: &mut Tx, tenant: TenantId, extent: Extent, want: &Want) -> Result<Vec<Entry>> {
+    let (first, last) = ends(extent);
+    let mut skip = want.skip;
+    let mut entries = Vec::new();
+    // A gap that begins before the range comes first, cut to it.
+    let mut head = None;
+    if let Some(range) = extent {
+        let cut = straddling(tx, tenant, range).await?.into_iter().find(|(_, before)| *before);
+        head = cut.and_then(|(gap, _)| {
+            let range = gap.range.intersection(range)?;
+            Some(Gap { range, ..gap }).filter(|gap| want.classes.contains(Class::gap(gap.kind)))
+        });
+    }
+    let head_weight = head.as_ref().map_or(0, |gap| lines_of(gap, want.weigh));
+    if skip >= head_weight {
+        skip -= head_weight;
+        head = None;
+    }
+    let (mut from, mut rank) = (first, 0);
+    if skip > 0 {
+        // Whole blocks are passed over by their counts; the first may lie in the range in part.
+        let missing = passed(tx, tenant, first, want).await?;
+        let found =
+            tally::locate(tx, tenant, first, want.classes, want.weigh, skip + missing).await?;
+        if let Some((block, block_rank)) = found
+            && block > first
+        {
+            (from, rank) = (block, block_rank - missing);
+        }
+    }
+    entries.extend(head.map(Entry::Gap));
+    let reach = lines(skip - rank).saturating_add(want.limit);
+    let keys = keys(tx, tenant, from, last, want.classes, reach).await?;
+    let gaps = gaps_between(tx, tenant, from, last, want.classes, reach).await?;
+    let mut picked = pick(entries, keys, gaps, skip - rank, want, extent);
+    fill(tx, tenant, &mut picked, want.classes).await?;
+    Ok(picked.into_iter().filter_map(|line| line.entry).collect())
+}
+
+/// What the block of `first` weighs before `first`.
+async fn passed(tx: &mut Tx, tenant: TenantId, first: Address, want: &Want) -> Result<i128> {
+    let block = Address::from_number((first.number() >> 8) << 8);
+    let Some(range) = first.previous().and_then(|last| Range::new(block, last)) else {
+        return Ok(0);
+    };
+    let mut counts = Counts::default();
+    for (class, rows) in classes_within(tx, tenant, range).await? {
+        counts.add(class, Count { entries: rows, addresses: i128::from(rows) });
+    }
+    for gap in gaps_from(tx, tenant, range, 256).await? {
+        counts.add(Class::gap(gap.kind), whole(gap.range));
+    }
+    Ok(want.weigh.of(&counts, want.classes))
+}
+
+fn lines_of(gap: &Gap, weigh: Weigh) -> i128 {
+    match weigh {
+        Weigh::Addresses if gap.kind == Kind::Static => whole(gap.range).addresses,
+        _ => 1,
+    }
+}
+
+/// A line whose row may still have to be read.
+struct Line {
+    key: Address,
+    entry: Option<Entry>,
+}
+
+/// Merges rows and gaps in the order of their addresses, passes `skip` over and keeps a page.
+fn pick(
+    head: Vec<Entry>,
+    keys: Vec<Address>,
+    gaps: Vec<Gap>,
+    mut skip: i128,
+    want: &Want,
+    extent: Extent,
+) -> Vec<Line> {
+    let mut lines: Vec<Line> =
+        head.into_iter().map(|entry| Line { key: entry.first(), entry: Some(entry) }).collect();
+    lines.extend(keys.into_iter().map(|key| Line { key, entry: None }));
+    let cut = |gap: Gap| {
+        let part = extent.map_or(Some(gap.range), |range| gap.range.intersection(range));
+        part.map(|range| Gap { range, ..gap })
+    };
+    let gaps = gaps.into_iter().filter_map(cut);
+    lines.extend(gaps.map(|gap| Line { key: gap.range.first(), entry: Some(Entry::Gap(gap)) }));
+    lines.sort_by_key(|line| line.key);
+    let limit = usize::try_from(want.limit).unwrap_or(usize::MAX);
+    let mut page = Vec::new();
+    for line in lines {
+        let weight = match &line.entry {
+            Some(Entry::Gap(gap)) => lines_of(gap, want.weigh),
+            _ => 1,
+        };
+        if skip >= weight {
+            skip -= weight;
+            continue;
+        }
+        match line.entry {
+            Some(Entry::Gap(gap)) if weight > 1 => {
+                let left = u128::try_from(skip).unwrap_or(0);
+                let begin = gap.range.first().plus(left).unwrap_or(gap.range.last());
+                let rest = Range::new(begin, gap.range.last()).unwrap_or(gap.range);
+                for address in rest.iter().take(limit - page.len().min(limit)) {
+                    let one = Gap { range: Range::single(address), ..gap.clone() };
+                    page.push(Line { key: address, entry: Some(Entry::Gap(one)) });
+                }
+            }
+            entry => page.push(Line { key: line.key, entry }),
+        }
+        skip = 0;
+        if page.len() >= limit {
+            break;
+        }
+    }
+    page
+}
+
+/// Reads the rows of the lines that are rows.
+async fn fill(tx: &mut Tx, tenant: TenantId, page: &mut [Line], classes: Classes) -> Result<()> {
+    let rows = || page.iter().filter(|line| line.entry.is_none()).map(|line| line.key);
+    let (Some(first), Some(last)) = (rows().min(), rows().max()) else { return Ok(()) };
+    let found: Vec<AddressRow> = tx
+        .query(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM address WHERE tenant_id = $1 AND address >= $2 AND address <= $3
+              AND (CAST($4 AS BIGINT) >> CAST(class AS INT)) & 1 = 1 ORDER BY address"
+        ))
+        .bind(tenant.to_string())
+        .bind(first.key())
+        .bind(last.key())
+        .bind(classes.bits())
+        .all()
+        .await?;
+    let mut found = records(found)?.into_iter().peekable();
+    for line in page.iter_mut().filter(|line| line.entry.is_none()) {
+        while found.next_if(|record| record.address < line.key).is_some() {}
+        line.entry = found.next_if(|record| record.address == line.key).map(Entry::Row);
+    }
+    Ok(())
+}
+
+async fn keys(
+    tx: &mut Tx,
+    tenant: TenantId,
+    first: Address,
+    last: Address,
+    classes: Classes,
+    limit: i64,
+) -> Result<Vec<Address>> {
+    if classes.only(|class| !class.is_gap()).is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<(Vec<u8>,)> = tx
+        .query(sql!(
+            "SELECT address FROM address WHERE tenant_id = $1 AND address >= $2 AND address <= $3
+               AND (CAST($4 AS BIGINT) >> CAST(class AS INT)) & 1 = 1 ORDER BY address LIMIT $5"
+        ))
+        .bind(tenant.to_string())
+        .bind(first.key())
+        .bind(last.key())
+        .bind(classes.bits())
+        .bind(limit)
+        .all()
+        .await?;
+    let key = |row: (Vec<u8>,)| Address::try_from(row.0).map_err(damaged);
+    rows.into_iter().map(key).collect()
+}
+
+async fn gaps_between(
+    tx: &mut Tx,
+    tenant: TenantId,
+    first: Address,
+    last: Address,
+    classes: Classes,
+    limit: i64,
+) -> Result<Vec<Gap>> {
+    if classes.only(Class::is_gap).is_empty() {
+        return Ok(Vec::new());
+    }
+    let kinds = |kind| classes.contains(Class::gap(kind));
+    space::gaps_between(tx, tenant, (first, last), (kinds(Kind::Static), kinds(Kind::Dhcp)), limit)
+        .await
+}
+
+// Rows only
+
+/// What rows match: `$2` to `$4` classes and the range; `$5` and `$6` patterns for the index of
+/// words, which knows no ESCAPE, or nothing; `$7` and `$8` the same exactly; `$9` and `$10` the
+/// beginning and the end of host names; `$11` whose reservations; `$12` only orphans.
+macro_rules! matching {
+    () => {
+        "tenant_id = $1 AND (CAST($2 AS BIGINT) >> CAST(class AS INT)) & 1 = 1 AND address >= $3 AND address <= $4
+         AND ($5 = '' OR (id IN (SELECT rowid FROM address_text WHERE search LIKE $5
+                                 UNION SELECT rowid FROM address_text WHERE search LIKE $6)
+                          AND (search LIKE $7 ESCAPE '\\' OR search LIKE $8 ESCAPE '\\')))
+         AND hostname_sort >= $9 AND hostname_sort < $10
+         AND ($11 = '' OR reserved_by = $11) AND ($12 = 0 OR subnet_id IS NULL)"
+    };
+}
+
+macro_rules! page {
+    ($more:literal, $order:literal) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM address WHERE ",
+            matching!(),
+            $more,
+            " ORDER BY ",
+            $order,
+            " LIMIT $13 OFFSET $14"
+        )
+    };
+}
+
+/// The values of [`matching`], in their order.
+struct Matching {
+    classes: Classes,
+    first: Address,
+    last: Address,
+    patterns: [String; 4],
+    begins: (Vec<u8>, Vec<u8>),
+    reserved_by: String,
+    orphaned: bool,
+}
+
+/// After every host name, and after the byte that stands for none.
+const END: [u8; 2] = [u8::MAX, u8::MAX];
+
+impl Matching {
+    fn of(filter: &Filter, extent: Extent, words: Option<(&[String; 2], bool)>) -> Self {
+        let (first, last) = ends(extent);
+        let mut matching = Self {
+            classes: classes(filter, true),
+            first,
+            last,
+            patterns: Default::default(),
+            begins: (Vec::new(), END.to_vec()),
+            reserved_by: filter.reserved_by.clone().unwrap_or_default(),
+            orphaned: filter.orphaned,
+        };
+        match words {
+            None => {}
+            // The index has pieces of three letters: one or two begin a host name.
+            Some(([name, _], true)) => {
+                let end = [name.as_bytes(), &[u8::MAX]].concat();
+                matching.begins = (name.clone().into_bytes(), end);
+            }
+            Some(([word, mac], false)) => {
+                let rough = |text: &str| format!("%{}%", text.replace(['\0', '\\'], "_"));
+                let exact = |text: &str| format!("%{}%", db::literal(text));
+                matching.patterns = [rough(word), rough(mac), exact(word), exact(mac)];
+            }
+        }
+        matching
+    }
+
+    fn bind<'q>(&self, query: Query<'q>, tenant: TenantId) -> Query<'q> {
+        let query = query
+            .bind(tenant.to_string())
+            .bind(self.classes.bits())
+            .bind(self.first.key())
+            .bind(self.last.key());
+        let query = self.patterns.iter().fold(query, |query, pattern| query.bind(pattern.clone()));
+        query
+            .bind(self.begins.0.clone())
+            .bind(self.begins.1.clone())
+            .bind(self.reserved_by.clone())
+            .bind(i64::from(self.orphaned))
+    }
+
+    async fn count(&self, tx: &mut Tx, tenant: TenantId) -> Result<Counts> {
+        let text =
+            concat!("SELECT class, count(*) FROM address WHERE ", matching!(), " GROUP BY class");
+        let rows: Vec<(i64, i64)> = self.bind(tx.query(text), tenant).all().await?;
+        let mut counts = Counts::default();
+        for (class, rows) in rows {
+            let class = Class::try_from(class).map_err(damaged)?;
+            counts.add(class, Count { entries: rows, addresses: i128::from(rows) });
+        }
+        Ok(counts)
+    }
+
+    /// Rows without what is sorted by come last, whichever way round.
+    async fn page(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        sort: Sort,
+        page: Page,
+    ) -> Result<Vec<Record>> {
+        let text = match sort {
+            Sort::Address => page!("", "address"),
+            Sort::Hostname => page!("", "hostname_sort, address"),
+            Sort::Mac => page!("", "mac_sort, address"),
+            Sort::HostnameDown | Sort::MacDown => {
+                return self.page_down(tx, tenant, sort, page).await;
+            }
+        };
+        let rows =
+            self.bind(tx.query(text), tenant).bind(page.limit).bind(page.offset).all().await?;
+        records(rows)
+    }
+
+    async fn page_down(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        sort: Sort,
+        page: Page,
+    ) -> Result<Vec<Record>> {
+        let none = || vec![u8::MAX];
+        let (text, blank, count) = if sort == Sort::HostnameDown {
+            (
+                page!(" AND hostname_sort < $15", "hostname_sort DESC, address DESC"),
+                page!(" AND hostname_sort >= $15", "address"),
+                concat!(
+                    "SELECT count(*) FROM address WHERE ",
+                    matching!(),
+                    " AND hostname_sort < $13"
+                ),
+            )
+        } else {
+            (
+                page!(" AND mac_sort < $15", "mac_sort DESC, address DESC"),
+                page!(" AND mac_sort >= $15", "address"),
+                concat!("SELECT count(*) FROM address WHERE ", matching!(), " AND mac_sort < $13"),
+            )
+        };
+        let query =
+            self.bind(tx.query(text), tenant).bind(page.limit).bind(page.offset).bind(none());
+        let mut all = records(query.all().await?)?;
+        let left = page.limit - i64::try_from(all.len()).unwrap_or(page.limit);
+        if left > 0 {
+            let passed: i64 = self.bind(tx.query(count), tenant).bind(none()).scalar().await?;
+            let offset = (page.offset - passed).max(0);
+            let query = self.bind(tx.query(blank), tenant).bind(left).bind(offset).bind(none());
+            all.extend(records(query.all().await?)?);
+        }
+        Ok(all)
+    }
+}

@@ -1,0 +1,318 @@
+//! Reading single addresses and the claims on them.
+
+use super::types::{Claim, Holder, Record, Tenure};
+use crate::db::{Result, Tx};
+use crate::id::{ClaimId, TenantId};
+use crate::ipam::space::{Space, damaged};
+use crate::net::{Address, Mac, Range};
+use crate::sql;
+use crate::time::Timestamp;
+
+/// The columns of [`AddressRow`].
+macro_rules! columns {
+    () => {
+        "address, id, subnet_id, status, kind, active, conflict, hostname, mac, platform, manufacturer,
+         holder_kind, holder_id, holder_name, description, reserved_by, reason, until, since, last_seen,
+         seen_mac, version, created_at, updated_at"
+    };
+}
+pub(super) use columns;
+
+#[derive(sqlx::FromRow)]
+pub(super) struct AddressRow {
+    address: Vec<u8>,
+    id: i64,
+    subnet_id: Option<String>,
+    status: String,
+    kind: String,
+    active: bool,
+    conflict: bool,
+    hostname: String,
+    mac: String,
+    platform: String,
+    manufacturer: String,
+    holder_kind: String,
+    holder_id: String,
+    holder_name: String,
+    description: String,
+    reserved_by: String,
+    reason: String,
+    until: Option<Timestamp>,
+    since: Timestamp,
+    last_seen: Option<Timestamp>,
+    seen_mac: String,
+    version: i64,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+fn mac(text: &str) -> Result<Option<Mac>> {
+    if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(damaged) }
+}
+
+impl TryFrom<AddressRow> for Record {
+    type Error = sqlx::Error;
+
+    fn try_from(row: AddressRow) -> Result<Self> {
+        let holder = match row.holder_kind.as_str() {
+            "" => None,
+            kind => Some(Holder {
+                kind: kind.parse().map_err(damaged)?,
+                id: row.holder_id,
+                name: row.holder_name,
+            }),
+        };
+        Ok(Self {
+            address: row.address.try_into().map_err(damaged)?,
+            id: row.id,
+            subnet: row.subnet_id.map(TryInto::try_into).transpose().map_err(damaged)?,
+            status: row.status.try_into().map_err(damaged)?,
+            kind: row.kind.try_into().map_err(damaged)?,
+            active: row.active,
+            conflict: row.conflict,
+            hostname: row.hostname.try_into().map_err(damaged)?,
+            mac: mac(&row.mac)?,
+            platform: row.platform.try_into().map_err(damaged)?,
+            manufacturer: row.manufacturer.try_into().map_err(damaged)?,
+            holder,
+            description: row.description.try_into().map_err(damaged)?,
+            reserved_by: row.reserved_by,
+            reason: row.reason.try_into().map_err(damaged)?,
+            until: row.until,
+            since: row.since,
+            last_seen: row.last_seen,
+            seen_mac: mac(&row.seen_mac)?,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+/// Rows as addresses.
+pub(super) fn records(rows: Vec<AddressRow>) -> Result<Vec<Record>> {
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+pub(in crate::ipam) async fn get(
+    tx: &mut Tx,
+    tenant: TenantId,
+    address: Address,
+) -> Result<Option<Record>> {
+    let row: Option<AddressRow> = tx
+        .query(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM address WHERE tenant_id = $1 AND address = $2"
+        ))
+        .bind(tenant.to_string())
+        .bind(address.key())
+        .optional()
+        .await?;
+    row.map(TryInto::try_into).transpose()
+}
+
+/// The rows of a range, at most `limit`.
+pub(in crate::ipam) async fn within(
+    tx: &mut Tx,
+    tenant: TenantId,
+    range: Range,
+    limit: i64,
+) -> Result<Vec<Record>> {
+    let rows = tx
+        .query(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM address WHERE tenant_id = $1 AND address >= $2 AND address <= $3 ORDER BY address LIMIT $4"
+        ))
+        .bind(tenant.to_string())
+        .bind(range.first().key())
+        .bind(range.last().key())
+        .bind(limit)
+        .all()
+        .await?;
+    records(rows)
+}
+
+/// The addresses somebody holds.
+pub async fn held_by(tx: &mut Tx, tenant: TenantId, holder: &Holder) -> Result<Vec<Record>> {
+    let rows = tx
+        .query(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM address WHERE tenant_id = $1 AND holder_id = $2 AND holder_kind = $3 ORDER BY address"
+        ))
+        .bind(tenant.to_string())
+        .bind(holder.id.clone())
+        .bind(holder.kind.as_str().to_owned())
+        .all()
+        .await?;
+    records(rows)
+}
+
+/// The rows whose reservation or quarantine has ended, of all tenants: whose, and which.
+pub(super) async fn ended(
+    tx: &mut Tx,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<(TenantId, Address)>> {
+    let rows: Vec<(String, Vec<u8>)> = tx
+        .query(sql!(
+            "SELECT tenant_id, address FROM address WHERE until <= $1 ORDER BY until LIMIT $2"
+        ))
+        .bind(now)
+        .bind(limit)
+        .all()
+        .await?;
+    let pair = |(tenant, address): (String, Vec<u8>)| {
+        Ok((tenant.try_into().map_err(damaged)?, address.try_into().map_err(damaged)?))
+    };
+    rows.into_iter().map(pair).collect()
+}
+
+// Claims
+
+#[derive(sqlx::FromRow)]
+struct ClaimRow {
+    id: String,
+    address: Vec<u8>,
+    kind: String,
+    holder_id: String,
+    name: String,
+    mac: String,
+    hostname: String,
+    platform: String,
+    manufacturer: String,
+    created_at: Timestamp,
+}
+
+impl TryFrom<ClaimRow> for Claim {
+    type Error = sqlx::Error;
+
+    fn try_from(row: ClaimRow) -> Result<Self> {
+        let mac = mac(&row.mac)?;
+        let tenure = match row.kind.as_str() {
+            "seen" => None,
+            kind => Some(Tenure {
+                holder: Holder {
+                    kind: kind.parse().map_err(damaged)?,
+                    id: row.holder_id,
+                    name: row.name,
+                },
+                hostname: row.hostname.try_into().map_err(damaged)?,
+                mac,
+                platform: row.platform.try_into().map_err(damaged)?,
+                manufacturer: row.manufacturer.try_into().map_err(damaged)?,
+            }),
+        };
+        let id = row.id.try_into().map_err(damaged)?;
+        let address = row.address.try_into().map_err(damaged)?;
+        Ok(Self { id, address, tenure, mac, created_at: row.created_at })
+    }
+}
+
+/// The claims on an address, the oldest first.
+pub(super) async fn claims(tx: &mut Tx, tenant: TenantId, address: Address) -> Result<Vec<Claim>> {
+    let rows: Vec<ClaimRow> = tx
+        .query(sql!(
+            "SELECT id, address, kind, holder_id, name, mac, hostname, platform, manufacturer, created_at
+             FROM address_claim WHERE tenant_id = $1 AND address = $2 ORDER BY created_at, id"
+        ))
+        .bind(tenant.to_string())
+        .bind(address.key())
+        .all()
+        .await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// The claims on all addresses of a range.
+pub(super) async fn claims_within(
+    tx: &mut Tx,
+    tenant: TenantId,
+    range: Range,
+    limit: i64,
+) -> Result<Vec<Claim>> {
+    let rows: Vec<ClaimRow> = tx
+        .query(sql!(
+            "SELECT id, address, kind, holder_id, name, mac, hostname, platform, manufacturer, created_at
+             FROM address_claim WHERE tenant_id = $1 AND address >= $2 AND address <= $3
+             ORDER BY address, created_at, id LIMIT $4"
+        ))
+        .bind(tenant.to_string())
+        .bind(range.first().key())
+        .bind(range.last().key())
+        .bind(limit)
+        .all()
+        .await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// What a machine that was merely seen is known by.
+pub(super) struct Seen {
+    pub mac: Mac,
+}
+
+/// Writes down a claim, or what is new of it.
+pub(super) async fn claim(
+    space: &mut Space<'_>,
+    id: ClaimId,
+    address: Address,
+    claimant: std::result::Result<&Tenure, &Seen>,
+) -> Result<()> {
+    let (tenant, now) = (space.tenant(), space.at());
+    let row = space
+        .tx()
+        .query(sql!(
+            "INSERT INTO address_claim (id, tenant_id, address, kind, holder_id, name, mac, hostname, platform, manufacturer, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+             ON CONFLICT (tenant_id, address, kind, holder_id) DO UPDATE
+             SET name = excluded.name, mac = excluded.mac, hostname = excluded.hostname, platform = excluded.platform,
+                 manufacturer = excluded.manufacturer"
+        ))
+        .bind(id.to_string())
+        .bind(tenant.to_string())
+        .bind(address.key());
+    let row = match claimant {
+        Ok(tenure) => row
+            .bind(tenure.holder.kind.as_str().to_owned())
+            .bind(tenure.holder.id.clone())
+            .bind(tenure.holder.name.clone())
+            .bind(tenure.mac.map(Mac::hex).unwrap_or_default())
+            .bind(tenure.hostname.to_string())
+            .bind(tenure.platform.to_string())
+            .bind(tenure.manufacturer.to_string()),
+        Err(seen) => row
+            .bind("seen".to_owned())
+            .bind(seen.mac.hex())
+            .bind(String::new())
+            .bind(seen.mac.hex())
+            .bind(String::new())
+            .bind(String::new())
+            .bind(String::new()),
+    };
+    row.bind(now).run().await.map(drop)
+}
+
+/// Removes one claim.
+pub(super) async fn drop_claim(space: &mut Space<'_>, id: ClaimId) -> Result<()> {
+    let tenant = space.tenant();
+    let gone = space.tx().query(sql!("DELETE FROM address_claim WHERE tenant_id = $1 AND id = $2"));
+    gone.bind(tenant.to_string()).bind(id.to_string()).run().await.map(drop)
+}
+
+/// Removes every claim on an address.
+pub(super) async fn drop_claims(space: &mut Space<'_>, address: Address) -> Result<()> {
+    let tenant = space.tenant();
+    let gone =
+        space.tx().query(sql!("DELETE FROM address_claim WHERE tenant_id = $1 AND address = $2"));
+    gone.bind(tenant.to_string()).bind(address.key()).run().await.map(drop)
+}
+
+/// The name of a user of the tenant.
+pub(super) async fn user_name(tx: &mut Tx, tenant: TenantId, id: &str) -> Result<Option<String>> {
+    tx.query(sql!("SELECT name FROM users WHERE tenant_id = $1 AND id = $2"))
+        .bind(tenant.to_string())
+        .bind(id.to_owned())
+        .optional_scalar()
+        .await
+}

@@ -1,0 +1,13 @@
+//! Hosts over REST.
+
+use crate::auth::access::Route;
+
+/// Every call about hosts.
+pub fn routes() -> Vec<Route> {
+    Vec::new()
+}
+
+/// These calls for the `OpenAPI` document.
+#[derive(utoipa::OpenApi)]
+#[openapi(paths())]
+pub struct Paths;

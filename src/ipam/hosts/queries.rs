@@ -1,0 +1,186 @@
+//! All SQL on hosts.
+
+use super::types::{Host, Sort, Spec};
+use crate::audit::Page;
+use crate::db::{Query, Result, Tx};
+use crate::id::{HostId, TenantId};
+use crate::ipam::space::{Space, damaged};
+use crate::net::{Address, Mac};
+use crate::sql;
+use crate::time::Timestamp;
+
+macro_rules! columns {
+    () => {
+        "id, hostname, primary_ip, nic_mac, bmc_ip, bmc_mac, device_type, manufacturer, description, version, created_at, updated_at"
+    };
+}
+
+#[derive(sqlx::FromRow)]
+struct HostRow {
+    id: String,
+    hostname: String,
+    primary_ip: Option<Vec<u8>>,
+    nic_mac: String,
+    bmc_ip: Option<Vec<u8>>,
+    bmc_mac: String,
+    device_type: String,
+    manufacturer: String,
+    description: String,
+    version: i64,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+fn mac(text: &str) -> Result<Option<Mac>> {
+    if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(damaged) }
+}
+
+impl TryFrom<HostRow> for Host {
+    type Error = sqlx::Error;
+
+    fn try_from(row: HostRow) -> Result<Self> {
+        let spec = Spec {
+            hostname: row.hostname.try_into().map_err(damaged)?,
+            primary_ip: row.primary_ip.map(Address::try_from).transpose().map_err(damaged)?,
+            nic_mac: mac(&row.nic_mac)?,
+            bmc_ip: row.bmc_ip.map(Address::try_from).transpose().map_err(damaged)?,
+            bmc_mac: mac(&row.bmc_mac)?,
+            device_type: row.device_type.try_into().map_err(damaged)?,
+            manufacturer: row.manufacturer.try_into().map_err(damaged)?,
+            description: row.description.try_into().map_err(damaged)?,
+        };
+        let id = row.id.try_into().map_err(damaged)?;
+        Ok(Self {
+            id,
+            spec,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+pub(super) async fn get(tx: &mut Tx, tenant: TenantId, id: HostId) -> Result<Option<Host>> {
+    let row: Option<HostRow> = tx
+        .query(concat!("SELECT ", columns!(), " FROM host WHERE tenant_id = $1 AND id = $2"))
+        .bind(tenant.to_string())
+        .bind(id.to_string())
+        .optional()
+        .await?;
+    row.map(TryInto::try_into).transpose()
+}
+
+macro_rules! matching {
+    () => {
+        "tenant_id = $1
+         AND ($2 = '' OR hostname_key LIKE $2 ESCAPE '\\' OR lower(manufacturer) LIKE $2 ESCAPE '\\'
+              OR lower(device_type) LIKE $2 ESCAPE '\\' OR lower(description) LIKE $2 ESCAPE '\\'
+              OR ($3 <> '' AND (nic_mac LIKE $3 OR bmc_mac LIKE $3))
+              OR (primary_ip >= $4 AND primary_ip <= $5) OR (bmc_ip >= $4 AND bmc_ip <= $5))"
+    };
+}
+
+macro_rules! page {
+    ($order:literal) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM host WHERE ",
+            matching!(),
+            " ORDER BY ",
+            $order,
+            " LIMIT $6 OFFSET $7"
+        )
+    };
+}
+
+fn filter<'q>(query: Query<'q>, tenant: TenantId, search: &super::Search) -> Query<'q> {
+    query
+        .bind(tenant.to_string())
+        .bind(search.pattern.clone())
+        .bind(search.mac.clone())
+        .bind(search.range.map(|range| range.first().key()))
+        .bind(search.range.map(|range| range.last().key()))
+}
+
+pub(super) async fn list(
+    tx: &mut Tx,
+    tenant: TenantId,
+    search: &super::Search,
+    sort: Sort,
+    page: Page,
+) -> Result<Vec<Host>> {
+    // Hosts without an address come last, whichever way round, on both databases.
+    let text = match sort {
+        Sort::Name => page!("hostname_key"),
+        Sort::NameDown => page!("hostname_key DESC"),
+        Sort::Address => page!("primary_ip IS NULL, primary_ip, hostname_key"),
+        Sort::AddressDown => page!("primary_ip IS NULL, primary_ip DESC, hostname_key"),
+    };
+    let rows: Vec<HostRow> =
+        filter(tx.query(text), tenant, search).bind(page.limit).bind(page.offset).all().await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+pub(super) async fn count(tx: &mut Tx, tenant: TenantId, search: &super::Search) -> Result<i64> {
+    let query = tx.query(concat!("SELECT count(*) FROM host WHERE ", matching!()));
+    filter(query, tenant, search).scalar().await
+}
+
+pub(super) async fn named(tx: &mut Tx, tenant: TenantId, key: &str) -> Result<Option<HostId>> {
+    let id: Option<String> = tx
+        .query(sql!("SELECT id FROM host WHERE tenant_id = $1 AND hostname_key = $2"))
+        .bind(tenant.to_string())
+        .bind(key.to_owned())
+        .optional_scalar()
+        .await?;
+    id.map(|id| id.try_into().map_err(damaged)).transpose()
+}
+
+fn bind<'q>(
+    query: Query<'q>,
+    tenant: TenantId,
+    id: HostId,
+    spec: &Spec,
+    now: Timestamp,
+) -> Query<'q> {
+    query
+        .bind(id.to_string())
+        .bind(tenant.to_string())
+        .bind(spec.hostname.to_string())
+        .bind(spec.hostname.key())
+        .bind(spec.primary_ip.map(Address::key))
+        .bind(spec.nic_mac.map(Mac::hex).unwrap_or_default())
+        .bind(spec.bmc_ip.map(Address::key))
+        .bind(spec.bmc_mac.map(Mac::hex).unwrap_or_default())
+        .bind(spec.device_type.to_string())
+        .bind(spec.manufacturer.to_string())
+        .bind(spec.description.to_string())
+        .bind(now)
+}
+
+pub(super) async fn insert(space: &mut Space<'_>, id: HostId, spec: &Spec) -> Result<()> {
+    let (tenant, now) = (space.tenant(), space.at());
+    let query = space.tx().query(sql!(
+        "INSERT INTO host (id, tenant_id, hostname, hostname_key, primary_ip, nic_mac, bmc_ip, bmc_mac, device_type,
+             manufacturer, description, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)"
+    ));
+    bind(query, tenant, id, spec, now).run().await.map(drop)
+}
+
+pub(super) async fn update(space: &mut Space<'_>, id: HostId, spec: &Spec) -> Result<()> {
+    let (tenant, now) = (space.tenant(), space.at());
+    let query = space.tx().query(sql!(
+        "UPDATE host SET hostname = $3, hostname_key = $4, primary_ip = $5, nic_mac = $6, bmc_ip = $7, bmc_mac = $8,
+             device_type = $9, manufacturer = $10, description = $11, updated_at = $12, version = version + 1
+         WHERE id = $1 AND tenant_id = $2"
+    ));
+    bind(query, tenant, id, spec, now).run().await.map(drop)
+}
+
+pub(super) async fn delete(space: &mut Space<'_>, id: HostId) -> Result<()> {
+    let tenant = space.tenant();
+    let gone = space.tx().query(sql!("DELETE FROM host WHERE tenant_id = $1 AND id = $2"));
+    gone.bind(tenant.to_string()).bind(id.to_string()).run().await.map(drop)
+}

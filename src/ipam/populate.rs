@@ -1,0 +1,1 @@
+//! `patchbay ipam populate`: the addresses of hosts, brought up to date.

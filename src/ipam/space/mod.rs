@@ -1,0 +1,320 @@
+//! The free addresses of pools, as ranges, and the rows of the others. Nothing else writes either.
+
+use super::addresses::Record;
+use super::class::{Class, Kind, Status};
+use super::subnets::{self, Pool, PoolKind, Subnet};
+use super::tally::Ledger;
+use crate::audit::{Actor, Change, Event};
+use crate::db::{Result, Tx};
+use crate::id::{PoolId, SubnetId, TenantId};
+use crate::net::{self, Address, Range};
+use crate::secrets::Entropy;
+use crate::time::Timestamp;
+use crate::{sql, tenants};
+
+mod rows;
+
+pub(super) use rows::{damaged, gap_before, gaps_between, gaps_from, range};
+
+/// Free addresses in a row: of one pool, with nothing taken between.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The addresses.
+    pub range: Range,
+    /// The subnet they belong to.
+    pub subnet: SubnetId,
+    /// The pool they belong to.
+    pub pool: PoolId,
+    /// How they are given.
+    pub kind: Kind,
+}
+
+/// A tenant's addresses, locked for one change.
+pub struct Space<'c> {
+    change: &'c mut Change,
+    entropy: &'c Entropy,
+    ledger: Ledger,
+}
+
+/// Where free addresses are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// In all static pools of a subnet.
+    Subnet(SubnetId),
+    /// In one pool.
+    Pool(PoolId),
+}
+
+impl<'c> Space<'c> {
+    /// Begins: whoever else changes addresses or numbers of the tenant waits until the change ends.
+    pub async fn open(change: &'c mut Change, entropy: &'c Entropy) -> Result<Self> {
+        let tenant = change.tenant();
+        tenants::lock(change, tenant).await?;
+        Ok(Self { change, entropy, ledger: Ledger::default() })
+    }
+
+    /// Ends: the counts follow what was done.
+    pub async fn close(mut self) -> Result<()> {
+        let tenant = self.tenant();
+        self.ledger.write(self.change.tx(), tenant).await
+    }
+
+    /// The transaction.
+    pub fn tx(&mut self) -> &mut Tx {
+        self.change.tx()
+    }
+
+    /// Whose addresses these are.
+    pub fn tenant(&self) -> TenantId {
+        self.change.tenant()
+    }
+
+    /// When the change is made.
+    pub fn at(&self) -> Timestamp {
+        self.change.at()
+    }
+
+    /// Who makes it.
+    pub fn actor(&self) -> &Actor {
+        self.change.actor()
+    }
+
+    /// A new identifier.
+    pub fn new_id<T: From<uuid::Uuid>>(&self) -> Result<T> {
+        self.entropy.id(self.change.at()).map(T::from).map_err(sqlx::Error::Io)
+    }
+
+    /// Notes one thing done.
+    pub fn record(&mut self, event: Event) {
+        self.change.record(event);
+    }
+
+    /// Writes down what was noted so far, for changes of very many addresses.
+    pub async fn flush(&mut self) -> Result<()> {
+        self.change.flush().await
+    }
+
+    /// The gap an address lies in.
+    pub async fn gap_at(&mut self, address: Address) -> Result<Option<Gap>> {
+        let tenant = self.tenant();
+        let gap = rows::gap_before(self.tx(), tenant, address).await?;
+        Ok(gap.filter(|gap| gap.range.contains(address)))
+    }
+
+    /// The first gap of static pools with at least `size` addresses.
+    pub async fn first_gap(&mut self, source: Source, size: u32) -> Result<Option<Gap>> {
+        rows::first_gap(self.tx(), source, size).await
+    }
+
+    /// Every gap of static pools of the source.
+    pub async fn static_gaps(&mut self, source: Source) -> Result<Vec<Gap>> {
+        rows::static_gaps(self.tx(), source).await
+    }
+
+    /// Takes `piece` out of the gap that covers it: at most two gaps remain.
+    pub async fn take_out(&mut self, gap: &Gap, piece: Range) -> Result<()> {
+        let rest = net::subtract(&[gap.range], &[piece]);
+        let tenant = self.tenant();
+        self.note_gap(gap, -1);
+        let mut rest = rest.into_iter().map(|range| Gap { range, ..gap.clone() });
+        match rest.next() {
+            None => rows::remove_gap(self.tx(), tenant, gap).await?,
+            Some(first) => {
+                rows::change_gap(self.tx(), tenant, gap, first.range).await?;
+                self.note_gap(&first, 1);
+            }
+        }
+        if let Some(second) = rest.next() {
+            rows::add_gaps(self.tx(), tenant, std::slice::from_ref(&second)).await?;
+            self.note_gap(&second, 1);
+        }
+        Ok(())
+    }
+
+    /// An address without a row is free again if a pool of `subnet` has it; gaps that touch it
+    /// within the pool grow together.
+    async fn give_back(&mut self, subnet: SubnetId, address: Address) -> Result<()> {
+        let tenant = self.tenant();
+        let Some(subnet) = subnets::get(self.tx(), tenant, subnet).await? else { return Ok(()) };
+        let pools = subnets::pools(self.tx(), subnet.id).await?;
+        let Some((pool, kind)) = pool_of(&subnet, &pools, address) else { return Ok(()) };
+        let pool = pool.id;
+        let mut range = Range::single(address);
+        let touching = match address.previous() {
+            Some(before) => self.gap_at(before).await?,
+            None => None,
+        };
+        let before = touching.filter(|gap| gap.pool == pool);
+        let touching = match address.next() {
+            Some(after) => self.gap_at(after).await?,
+            None => None,
+        };
+        let after = touching.filter(|gap| gap.pool == pool);
+        for gap in before.iter().chain(&after) {
+            rows::remove_gap(self.tx(), tenant, gap).await?;
+            self.note_gap(gap, -1);
+            let (first, last) =
+                (range.first().min(gap.range.first()), range.last().max(gap.range.last()));
+            range = Range::new(first, last).unwrap_or(range);
+        }
+        let gap = Gap { range, subnet: subnet.id, pool, kind };
+        rows::add_gaps(self.tx(), tenant, std::slice::from_ref(&gap)).await?;
+        self.note_gap(&gap, 1);
+        Ok(())
+    }
+
+    /// Works out the gaps of a subnet anew, after its pools, its smaller subnets or many of its
+    /// rows changed.
+    pub async fn refill(&mut self, subnet: &Subnet) -> Result<()> {
+        let tenant = self.tenant();
+        self.drain(subnet.id).await?;
+        let pools = subnets::pools(self.tx(), subnet.id).await?;
+        let mut holes = withheld(subnet, &pools);
+        holes.extend(subnets::ranges_inside(self.tx(), tenant, subnet.id).await?);
+        holes.extend(rows::taken(self.tx(), tenant, subnet).await?);
+        let holes = net::normalised(holes);
+        let mut gaps = Vec::new();
+        for pool in &pools {
+            let Some(kind) = pool.kind.gives() else { continue };
+            for range in net::subtract(&[pool.range], &holes) {
+                gaps.push(Gap { range, subnet: subnet.id, pool: pool.id, kind });
+            }
+        }
+        rows::add_gaps(self.tx(), tenant, &gaps).await?;
+        for gap in &gaps {
+            self.note_gap(gap, 1);
+        }
+        Ok(())
+    }
+
+    /// As [`Self::refill`], for subnets whose gaps may pass from one to another.
+    pub async fn refill_all(&mut self, subnets: &[&Subnet]) -> Result<()> {
+        for subnet in subnets {
+            self.drain(subnet.id).await?;
+        }
+        for subnet in subnets {
+            self.refill(subnet).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes every gap of a subnet.
+    pub async fn drain(&mut self, subnet: SubnetId) -> Result<()> {
+        for gap in rows::gaps_of(self.tx(), subnet).await? {
+            self.note_gap(&gap, -1);
+        }
+        rows::remove_gaps_of(self.tx(), subnet).await
+    }
+
+    fn note_gap(&mut self, gap: &Gap, sign: i64) {
+        self.ledger.note(Some(gap.subnet), gap.range, Class::gap(gap.kind), sign);
+    }
+
+    fn note_row(&mut self, record: &Record, sign: i64) {
+        self.ledger.note(record.subnet, Range::single(record.address), record.class(), sign);
+    }
+
+    /// Gives an address a row; it is no longer part of a gap.
+    pub async fn add(&mut self, record: &Record) -> Result<()> {
+        if let Some(gap) = self.gap_at(record.address).await? {
+            self.take_out(&gap, Range::single(record.address)).await?;
+        }
+        self.add_all(std::slice::from_ref(record)).await
+    }
+
+    /// Gives many addresses rows. Whoever calls this sees to the gaps: takes them out, or lets
+    /// the subnets be filled anew.
+    pub async fn add_all(&mut self, records: &[Record]) -> Result<()> {
+        let tenant = self.tenant();
+        rows::add(self.tx(), tenant, records).await?;
+        for record in records {
+            self.note_row(record, 1);
+        }
+        Ok(())
+    }
+
+    /// Writes a changed row. Its version counts up.
+    pub async fn update(&mut self, old: &Record, new: &Record) -> Result<()> {
+        let tenant = self.tenant();
+        rows::update(self.tx(), tenant, new).await?;
+        self.note_row(old, -1);
+        self.note_row(new, 1);
+        Ok(())
+    }
+
+    /// Removes a row: the address is free again, if a pool has it.
+    pub async fn remove(&mut self, record: &Record) -> Result<()> {
+        self.forget(record).await?;
+        match record.subnet {
+            Some(subnet) => self.give_back(subnet, record.address).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Removes a row without freeing its address: for whoever fills the subnet anew.
+    pub async fn forget(&mut self, record: &Record) -> Result<()> {
+        let tenant = self.tenant();
+        rows::remove(self.tx(), tenant, record.address).await?;
+        self.note_row(record, -1);
+        Ok(())
+    }
+
+    /// The rows of a range go from one subnet to another, or to none. Gaps do not move: whoever
+    /// calls this fills both subnets anew.
+    pub async fn adopt(
+        &mut self,
+        range: Range,
+        from: Option<SubnetId>,
+        to: Option<SubnetId>,
+    ) -> Result<()> {
+        let tenant = self.tenant();
+        for (class, count) in rows::classes(self.tx(), tenant, range, from).await? {
+            self.ledger.transfer(class, count, from, to);
+        }
+        rows::adopt(self.tx(), tenant, range, from, to).await
+    }
+
+    /// How many addresses of a range somebody has, among those of one subnet or of none.
+    pub async fn held_in(&mut self, range: Range, subnet: Option<SubnetId>) -> Result<i64> {
+        let tenant = self.tenant();
+        let classes = rows::classes(self.tx(), tenant, range, subnet).await?;
+        let held =
+            classes.into_iter().filter(|(class, _)| class.status() != Some(Status::Available));
+        Ok(held.map(|(_, count)| count).sum())
+    }
+
+    /// Numbers for `count` new rows: the first of them.
+    pub async fn ids(&mut self, count: usize) -> Result<i64> {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        let last: i64 = self
+            .tx()
+            .query(sql!("UPDATE address_sequence SET last = last + $1 WHERE id = 1 RETURNING last"))
+            .bind(count)
+            .scalar()
+            .await?;
+        Ok(last - count + 1)
+    }
+}
+
+/// The addresses of a subnet that no pool gives out: network, broadcast, gateway, exclusions.
+pub(super) fn withheld(subnet: &Subnet, pools: &[Pool]) -> Vec<Range> {
+    let never = subnet.cidr.never().into_iter().map(|(address, _)| address);
+    let single = never.chain(subnet.gateway).map(Range::single);
+    let excluded =
+        pools.iter().filter(|pool| pool.kind == PoolKind::Excluded).map(|pool| pool.range);
+    single.chain(excluded).collect()
+}
+
+/// The pool an address is given from, unless it is withheld.
+pub(super) fn pool_of<'p>(
+    subnet: &Subnet,
+    pools: &'p [Pool],
+    address: Address,
+) -> Option<(&'p Pool, Kind)> {
+    if withheld(subnet, pools).iter().any(|range| range.contains(address)) {
+        return None;
+    }
+    let pool =
+        pools.iter().find(|pool| pool.kind.gives().is_some() && pool.range.contains(address))?;
+    Some((pool, pool.kind.gives()?))
+}

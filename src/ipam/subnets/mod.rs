@@ -1,0 +1,271 @@
+//! Subnets: which addresses there are, where, and which of them may be given out.
+
+pub mod api;
+mod change;
+mod queries;
+mod reshape;
+mod types;
+pub mod web;
+
+use serde_json::{Value, json};
+
+use crate::db::{Result, Tx};
+use crate::id::{PoolId, SubnetId, TenantId};
+use crate::net::{self, Address, BadRange, Cidr, Range};
+use crate::web::Error;
+
+pub use change::{create, delete, update};
+pub use reshape::{Piece, merge, pieces, split};
+pub use types::{
+    BadDnsServers, BadPoolKind, BadSubnetName, BadVlan, DnsServers, Pool, PoolKind, Pools, Spec,
+    Subnet, SubnetName, Vlan,
+};
+
+/// What a change would do to addresses that somebody has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// Those that would lie in no subnet.
+    pub orphaned: Vec<String>,
+    /// Those given by hand that would no longer lie in a static pool.
+    pub stranded: Vec<String>,
+    /// Those that would be a network or broadcast address.
+    pub forbidden: Vec<String>,
+    /// How many would go to another subnet, and to which.
+    pub moved: Vec<(String, i64)>,
+    /// How many more there are than are listed.
+    pub more: usize,
+}
+
+impl Effects {
+    /// Whether somebody would lose by it.
+    pub fn harm(&self) -> bool {
+        !(self.orphaned.is_empty() && self.stranded.is_empty() && self.forbidden.is_empty())
+    }
+
+    /// What would happen, a sentence for each thing.
+    pub fn sentences(&self) -> Vec<String> {
+        let list = |addresses: &[String]| addresses.join(", ");
+        let mut all = Vec::new();
+        if !self.orphaned.is_empty() {
+            all.push(format!("in no subnet any more: {}", list(&self.orphaned)));
+        }
+        if !self.stranded.is_empty() {
+            all.push(format!("in use, but in no static pool any more: {}", list(&self.stranded)));
+        }
+        if !self.forbidden.is_empty() {
+            all.push(format!(
+                "in use, but would be a network or broadcast address: {}",
+                list(&self.forbidden)
+            ));
+        }
+        if self.more > 0 {
+            all.push(format!("and {} more", self.more));
+        }
+        all.extend(
+            self.moved.iter().map(|(subnet, count)| format!("{count} in use go to {subnet}")),
+        );
+        all
+    }
+}
+
+/// Why a subnet cannot be made or changed as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// Another subnet is called so.
+    #[error("another subnet is called {0}")]
+    NameTaken(SubnetName),
+    /// Another subnet has these addresses.
+    #[error("{cidr} is {name} already")]
+    Exists {
+        /// The addresses.
+        cidr: Cidr,
+        /// Whose they are.
+        name: SubnetName,
+    },
+    /// It lies inside or around others, which nobody asked for.
+    #[error("{cidr} overlaps {others}; say that it is to be nested if that is meant")]
+    Overlaps {
+        /// The addresses.
+        cidr: Cidr,
+        /// Which others, with their names.
+        others: String,
+    },
+    /// A field does not fit.
+    #[error("{why}")]
+    Field {
+        /// Which.
+        field: &'static str,
+        /// What is wrong.
+        why: String,
+    },
+    /// Somebody would lose an address by it.
+    #[error("addresses are in use: {}", .0.sentences().join("; "))]
+    Harm(Effects),
+    /// There is no such subnet.
+    #[error("there is no such subnet")]
+    Missing,
+    /// Somebody changed it meanwhile; this is what it is now.
+    #[error("somebody changed this subnet meanwhile")]
+    Stale(Box<Subnet>),
+    /// A fault.
+    #[error(transparent)]
+    Fault(#[from] Error),
+}
+
+impl From<sqlx::Error> for Refusal {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+impl Refusal {
+    /// The field it is about.
+    pub fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::NameTaken(_) => Some("name"),
+            Self::Exists { .. } | Self::Overlaps { .. } => Some("cidr"),
+            Self::Field { field, .. } => Some(field),
+            _ => None,
+        }
+    }
+}
+
+/// What comes of asking for something.
+pub type Outcome<T> = std::result::Result<T, Refusal>;
+
+/// One subnet of the tenant.
+pub async fn get(tx: &mut Tx, tenant: TenantId, id: SubnetId) -> Result<Option<Subnet>> {
+    queries::get(tx, tenant, id).await
+}
+
+/// The subnet of a pool.
+pub async fn of_pool(tx: &mut Tx, tenant: TenantId, pool: PoolId) -> Result<Option<Subnet>> {
+    queries::of_pool(tx, tenant, pool).await
+}
+
+/// Every subnet of the tenant in the order of their addresses, larger ones before those inside.
+pub async fn all(tx: &mut Tx, tenant: TenantId) -> Result<Vec<Subnet>> {
+    queries::all(tx, tenant).await
+}
+
+/// Every subnet that lies in a range.
+pub async fn inside(tx: &mut Tx, tenant: TenantId, range: Range) -> Result<Vec<Subnet>> {
+    queries::inside(tx, tenant, range).await
+}
+
+/// The subnets directly inside one, or those inside none.
+pub async fn children(
+    tx: &mut Tx,
+    tenant: TenantId,
+    parent: Option<SubnetId>,
+) -> Result<Vec<Subnet>> {
+    queries::children(tx, tenant, parent).await
+}
+
+/// The smallest subnet around an address.
+pub async fn around(tx: &mut Tx, tenant: TenantId, address: Address) -> Result<Option<Subnet>> {
+    let mut subnet = queries::before(tx, tenant, address).await?;
+    // Subnets nest: whichever holds the address is this one or one around it.
+    while let Some(candidate) = subnet {
+        if candidate.cidr.contains(address) {
+            return Ok(Some(candidate));
+        }
+        subnet = match candidate.parent {
+            Some(parent) => queries::get(tx, tenant, parent).await?,
+            None => None,
+        };
+    }
+    Ok(None)
+}
+
+/// The pools of a subnet, in the order of their addresses.
+pub async fn pools(tx: &mut Tx, subnet: SubnetId) -> Result<Vec<Pool>> {
+    queries::pools(tx, subnet).await
+}
+
+pub(super) async fn ranges_inside(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: SubnetId,
+) -> Result<Vec<Range>> {
+    queries::ranges_inside(tx, tenant, id).await
+}
+
+/// The first blocks of `length` bits under `within` that no subnet has, at most `count`. A subnet
+/// that has others inside is only a frame: what is free in it counts as free.
+pub async fn free_blocks(
+    tx: &mut Tx,
+    tenant: TenantId,
+    within: Cidr,
+    length: u8,
+    count: usize,
+) -> Result<Vec<Cidr>> {
+    let inside = queries::inside(tx, tenant, within.range()).await?;
+    let frames: std::collections::HashSet<SubnetId> =
+        inside.iter().filter_map(|subnet| subnet.parent).collect();
+    let taken =
+        inside.iter().filter(|subnet| subnet.cidr != within && !frames.contains(&subnet.id));
+    let taken: Vec<Range> = taken.map(|subnet| subnet.cidr.range()).collect();
+    Ok(net::free_blocks(within, &taken, length).take(count).collect())
+}
+
+/// What a subnet was laid down as.
+pub fn spec(subnet: &Subnet, pools: &[Pool]) -> Spec {
+    let laid = |kind: PoolKind| {
+        let own: Vec<&Pool> = pools.iter().filter(|pool| pool.kind == kind).collect();
+        if own.iter().any(|pool| pool.derived) {
+            Pools::Rest
+        } else {
+            Pools::These(own.into_iter().map(|pool| pool.range).collect())
+        }
+    };
+    let Pools::These(excluded) = laid(PoolKind::Excluded) else {
+        return Spec::new(subnet.name.clone(), subnet.cidr);
+    };
+    Spec {
+        name: subnet.name.clone(),
+        cidr: subnet.cidr,
+        vlan: subnet.vlan,
+        gateway: subnet.gateway,
+        site: subnet.site.clone(),
+        dns: subnet.dns.clone(),
+        description: subnet.description.clone(),
+        statics: laid(PoolKind::Static),
+        dhcp: laid(PoolKind::Dhcp),
+        excluded,
+    }
+}
+
+/// Pools as a person types them.
+pub fn show(pools: &Pools) -> String {
+    match pools {
+        Pools::Rest => String::new(),
+        Pools::These(ranges) if ranges.is_empty() => "none".to_owned(),
+        Pools::These(ranges) => net::show_ranges(ranges),
+    }
+}
+
+/// Reads pools as typed; for forms and files alike.
+pub fn read_pools(text: &str) -> std::result::Result<Pools, BadRange> {
+    text.parse()
+}
+
+fn label(subnet: &Subnet) -> String {
+    format!("{} ({})", subnet.name, subnet.cidr)
+}
+
+/// A subnet as the audit log keeps it.
+fn describe(spec: &Spec) -> Value {
+    json!({
+        "name": spec.name.to_string(),
+        "cidr": spec.cidr.to_string(),
+        "vlan": spec.vlan.map(Vlan::as_i64),
+        "gateway": spec.gateway.map(|gateway| gateway.to_string()),
+        "site": spec.site.to_string(),
+        "dns": spec.dns.to_string(),
+        "description": spec.description.to_string(),
+        "static_pools": show(&spec.statics),
+        "dhcp_pools": show(&spec.dhcp),
+        "excluded": net::show_ranges(&spec.excluded),
+    })
+}

@@ -1,0 +1,86 @@
+//! What people type into a line: taken as typed, or refused with a reason.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Control characters, line and paragraph separators, and characters that turn the direction of
+/// text around them.
+pub fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// One line of at most `MOST` characters without blanks at its ends; may be empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Line<const MOST: usize>(String);
+
+/// Why a line is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadLine {
+    /// Too long.
+    #[error("use at most {0} characters")]
+    Long(usize),
+    /// Line breaks, control or direction characters.
+    #[error("leave out line breaks and invisible characters")]
+    Invisible,
+}
+
+impl<const MOST: usize> FromStr for Line<MOST> {
+    type Err = BadLine;
+
+    fn from_str(text: &str) -> Result<Self, BadLine> {
+        let text = text.trim();
+        if text.chars().any(is_invisible) {
+            Err(BadLine::Invisible)
+        } else if text.chars().count() > MOST {
+            Err(BadLine::Long(MOST))
+        } else {
+            Ok(Self(text.to_owned()))
+        }
+    }
+}
+
+impl<const MOST: usize> TryFrom<String> for Line<MOST> {
+    type Error = BadLine;
+
+    fn try_from(text: String) -> Result<Self, BadLine> {
+        text.parse()
+    }
+}
+
+impl<const MOST: usize> fmt::Display for Line<MOST> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<const MOST: usize> Line<MOST> {
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether nothing was typed.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The form in which it is searched, compared and sorted.
+    pub fn key(&self) -> String {
+        self.0.to_lowercase()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_taken_as_typed_or_refused() {
+        assert_eq!(" Lobby, 2nd floor ".parse::<Line<20>>().unwrap().as_str(), "Lobby, 2nd floor");
+        assert_eq!("a\u{202e}b".parse::<Line<20>>(), Err(BadLine::Invisible));
+        assert_eq!("a\nb".parse::<Line<20>>(), Err(BadLine::Invisible));
+        assert_eq!("äöü".parse::<Line<2>>(), Err(BadLine::Long(2)));
+        assert!("".parse::<Line<2>>().unwrap().is_empty());
+    }
+}

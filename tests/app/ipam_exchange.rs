@@ -1,0 +1,1 @@
+//! Subnets, addresses and hosts in files.

@@ -1,0 +1,1 @@
+//! Hosts, and the addresses that follow them.

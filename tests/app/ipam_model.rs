@@ -1,0 +1,431 @@
+//! Addresses against a simple model: whatever is done to subnets, pools and addresses, lists,
+//! counts and the next free address are what a walk over every single address would find.
+
+use std::collections::BTreeMap;
+
+use patchbay::audit::{Change, Page};
+use patchbay::id::{SubnetId, TenantId};
+use patchbay::ipam::addresses::{
+    self, Edit, Entry, Filter, Holder, HolderKind, Purpose, Refusal, Reserver, Sort, Stats, Tenure,
+    Wish,
+};
+use patchbay::ipam::class::{Kind, Status};
+use patchbay::ipam::space::{Source, Space};
+use patchbay::ipam::subnets::{self, Pools, Spec};
+use patchbay::net::{Address, Cidr, Range, subtract};
+
+use crate::support::app::{TestApp, both_databases, tester};
+
+/// Numbers that look random and are the same every time.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+
+    fn below(&mut self, count: usize) -> usize {
+        usize::try_from(self.roll(u64::try_from(count).unwrap())).unwrap()
+    }
+
+    fn of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        &all[self.below(all.len())]
+    }
+}
+
+/// The blocks everything happens in: small enough to walk over, across the ends of counted blocks.
+const BLOCKS: [&str; 3] = ["10.0.255.0/24", "10.1.0.0/24", "2001:db8::ff80/121"];
+
+fn universe() -> Vec<Address> {
+    BLOCKS.iter().flat_map(|block| block.parse::<Cidr>().unwrap().range().iter()).collect()
+}
+
+#[derive(Default)]
+struct Model {
+    subnets: Vec<(SubnetId, Spec)>,
+    rows: BTreeMap<Address, (Status, Kind)>,
+}
+
+/// What a list should show: an address, or free ones from the first to the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    Row(Address),
+    Gap(Address, Address, Kind),
+}
+
+impl Model {
+    fn around(&self, address: Address) -> Option<&(SubnetId, Spec)> {
+        let holding = self.subnets.iter().filter(|(_, spec)| spec.cidr.contains(address));
+        holding.max_by_key(|(_, spec)| spec.cidr.length())
+    }
+
+    /// The pool a free address is given from: its number among the subnet's, and its kind.
+    fn pool(&self, address: Address) -> Option<(SubnetId, usize, Kind)> {
+        let (id, spec) = self.around(address)?;
+        let withheld = spec.gateway == Some(address)
+            || spec.cidr.never().iter().any(|(never, _)| *never == address)
+            || spec.excluded.iter().any(|range| range.contains(address));
+        if withheld {
+            return None;
+        }
+        let mut held = spec.excluded.clone();
+        held.extend(spec.gateway.map(Range::single));
+        let usable = [spec.cidr.usable()];
+        let statics = match (&spec.statics, &spec.dhcp) {
+            (Pools::Rest, Pools::Rest) => usable.to_vec(),
+            (Pools::Rest, Pools::These(dhcp)) => {
+                subtract(&usable, &[held.clone(), dhcp.clone()].concat())
+            }
+            (Pools::These(ranges), _) => ranges.clone(),
+        };
+        let dhcp = match &spec.dhcp {
+            Pools::Rest => subtract(&usable, &[held, statics.clone()].concat()),
+            Pools::These(ranges) => ranges.clone(),
+        };
+        let find = |ranges: &[Range]| ranges.iter().position(|range| range.contains(address));
+        find(&statics)
+            .map(|n| (*id, n, Kind::Static))
+            .or_else(|| find(&dhcp).map(|n| (*id, 1000 + n, Kind::Dhcp)))
+    }
+
+    fn free(&self, address: Address) -> Option<(SubnetId, usize, Kind)> {
+        if self.rows.contains_key(&address) { None } else { self.pool(address) }
+    }
+
+    /// The lines of a list over some addresses.
+    fn lines(
+        &self,
+        within: &[Range],
+        wanted: impl Fn(Option<Status>, Kind, bool) -> bool,
+        expanded: bool,
+    ) -> Vec<Shown> {
+        let mut lines: Vec<Shown> = Vec::new();
+        let mut last: Option<(Address, (SubnetId, usize, Kind))> = None;
+        for address in universe()
+            .into_iter()
+            .filter(|address| within.iter().any(|range| range.contains(*address)))
+        {
+            if let Some((status, kind)) = self.rows.get(&address) {
+                if wanted(Some(*status), *kind, false) {
+                    lines.push(Shown::Row(address));
+                }
+                last = None;
+                continue;
+            }
+            let Some(pool) = self.free(address) else {
+                last = None;
+                continue;
+            };
+            let status = (pool.2 == Kind::Static).then_some(Status::Available);
+            if wanted(status, pool.2, true) {
+                let same = last
+                    .is_some_and(|(before, known)| known == pool && before.next() == Some(address))
+                    && !(expanded && pool.2 == Kind::Static);
+                match lines.last_mut() {
+                    Some(Shown::Gap(_, end, _)) if same => *end = address,
+                    _ => lines.push(Shown::Gap(address, address, pool.2)),
+                }
+            }
+            last = Some((address, pool));
+        }
+        lines
+    }
+
+    fn stats(&self, within: &[Range]) -> Stats {
+        let mut stats = Stats::default();
+        for address in universe()
+            .into_iter()
+            .filter(|address| within.iter().any(|range| range.contains(*address)))
+        {
+            match (self.rows.get(&address), self.free(address)) {
+                (Some((Status::Allocated, _)), _) => stats.allocated += 1,
+                (Some((Status::Reserved, _)), _) => stats.reserved += 1,
+                (Some((Status::Quarantine, _)), _) => stats.quarantine += 1,
+                (Some((Status::Available, _)), _) | (None, Some((_, _, Kind::Static))) => {
+                    stats.available += 1;
+                }
+                (None, Some((_, _, Kind::Dhcp))) => stats.dhcp += 1,
+                (None, None) => {}
+            }
+        }
+        stats
+    }
+
+    fn next_free(&self, subnet: SubnetId) -> Option<Address> {
+        universe().into_iter().find(|address| {
+            self.free(*address).is_some_and(|(id, _, kind)| id == subnet && kind == Kind::Static)
+        })
+    }
+}
+
+fn shown(entry: &Entry) -> Shown {
+    match entry {
+        Entry::Row(record) => Shown::Row(record.address),
+        Entry::Gap(gap) => Shown::Gap(gap.range.first(), gap.range.last(), gap.kind),
+    }
+}
+
+fn me() -> Reserver {
+    Reserver { name: "tester".to_owned(), anybodys: true }
+}
+
+fn reserve() -> Purpose {
+    Purpose::Reserve { note: "test".parse().unwrap(), until: None }
+}
+
+fn allocate(n: u64) -> Purpose {
+    let holder =
+        Holder { kind: HolderKind::External, id: n.to_string(), name: format!("machine {n}") };
+    Purpose::Allocate(Tenure::of(holder))
+}
+
+/// A range inside a subnet.
+fn piece(dice: &mut Dice, cidr: Cidr) -> Option<Range> {
+    let size = u64::try_from(cidr.range().size()).unwrap();
+    let (a, b) = (dice.roll(size), dice.roll(size));
+    Range::new(cidr.network().plus(a.min(b).into())?, cidr.network().plus(a.max(b).into())?)
+}
+
+fn random_spec(dice: &mut Dice, n: u64) -> Spec {
+    let block: Cidr = dice.of(&BLOCKS).parse().unwrap();
+    let length = block.length() + u8::try_from(dice.roll(5)).unwrap();
+    let at = block
+        .network()
+        .plus(u128::from(dice.roll(u64::try_from(block.range().size()).unwrap())))
+        .unwrap();
+    let cidr = Cidr::around(at, length).unwrap();
+    let mut spec = Spec::new(format!("subnet {n}").parse().unwrap(), cidr);
+    if dice.roll(2) == 0 {
+        spec.gateway = cidr.usable().first().into();
+    }
+    let mut ranges: Vec<Range> = (0..3).filter_map(|_| piece(dice, cidr)).collect();
+    ranges.sort();
+    let mut apart: Vec<Range> = Vec::new();
+    for range in ranges {
+        if apart.iter().all(|other| !other.overlaps(range)) {
+            apart.push(range);
+        }
+    }
+    match dice.roll(4) {
+        0 => {}
+        1 => spec.statics = Pools::These(apart),
+        2 => {
+            spec.excluded = apart.split_off(apart.len().min(1));
+            spec.statics = Pools::These(apart);
+        }
+        _ => spec.dhcp = Pools::These(apart),
+    }
+    spec
+}
+
+async fn step(app: &TestApp, model: &mut Model, dice: &mut Dice, n: u64) {
+    let mut change: Change = app.state.change(&tester()).await.unwrap();
+    let mut space = Space::open(&mut change, app.state.vault.entropy()).await.unwrap();
+    let address = *dice.of(&universe());
+    let known: Vec<Address> = model.rows.keys().copied().collect();
+    let some = if known.is_empty() { address } else { *dice.of(&known) };
+    let mut after: Vec<(Address, Option<(Status, Kind)>)> = Vec::new();
+    let done = match dice.roll(12) {
+        0 | 1 => {
+            let spec = random_spec(dice, n);
+            match subnets::create(&mut space, &spec, true, true).await {
+                Ok(subnet) => {
+                    model.subnets.push((subnet.id, spec));
+                    true
+                }
+                Err(subnets::Refusal::Fault(error)) => panic!("{error:?} {spec:?}"),
+                Err(_) => false,
+            }
+        }
+        2 if !model.subnets.is_empty() => {
+            let at = dice.below(model.subnets.len());
+            let (id, old) = model.subnets[at].clone();
+            let mut spec = random_spec(dice, n);
+            if dice.roll(2) == 0 {
+                spec = Spec { cidr: old.cidr, ..spec };
+                spec.gateway = None;
+                spec.statics =
+                    piece(dice, old.cidr).map_or(Pools::Rest, |range| Pools::These(vec![range]));
+                spec.dhcp = Pools::Rest;
+                spec.excluded = Vec::new();
+            }
+            match subnets::update(&mut space, id, None, &spec, true, true).await {
+                Ok(_) => {
+                    model.subnets[at].1 = spec;
+                    true
+                }
+                Err(subnets::Refusal::Fault(error)) => panic!("{error:?} {spec:?}"),
+                Err(_) => false,
+            }
+        }
+        3 if model.subnets.len() > 4 => {
+            let at = dice.below(model.subnets.len());
+            let id = dice.of(&model.subnets).0;
+            let count = u32::try_from(dice.roll(6)).unwrap() + 1;
+            let contiguous = dice.roll(3) == 0;
+            let wish = Wish::Next { count, contiguous };
+            match addresses::take(&mut space, Source::Subnet(id), &wish, &reserve(), &me()).await {
+                Ok(taken) => {
+                    assert_eq!(taken.len(), usize::try_from(count).unwrap());
+                    for record in &taken {
+                        if !contiguous {
+                            assert_eq!(model.next_free(id), Some(record.address), "step {n}");
+                        }
+                        assert!(model.free(record.address).is_some());
+                        model.rows.insert(record.address, (Status::Reserved, Kind::Static));
+                    }
+                    for pair in taken.windows(2).filter(|_| contiguous) {
+                        assert_eq!(pair[0].address.next(), Some(pair[1].address));
+                    }
+                    true
+                }
+                Err(Refusal::Full { .. }) => {
+                    assert!(contiguous || count > 1 || model.next_free(id).is_none(), "step {n}");
+                    false
+                }
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        7 => {
+            let purpose = if dice.roll(2) == 0 { reserve() } else { allocate(n) };
+            match addresses::assign(&mut space, address, &purpose, &me()).await {
+                Ok(record) => {
+                    after.push((address, Some((record.status, record.kind))));
+                    true
+                }
+                Err(Refusal::Fault(error)) => panic!("{error:?}"),
+                Err(_) => false,
+            }
+        }
+        8 => match addresses::quarantine(&mut space, some, &"odd".parse().unwrap(), None).await {
+            Ok(record) => {
+                after.push((some, Some((record.status, record.kind))));
+                true
+            }
+            Err(Refusal::Fault(error)) => panic!("{error:?}"),
+            Err(_) => false,
+        },
+        9 | 10 => match addresses::release(&mut space, some, &me()).await {
+            Ok(()) => {
+                // Whoever was put in quarantine while holding the address gets it back.
+                let now = addresses::get(space.tx(), TenantId::DEFAULT, some).await.unwrap();
+                after.push((some, now.map(|record| (record.status, record.kind))));
+                true
+            }
+            Err(Refusal::Fault(error)) => panic!("{error:?}"),
+            Err(_) => false,
+        },
+        _ => {
+            let edit = Edit { hostname: Some(format!("h{n}").parse().unwrap()), ..Edit::default() };
+            match addresses::edit(&mut space, some, None, &edit, &me()).await {
+                Ok(_) => true,
+                Err(Refusal::Fault(error)) => panic!("{error:?}"),
+                Err(_) => false,
+            }
+        }
+    };
+    space.close().await.unwrap();
+    if done {
+        change.commit_if_any().await.unwrap();
+        for (address, row) in after {
+            match row {
+                Some(row) => drop(model.rows.insert(address, row)),
+                None => drop(model.rows.remove(&address)),
+            }
+        }
+    }
+}
+
+async fn compare(app: &TestApp, model: &Model, dice: &mut Dice, n: u64) {
+    let everything = || {
+        vec![
+            Range::new("0.0.0.0".parse().unwrap(), "255.255.255.255".parse().unwrap()).unwrap(),
+            "2000::/3".parse::<Range>().unwrap(),
+        ]
+    };
+    let mut filter = Filter { expanded: dice.roll(3) == 0, ..Filter::default() };
+    let mut within = everything();
+    if dice.roll(2) == 0 && !model.subnets.is_empty() {
+        let at = dice.below(model.subnets.len());
+        filter.subnet = Some(model.subnets[at].0);
+        within = vec![model.subnets[at].1.cidr.range()];
+    } else if dice.roll(2) == 0 {
+        let search = *dice.of(&[
+            "10.",
+            "10.1.",
+            "10.0.255.1",
+            "10.0.255.16/28",
+            "10.1.0.100-10.1.0.140",
+            "2001:db8::",
+            "10.0.255.0/25",
+            "10.0.255.2",
+        ]);
+        filter.search = search.to_owned();
+        within = patchbay::net::ranges_matching(search).unwrap();
+    }
+    let status = *dice.of(&[
+        None,
+        None,
+        Some(Status::Available),
+        Some(Status::Reserved),
+        Some(Status::Allocated),
+        Some(Status::Quarantine),
+    ]);
+    let kind = *dice.of(&[None, None, Some(Kind::Static), Some(Kind::Dhcp)]);
+    (filter.status, filter.kind) = (status, kind);
+    let expanded = filter.expanded || status == Some(Status::Available);
+    let wanted = |s: Option<Status>, k: Kind, _gap: bool| {
+        status.is_none_or(|status| s == Some(status)) && kind.is_none_or(|kind| k == kind)
+    };
+    let lines = model.lines(&within, wanted, expanded);
+    let size = [3, 25, 200][usize::try_from(dice.roll(3)).unwrap()];
+    let pages = i64::try_from(lines.len()).unwrap() / size + 1;
+    let offset = i64::try_from(dice.roll(u64::try_from(pages).unwrap())).unwrap() * size;
+    let mut tx = app.state.read().await.unwrap();
+    let page = Page { offset, limit: size };
+    let listing =
+        addresses::list(&mut tx, TenantId::DEFAULT, &filter, Sort::Address, page).await.unwrap();
+    let what = format!("step {n}: {filter:?} {page:?}");
+    assert_eq!(listing.total, i64::try_from(lines.len()).unwrap(), "{what}");
+    let expected: Vec<Shown> = lines
+        .into_iter()
+        .skip(usize::try_from(offset).unwrap())
+        .take(usize::try_from(size).unwrap())
+        .collect();
+    assert_eq!(listing.entries.iter().map(shown).collect::<Vec<_>>(), expected, "{what}");
+    if status.is_none() && kind.is_none() {
+        // Who was put in quarantine while holding an address still claims it: the model has no claims.
+        let stats = Stats { conflicts: 0, ..listing.stats };
+        assert_eq!(stats, model.stats(&within), "{what}");
+    }
+}
+
+async fn walk(app: &TestApp, seed: u64, steps: u64) {
+    let mut dice = Dice(seed);
+    let mut model = Model::default();
+    for n in 0..steps {
+        step(app, &mut model, &mut dice, n).await;
+        for _ in 0..3 {
+            compare(app, &model, &mut dice, n).await;
+        }
+    }
+    assert!(model.rows.len() > 20, "the walk did something: {}", model.rows.len());
+    for (id, spec) in &model.subnets {
+        let mut tx = app.state.read().await.unwrap();
+        let around = subnets::get(&mut tx, TenantId::DEFAULT, *id).await.unwrap().unwrap();
+        assert_eq!(around.cidr, spec.cidr);
+    }
+}
+
+both_databases! {
+    async fn lists_counts_and_the_next_free_address_are_what_a_walk_finds(app: TestApp) {
+        walk(&app, 0x5eed_0001, 220).await;
+    }
+
+    async fn and_again_on_another_path(app: TestApp) {
+        walk(&app, 0x5eed_1234_5678, 220).await;
+    }
+}
