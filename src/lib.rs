@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! main -> commands -> app -> docs, home, history -> apply -> users -> tenants -> auth -> api -> web
-//!      -> audit, state -> db, secrets, numbering, id, time; asterisk stands alone
+//!      -> audit, state -> db, secrets, numbering, id, time; asterisk and probe stand alone
 //! ```
 
 pub mod api;
@@ -24,6 +24,7 @@ pub mod history;
 pub mod home;
 pub mod id;
 pub mod numbering;
+pub mod probe;
 pub mod secrets;
 pub mod state;
 pub mod tenants;

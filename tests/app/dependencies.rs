@@ -18,7 +18,7 @@ const ROWS: &[&[&str]] = &[
     &["api"],
     &["web"],
     &["audit", "state"],
-    &["asterisk"],
+    &["asterisk", "probe"],
     &["config", "db", "secrets", "numbering", "id", "time"],
 ];
 

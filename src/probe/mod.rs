@@ -1,0 +1,8 @@
+//! How Patchbay looks at the network: who answers, with which hardware address, under which name, and what the DHCP
+//! servers have leased. Nothing here knows the web or the database.
+//!
+//! | file | is |
+//! |---|---|
+//! | `icmp.rs`, `icmp/` | one ping, and the sweep over many addresses at a pace |
+
+pub mod icmp;
