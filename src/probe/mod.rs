@@ -4,5 +4,7 @@
 //! | file | is |
 //! |---|---|
 //! | `icmp.rs`, `icmp/` | one ping, and the sweep over many addresses at a pace |
+//! | `neighbours.rs` | which hardware address stands behind an IP address |
 
 pub mod icmp;
+pub mod neighbours;
