@@ -1,7 +1,7 @@
 //! The name of an address, asked of a DNS server when somebody wants to see it.
 //!
-//! One question for one PTR record over UDP. We wrote this because a resolver library is far more than that: caches,
-//! several protocols, forty packages; and because each network has its own servers here, not the machine.
+//! One question for one PTR record over UDP. We wrote this because a resolver library is far more than that (caches,
+//! several protocols, the packages they need), and because each network has its own servers here, not the machine.
 
 mod message;
 
