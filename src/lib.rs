@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! main -> commands -> app -> docs, home, history -> apply -> users -> ipam -> tenants -> auth -> api -> web
-//!      -> audit, state -> db, secrets, numbering, net, id, text, time; asterisk stands alone
+//!      -> audit, state -> db, secrets, numbering, net, id, text, time; asterisk and probe stand alone
 //! ```
 
 pub mod api;
@@ -26,6 +26,7 @@ pub mod id;
 pub mod ipam;
 pub mod net;
 pub mod numbering;
+pub mod probe;
 pub mod secrets;
 pub mod state;
 pub mod tenants;

@@ -19,7 +19,7 @@ const ROWS: &[&[&str]] = &[
     &["api"],
     &["web"],
     &["audit", "state"],
-    &["asterisk"],
+    &["asterisk", "probe"],
     &["config", "db", "secrets", "numbering", "net", "id", "text", "time"],
 ];
 

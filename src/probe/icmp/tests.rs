@@ -1,0 +1,88 @@
+//! The real sockets, on loopback: all of 127.0.0.0/8 answers on Linux.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+use tokio::sync::watch;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The pinger of an account that may send pings; for one that may not, the error has been looked at.
+fn pinger() -> Option<Pinger> {
+    match Pinger::new(0x1234_5678_9abc_def0) {
+        Ok(pinger) => Some(pinger),
+        Err(error) => {
+            let text = error.to_string();
+            assert!(matches!(error, PingError::NotPermitted), "{text}");
+            assert!(text.contains("net.ipv4.ping_group_range") && text.contains("CAP_NET_RAW"));
+            None
+        }
+    }
+}
+
+fn loopback(last: u8) -> IpAddr {
+    IpAddr::from([127, 0, 0, last])
+}
+
+#[tokio::test]
+async fn both_families_answer_on_loopback() {
+    let Some(pinger) = pinger() else { return };
+    for to in [loopback(1), loopback(20), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+        let answer = pinger.ping(to, SECOND).await;
+        let no_ipv6 = to.is_ipv6() && matches!(answer, Err(PingError::NoFamily("IPv6")));
+        assert!(no_ipv6 || answer.as_ref().is_ok_and(Option::is_some), "{to}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn hundreds_at_once_each_get_their_own_answer() {
+    let Some(pinger) = pinger() else { return };
+    let addresses = (2..=20).map(loopback).cycle().take(400);
+    let answers = join_all(addresses.map(|to| pinger.ping(to, 5 * SECOND))).await;
+    assert!(answers.iter().all(|answer| matches!(answer, Ok(Some(_)))), "{answers:?}");
+}
+
+#[tokio::test]
+async fn a_pinger_does_not_take_anothers_replies() {
+    let (Some(asks), Ok(waits)) = (pinger(), Pinger::new(1)) else { return };
+    let (Ok(asks), Ok(waits)) = (&asks.v4, &waits.v4) else { return };
+    let mut place = waits.wire.waiting.place(loopback(1)).unwrap();
+    let answer = asks.ping(loopback(1), SECOND).await;
+    assert!(matches!(answer, Ok(Some(_))), "{answer:?}");
+    // Its own comes after the other's, so that one has been looked at by then.
+    let own = waits.ping(loopback(1), SECOND).await;
+    assert!(matches!(own, Ok(Some(_))), "{own:?}");
+    assert!(place.heard.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_reply_from_another_address_does_not_count() {
+    let Some(pinger) = pinger() else { return };
+    // Linux sends what is for 0.0.0.0 to 127.0.0.1, which answers under its own name.
+    let answer = pinger.ping(IpAddr::from([0, 0, 0, 0]), Duration::from_millis(100)).await;
+    assert!(matches!(answer, Ok(None)), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_sweep_finds_who_is_there() {
+    let Some(pinger) = pinger() else { return };
+    let pace = Pace { per_second: 2_000, at_once: 8, timeout: 2 * SECOND, tries: 2 };
+    let (_keep, stop) = watch::channel(false);
+    let mut seen = BTreeSet::new();
+    let swept = sweep(&pinger, (2..=20).map(loopback), pace, stop, |to, answers| {
+        assert!(answers && seen.insert(to));
+    })
+    .await;
+    assert_eq!((swept.seen, seen.len()), (19, 19));
+}
+
+#[test]
+fn refusals_say_what_is_the_matter() {
+    let why = |number| refusal(&V6, io::Error::from_raw_os_error(number));
+    assert!(matches!(why(1), PingError::NotPermitted), "EPERM");
+    assert!(matches!(why(13), PingError::NotPermitted), "EACCES");
+    assert!(matches!(why(97), PingError::NoFamily("IPv6")), "EAFNOSUPPORT");
+    assert!(matches!(why(24), PingError::Io(_)), "EMFILE");
+}
