@@ -1,6 +1,12 @@
 //! Users from a CSV or XLSX file.
 
+use actix_web::test::TestRequest;
+use actix_web::web::Data;
+use actix_web::{FromRequest as _, HttpMessage as _};
+use patchbay::api::Upload;
 use patchbay::auth::Role;
+use patchbay::web::form::Limits;
+use patchbay::web::sheet::Row;
 
 use crate::support::app::{Answer, Browser, TestApp, both_databases};
 
@@ -275,5 +281,27 @@ both_databases! {
         assert_eq!(app.number("SELECT count(*) FROM users u JOIN extension e ON e.user_id = u.id WHERE u.name = 'Person ' || (e.number - 1000)").await, 1000);
         let full = admin.post("/users", &[("name", "One more"), ("email", "more@example.com")]).await;
         assert_eq!(full.status, 409);
+    }
+
+    async fn a_call_brings_its_table_as_its_body(app: TestApp) {
+        const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
+        let limits = Limits { upload: 10_000, ..Limits::default() };
+        let ask = |kind: &str, body: Vec<u8>| {
+            let data = Data::new(app.state.clone());
+            let request = TestRequest::post().app_data(data).insert_header(("content-type", kind));
+            let (request, mut payload) = request.set_payload(body).to_http_parts();
+            request.extensions_mut().insert(limits);
+            Upload::from_request(&request, &mut payload)
+        };
+        let book = workbook(&[&["name"], &["Ann"]]);
+        // The content says what it is, whatever it is called.
+        for (kind, body) in [("text/csv; charset=utf-8", b"name\nAnn\n".to_vec()), (XLSX, book.clone()), ("text/csv", book)] {
+            let sheet = ask(kind, body).await.unwrap().0.open().await.unwrap();
+            let rows: Vec<Row> = sheet.map(Result::unwrap).collect();
+            assert_eq!((rows.len(), rows[0].line, rows[0].cell(0)), (1, 2, "Ann"));
+        }
+        assert_eq!(ask("application/json", b"{}".to_vec()).await.unwrap_err().status, 415);
+        assert_eq!(ask("text/csv", vec![b'x'; 10_001]).await.unwrap_err().status, 413);
+        assert_eq!(uploads(&app), 0);
     }
 }
