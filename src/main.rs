@@ -51,7 +51,7 @@ enum Command {
     },
     /// Verify the database and the audit log; exit 1 if something is wrong
     Check,
-    /// Add what a CSV file holds, all of it or nothing
+    /// Add what a CSV or XLSX file holds, all of it or nothing
     Import {
         /// What it holds: users
         kind: String,

@@ -1,5 +1,7 @@
 //! What every request needs, whatever it asks for.
 
+use std::path::PathBuf;
+
 use crate::audit::{Actor, ChainKey, Change};
 use crate::db::{Db, Result, Tx};
 use crate::secrets::Vault;
@@ -18,6 +20,8 @@ pub struct State {
     pub chain: ChainKey,
     /// How browsers reach Patchbay.
     pub public_url: String,
+    /// Where files of Patchbay's own live.
+    pub data_dir: PathBuf,
 }
 
 impl State {

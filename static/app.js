@@ -93,12 +93,3 @@ document.addEventListener('htmx:response:error', (event) => {
   toast(sentence[0].toUpperCase() + sentence.slice(1));
 });
 document.addEventListener('htmx:error', () => toast('Patchbay does not answer; nothing was changed. Try again.'));
-
-// Choosing a file fills the box it would otherwise be pasted into.
-for (const offer of document.querySelectorAll('[data-file]')) {
-  offer.hidden = false;
-  offer.querySelector('input').addEventListener('change', async (event) => {
-    const file = event.target.files[0];
-    if (file) document.getElementById(offer.dataset.file).value = await file.text();
-  });
-}

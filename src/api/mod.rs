@@ -2,9 +2,11 @@
 
 mod json;
 pub mod problem;
+mod upload;
 
 pub use json::{Body, Json, parse};
 pub use problem::Problem;
+pub use upload::Upload;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;

@@ -7,14 +7,17 @@ use actix_web::guard::{self, Guard};
 use actix_web::http::{Method, Uri};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::{FromRequest, Handler, HttpMessage as _, HttpRequest, Responder, web};
+use futures_util::{StreamExt as _, stream};
 
 use super::operator::{Operator, state_of};
 use super::types::Right;
 use crate::api::Problem;
+use crate::web::form::Limits;
 use crate::web::{Error, flash, guard::same_site};
 
-/// Bytes a page's form may have unless its route says otherwise.
-const FORM_LIMIT: usize = 1 << 20;
+/// Bytes at the beginning of a form with a file within which the token must be.
+const TOKEN_WITHIN: usize = 64 << 10;
+const BROKE_OFF: Error = Error::BadRequest("the request broke off");
 
 /// What a route asks of whoever calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +42,7 @@ pub struct Route {
     pub path: &'static str,
     /// What it asks.
     pub access: Access,
-    limit: usize,
+    limits: Limits,
     handler: actix_web::Route,
 }
 
@@ -76,21 +79,28 @@ impl Route {
             method,
             path,
             access,
-            limit: FORM_LIMIT,
+            limits: Limits::default(),
         }
     }
 
     /// Accepts bodies of up to `bytes`.
     #[must_use]
     pub fn limit(mut self, bytes: usize) -> Self {
-        self.limit = bytes;
+        self.limits.form = bytes;
+        self
+    }
+
+    /// Accepts files of up to `bytes`, which do not pass through memory.
+    #[must_use]
+    pub fn uploads(mut self, bytes: usize) -> Self {
+        self.limits.upload = bytes;
         self
     }
 
     /// The handler behind its access check.
     pub fn guarded(self) -> actix_web::Route {
-        let (access, limit) = (self.access, self.limit);
-        self.handler.wrap(from_fn(move |request, next| check(access, limit, request, next)))
+        let (access, limits) = (self.access, self.limits);
+        self.handler.wrap(from_fn(move |request, next| check(access, limits, request, next)))
     }
 }
 
@@ -104,7 +114,7 @@ fn answers(method: Method) -> impl Guard {
 
 async fn check(
     access: Access,
-    limit: usize,
+    limits: Limits,
     mut request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
@@ -118,13 +128,14 @@ async fn check(
         });
     }
     let http = request.request().clone();
+    http.extensions_mut().insert(limits);
     let allowed: Result<(), actix_web::Error> = match access {
         Access::Public => public(&http).map_err(Into::into),
         Access::Page(right) => {
-            page(&mut request, &http, right, false, limit).await.map_err(Into::into)
+            page(&mut request, &http, right, false, limits).await.map_err(Into::into)
         }
         Access::HostPage(right) => {
-            page(&mut request, &http, right, true, limit).await.map_err(Into::into)
+            page(&mut request, &http, right, true, limits).await.map_err(Into::into)
         }
         Access::Api(right) => api(&http, right, false).await.map_err(Into::into),
         Access::HostApi(right) => api(&http, right, true).await.map_err(Into::into),
@@ -165,7 +176,7 @@ async fn page(
     http: &HttpRequest,
     right: Right,
     host: bool,
-    limit: usize,
+    limits: Limits,
 ) -> Result<(), Error> {
     let state = state_of(http)?;
     let Some(operator) = Operator::of_session(http, &state).await? else {
@@ -176,7 +187,7 @@ async fn page(
         if !same_site(http.headers(), &state.public_url) {
             return Err(Error::CrossSite);
         }
-        proven(request, http, operator.csrf(), limit).await?;
+        proven(request, http, operator.csrf(), limits).await?;
     }
     if !operator.may(right) || (host && !operator.is_host()) {
         return Err(Error::Forbidden);
@@ -192,20 +203,43 @@ async fn proven(
     request: &mut ServiceRequest,
     http: &HttpRequest,
     token: &str,
-    limit: usize,
+    limits: Limits,
 ) -> Result<(), Error> {
     let sent = http.headers().get("x-csrf-token").map(|value| value.as_bytes() == token.as_bytes());
-    let body = request
-        .extract::<web::Payload>()
-        .await
-        .map_err(|_| Error::BadRequest("the request broke off"))?;
-    let body = body.to_bytes_limited(limit).await.map_err(|_| Error::TooLarge)?;
-    let body = body.map_err(|_| Error::BadRequest("the request broke off"))?;
+    let multipart = http.content_type().eq_ignore_ascii_case("multipart/form-data");
+    let body = if limits.upload > 0 && multipart {
+        beginning(request, sent.is_none()).await?
+    } else {
+        whole(request, limits.form).await?
+    };
     let known = !token.is_empty()
         && sent
             .unwrap_or_else(|| body.windows(token.len()).any(|window| window == token.as_bytes()));
-    request.set_payload(Payload::from(body));
     if known { Ok(()) } else { Err(Error::CrossSite) }
+}
+
+/// Reads the body, and leaves it there for the handler.
+async fn whole(request: &mut ServiceRequest, limit: usize) -> Result<web::Bytes, Error> {
+    let body = request.extract::<web::Payload>().await.map_err(|_| BROKE_OFF)?;
+    let body = body.to_bytes_limited(limit).await.map_err(|_| Error::TooLarge)?;
+    let body = body.map_err(|_| BROKE_OFF)?;
+    request.set_payload(Payload::from(body.clone()));
+    Ok(body)
+}
+
+/// Reads no more of a form with a file than its beginning, where our pages put the token: nothing
+/// is stored of what is not theirs. Leaves all of it there for the handler.
+async fn beginning(request: &mut ServiceRequest, needed: bool) -> Result<web::Bytes, Error> {
+    let mut payload = request.take_payload();
+    let mut read = web::BytesMut::new();
+    while needed && read.len() < TOKEN_WITHIN {
+        let Some(chunk) = payload.next().await else { break };
+        read.extend_from_slice(&chunk.map_err(|_| BROKE_OFF)?);
+    }
+    let read = read.freeze();
+    let whole = stream::iter([Ok(read.clone())]).chain(payload);
+    request.set_payload(Payload::Stream { payload: whole.boxed_local() });
+    Ok(read.slice(..read.len().min(TOKEN_WITHIN)))
 }
 
 /// Where to sign in, and from there back to the page that was open. When htmx asked for part of a

@@ -10,6 +10,7 @@ use super::Session;
 use crate::audit::Page;
 use crate::id::TenantId;
 use crate::users::{self, Filter, Sort, import};
+use crate::web::sheet::Sheet;
 
 /// Adds the users in `file` to the default tenant; prints each fault as `line N, column: reason`.
 pub async fn import(
@@ -19,10 +20,10 @@ pub async fn import(
     dry_run: bool,
 ) -> anyhow::Result<ExitCode> {
     known(kind)?;
-    let text =
-        std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let read =
+        std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
     let mut change = session.state.change(&crate::auth::local_actor()).await?;
-    let report = import::run(&mut change, &session.state.vault, &text).await?;
+    let report = import::run(&mut change, &session.state.vault, Sheet::open(read)).await?;
     for fault in &report.faults {
         say!("line {}, {}: {}", fault.line, fault.column, fault.reason);
     }

@@ -55,6 +55,7 @@ impl Session {
             chain: ChainKey::of(&vault),
             clock: Clock::system(),
             public_url: config.public_url.clone(),
+            data_dir: config.data_dir.clone(),
             db,
             vault,
         };

@@ -11,6 +11,8 @@ use super::Session;
 use crate::app::{self, Shared};
 use crate::apply::Applier;
 use crate::state::State;
+use crate::web::Error;
+use crate::web::sheet::Spool;
 use crate::{auth, users};
 
 /// How long a stop waits for an Apply under way.
@@ -62,7 +64,8 @@ async fn housekeeping(state: State) {
         tick.tick().await;
         let done = async {
             auth::tidy(&state).await?;
-            users::tidy(&state).await
+            users::tidy(&state).await?;
+            Ok::<_, Error>(Spool::of(&state).tidy()?)
         };
         if let Err(error) = done.await {
             tracing::warn!(error = %error, "housekeeping failed; it is tried again in ten minutes");

@@ -1,4 +1,4 @@
-//! Many users from a CSV file, all or none.
+//! Many users from a CSV or XLSX file, all or none.
 //!
 //! A dry run is the import itself in a transaction that is not committed, so what it says is what
 //! would happen.
@@ -11,57 +11,32 @@ use crate::audit::Change;
 use crate::numbering::ExtensionNumber;
 use crate::secrets::Vault;
 use crate::tenants;
-use crate::web::{Error, csv as cells};
+use crate::web::Error;
+use crate::web::sheet::{BadSheet, Column, Columns, Report, Row, Sheet};
 
 /// Rows at most.
 pub const MOST_ROWS: usize = 20_000;
-/// Faults listed at most.
-const MOST_FAULTS: usize = 200;
+/// Rows read at once.
+const BATCH: usize = 1000;
 
-/// What is wrong with one row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// The line in the file, from 1.
-    pub line: u64,
-    /// The column's name.
-    pub column: &'static str,
-    /// What is wrong, and what would be right.
-    pub reason: String,
-}
+const COLUMNS: [Column; 3] =
+    [Column::needed("name", &[]), Column::needed("email", &[]), Column::optional("extension", &[])];
 
-/// What an import did, or would do.
-#[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// How many users there are in the file.
-    pub rows: usize,
-    /// How many have been, or would be, added.
-    pub added: usize,
-    /// What is wrong; empty when everything fits.
-    pub faults: Vec<Fault>,
-    /// Faults beyond those listed.
-    pub more: usize,
-}
-
-impl Report {
-    fn fault(&mut self, line: u64, column: &'static str, reason: &impl ToString) {
-        if self.faults.len() < MOST_FAULTS {
-            self.faults.push(Fault { line, column, reason: reason.to_string() });
-        } else {
-            self.more += 1;
-        }
-    }
-
-    /// Whether everything fits.
-    pub fn is_clean(&self) -> bool {
-        self.faults.is_empty()
-    }
-}
-
-/// Adds the users of a CSV text with the columns `name`, `email` and, if wished, `extension`.
+/// Adds the users of a table with the columns `name`, `email` and, if wished, `extension`.
 /// The change may be committed only if the report is clean.
-pub async fn run(change: &mut Change, vault: &Vault, text: &str) -> Result<Report, Error> {
+pub async fn run(
+    change: &mut Change,
+    vault: &Vault,
+    sheet: Result<Sheet, BadSheet>,
+) -> Result<Report, Error> {
     let mut report = Report::default();
-    let rows = read(text, &mut report);
+    let rows = match sheet {
+        Ok(sheet) => read(sheet, &mut report).await,
+        Err(error) => {
+            report.unreadable(&error);
+            Vec::new()
+        }
+    };
     report.rows = rows.len();
     let range = tenants::lock(change, change.tenant()).await?.range();
     let mut from = range.first();
@@ -76,98 +51,34 @@ pub async fn run(change: &mut Change, vault: &Vault, text: &str) -> Result<Repor
 }
 
 /// Parses every row before anything is written. Rows with a fault are reported and left out.
-fn read(text: &str, report: &mut Report) -> Vec<(u64, NewUser)> {
-    let text = text.trim_start_matches('\u{feff}');
-    let delimiter =
-        if text.lines().next().is_some_and(|head| head.contains(';')) { b';' } else { b',' };
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(delimiter)
-        .flexible(true)
-        .trim(csv::Trim::Headers)
-        .from_reader(text.as_bytes());
-    let Some(columns) = Columns::find(&mut reader, report) else { return Vec::new() };
-    let mut lines = Lines { text, at: 0, line: 1 };
+async fn read(sheet: Sheet, report: &mut Report) -> Vec<(u64, NewUser)> {
+    let Some(columns) = Columns::find(sheet.header(), &COLUMNS, report) else { return Vec::new() };
     let mut rows = Vec::new();
-    for record in reader.records() {
-        if rows.len() >= MOST_ROWS {
-            report.fault(1, "name", &format!("a file may have at most {MOST_ROWS} rows"));
-            break;
-        }
-        match record {
-            Ok(record) => {
-                let line = lines.line_of(record.position().map_or(0, csv::Position::byte));
-                rows.extend(columns.parse(&record, line, report));
+    let mut batches = sheet.batches(BATCH);
+    while let Some(batch) = batches.next().await {
+        for row in batch {
+            if rows.len() >= MOST_ROWS {
+                report.fault(1, "name", &format!("a file may have at most {MOST_ROWS} rows"));
+                return rows;
             }
-            Err(error) => {
-                let line = error.position().map_or(1, csv::Position::line);
-                report.fault(line, "name", &"this line is not CSV in UTF-8");
+            match row {
+                Ok(row) => rows.extend(parse(&columns, &row, report)),
+                Err(error) => report.unreadable(&error),
             }
         }
     }
     rows
 }
 
-/// Counts lines as an editor does. The reader's own count is that of where it stopped before: one
-/// too low in files with CRLF and after empty lines.
-struct Lines<'a> {
-    text: &'a str,
-    at: usize,
-    line: u64,
-}
-
-impl Lines<'_> {
-    /// The line of the record that begins at `byte` or after the line ends there; records come in
-    /// their order.
-    fn line_of(&mut self, byte: u64) -> u64 {
-        let byte = usize::try_from(byte).unwrap_or(usize::MAX);
-        let rest = self.text.get(byte..).unwrap_or_default();
-        let blank = rest.len() - rest.trim_start_matches(['\r', '\n']).len();
-        let passed = self.text.get(self.at..byte + blank).unwrap_or_default();
-        self.line += u64::try_from(passed.matches('\n').count()).unwrap_or(0);
-        self.at = byte + blank;
-        self.line
-    }
-}
-
-struct Columns {
-    name: usize,
-    email: usize,
-    extension: Option<usize>,
-}
-
-impl Columns {
-    fn find(reader: &mut csv::Reader<&[u8]>, report: &mut Report) -> Option<Self> {
-        let header: Vec<String> = reader.headers().ok()?.iter().map(str::to_lowercase).collect();
-        let place = |name: &str| header.iter().position(|column| column == name);
-        let (name, email) = (place("name"), place("email").or_else(|| place("e-mail")));
-        for (column, found) in [("name", name), ("email", email)] {
-            if found.is_none() {
-                report.fault(
-                    1,
-                    column,
-                    &format!("the first line must name the columns; {column} is missing"),
-                );
-            }
-        }
-        Some(Self { name: name?, email: email?, extension: place("extension") })
-    }
-
-    fn parse(
-        &self,
-        record: &csv::StringRecord,
-        line: u64,
-        report: &mut Report,
-    ) -> Option<(u64, NewUser)> {
-        let cell = |index: usize| cells::original(record.get(index).unwrap_or("").trim());
-        let wish = self.extension.map_or("", cell);
-        let name = checked::<PersonName>(cell(self.name), line, "name", report);
-        let email = checked::<Email>(cell(self.email), line, "email", report);
-        let number = match wish {
-            "" => Some(None),
-            wish => checked::<ExtensionNumber>(wish, line, "extension", report).map(Some),
-        };
-        Some((line, NewUser { name: name?, email: email?, number: number? }))
-    }
+fn parse(columns: &Columns, row: &Row, report: &mut Report) -> Option<(u64, NewUser)> {
+    let (line, cell) = (row.line, |name| columns.cell(row, name));
+    let name = checked::<PersonName>(cell("name"), line, "name", report);
+    let email = checked::<Email>(cell("email"), line, "email", report);
+    let number = match cell("extension") {
+        "" => Some(None),
+        wish => checked::<ExtensionNumber>(wish, line, "extension", report).map(Some),
+    };
+    Some((line, NewUser { name: name?, email: email?, number: number? }))
 }
 
 fn checked<T: FromStr<Err: ToString>>(
@@ -187,8 +98,13 @@ mod tests {
 
     fn parse(text: &str) -> Parsed {
         let mut report = Report::default();
-        let rows = read(text, &mut report);
-        (rows, report.faults.iter().map(|fault| (fault.line, fault.column)).collect())
+        let sheet = Sheet::pasted(text.to_owned()).unwrap();
+        let read = read(sheet, &mut report);
+        let rows = actix_web::rt::System::new().block_on(read);
+        let known = ["name", "email", "extension"];
+        let column = |name: &str| *known.iter().find(|known| **known == name).unwrap();
+        let faults = report.faults.iter().map(|fault| (fault.line, column(&fault.column)));
+        (rows, faults.collect())
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! The pages of users.
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
+use actix_web::web;
 use askama::Template;
 use serde::Deserialize;
 
 use super::Refusal;
-use super::import::{self, Report};
+use super::import;
 use super::types::{Edit, Email, Filter, NewUser, PersonName, SipSecret, Sort, User};
 use crate::audit::{self, Page, Record};
 use crate::auth::access::{Access, Route};
@@ -17,6 +17,7 @@ use crate::numbering::{ExtensionNumber, ExtensionRange};
 use crate::tenants;
 use crate::web::form::{Field, Form, Secret, Tick};
 use crate::web::list::{self, Pager};
+use crate::web::sheet::{Import, ImportView, Spool, Upload};
 use crate::web::{
     Answer, Error, Shell, csv, download, flash, fragment, invalid, ok, respond, see_other,
 };
@@ -38,7 +39,7 @@ pub fn routes() -> Vec<Route> {
         Route::get("/users/new", manage, new),
         Route::post("/users", manage, create),
         Route::get("/users/import", manage, import_page),
-        Route::post("/users/import", manage, import).limit(IMPORT_LIMIT),
+        Route::post("/users/import", manage, import).limit(IMPORT_LIMIT).uploads(IMPORT_LIMIT),
         Route::post("/users/deletion", manage, delete),
         Route::get("/users/{id}", read, show),
         Route::get("/users/{id}/edit", edit, edit_page),
@@ -548,41 +549,45 @@ async fn delete_all(by: &Operator, mut ids: Vec<UserId>, list: &str) -> Answer {
 #[template(path = "users/import.html")]
 struct ImportPage {
     shell: Shell,
-    form: ImportForm,
-    report: Option<Report>,
-    done: bool,
+    view: ImportView,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ImportForm {
-    /// The file's text: pasted, or put there from a file by the page's script.
-    text: String,
-    /// Do it, after having seen what would be done.
-    confirmed: Tick,
+const IMPORT: Import = Import {
+    action: "/users/import",
+    list: "/users",
+    one: "user",
+    many: "users",
+    columns: "name, email and, if wished, extension",
+    example: "name,email,extension\nAnn O'Neil,ann@example.com,\nBob Ray,bob@example.com,1010",
+    changes: false,
+};
+
+async fn import_answer(by: &Operator, view: ImportView) -> Answer {
+    let shell = by.shell(&mut by.read().await?, "/users").await?;
+    let status = view.status();
+    respond(status, &ImportPage { shell, view })
 }
 
 async fn import_page(by: Operator) -> Answer {
-    let shell = by.shell(&mut by.read().await?, "/users").await?;
-    ok(&ImportPage { shell, form: ImportForm::default(), report: None, done: false })
+    import_answer(&by, ImportView::new(IMPORT)).await
 }
 
-async fn import(by: Operator, form: Form<ImportForm>) -> Answer {
-    let form = form.0;
+async fn import(by: Operator, mut upload: Upload) -> Answer {
+    let spool = Spool::of(by.state());
+    let Some(source) = upload.source(&spool, by.id())? else {
+        return import_answer(&by, ImportView::gone(IMPORT)).await;
+    };
+    let sheet = source.open().await;
     let mut change = by.change().await?;
-    let report = import::run(&mut change, &by.state().vault, &form.text).await?;
-    let (clean, done) =
-        (report.is_clean(), report.is_clean() && form.confirmed.0 && report.added > 0);
-    if done {
+    let report = import::run(&mut change, &by.state().vault, sheet).await?;
+    let mut view = ImportView::checked(IMPORT, report, upload.is_confirmed());
+    if view.done {
         change.commit().await?;
     } else {
         drop(change);
     }
-    let shell = by.shell(&mut by.read().await?, "/users").await?;
-    let page = ImportPage { shell, form, report: Some(report), done };
-    let status = if clean { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    let answer: HttpResponse = respond(status, &page)?;
-    Ok(answer)
+    view.keep(source, &spool, by.id())?;
+    import_answer(&by, view).await
 }
 
 #[cfg(test)]

@@ -5,9 +5,24 @@ pub fn write<'a>(
     header: &[&str],
     rows: impl IntoIterator<Item = Vec<String>> + 'a,
 ) -> Result<Vec<u8>, csv::Error> {
-    let mut writer =
-        csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    let mut writer = to_memory();
     writer.write_record(header)?;
+    add(writer, rows)
+}
+
+/// Rows as CSV without a header: the part of a file after its beginning.
+pub fn rows(rows: impl IntoIterator<Item = Vec<String>>) -> Result<Vec<u8>, csv::Error> {
+    add(to_memory(), rows)
+}
+
+fn to_memory() -> csv::Writer<Vec<u8>> {
+    csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new())
+}
+
+fn add(
+    mut writer: csv::Writer<Vec<u8>>,
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> Result<Vec<u8>, csv::Error> {
     for row in rows {
         writer.write_record(row.iter().map(|cell| inert(cell)))?;
     }

@@ -94,20 +94,39 @@ impl From<String> for Tick {
 #[derive(Debug)]
 pub struct Form<T>(pub T);
 
-/// Bytes a form may have; an import has its own, larger limit.
-const LIMIT: usize = 1 << 20;
+/// Bytes a request may have. The route says how many; a handler learns it from the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A form, kept in memory.
+    pub form: usize,
+    /// A body with a file, kept on disk; 0 where none is expected.
+    pub upload: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { form: 1 << 20, upload: 0 }
+    }
+}
+
+impl Limits {
+    /// What the request's route allows.
+    pub fn of(request: &HttpRequest) -> Self {
+        request.extensions().get::<Self>().copied().unwrap_or_default()
+    }
+}
 
 impl<T: DeserializeOwned + 'static> FromRequest for Form<T> {
     type Error = Error;
     type Future = LocalBoxFuture<'static, Result<Self, Error>>;
 
     fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
-        let urlencoded =
+        let is_form =
             request.content_type().eq_ignore_ascii_case("application/x-www-form-urlencoded");
-        let limit = request.app_data::<FormLimit>().map_or(LIMIT, |limit| limit.0);
+        let limit = Limits::of(request).form;
         let body = web::Payload::from_request(request, payload);
         async move {
-            if !urlencoded {
+            if !is_form {
                 return Err(Error::BadRequest(
                     "send the form as application/x-www-form-urlencoded",
                 ));
@@ -115,19 +134,23 @@ impl<T: DeserializeOwned + 'static> FromRequest for Form<T> {
             let body = body.await.map_err(|_| Error::BadRequest("the request has no body"))?;
             let bytes = body.to_bytes_limited(limit).await.map_err(|_| Error::TooLarge)?;
             let bytes = bytes.map_err(|_| Error::BadRequest("the request broke off"))?;
-            let text = std::str::from_utf8(&bytes)
-                .map_err(|_| Error::BadRequest("the form is not UTF-8"))?;
-            utf8(text)?;
-            let form = serde_html_form::from_str(text);
-            form.map(Self).map_err(|_| Error::BadRequest("the form cannot be read"))
+            urlencoded(&bytes).map(Self)
         }
         .boxed_local()
     }
 }
 
-/// A larger limit for one route's form, in bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct FormLimit(pub usize);
+/// Parses an urlencoded form.
+pub(super) fn urlencoded<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+    let text = std::str::from_utf8(body).map_err(|_| Error::BadRequest("the form is not UTF-8"))?;
+    utf8(text)?;
+    serde_html_form::from_str(text).map_err(|_| Error::BadRequest("the form cannot be read"))
+}
+
+/// The text of one field.
+pub(super) fn text_of(bytes: Vec<u8>) -> Result<String, Error> {
+    String::from_utf8(bytes).map_err(|_| Error::BadRequest("the form is not UTF-8"))
+}
 
 /// Percent-encoded bytes that are not UTF-8 would be repaired silently: refuse them instead.
 fn utf8(text: &str) -> Result<(), Error> {

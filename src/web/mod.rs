@@ -7,6 +7,7 @@ pub mod flash;
 pub mod form;
 pub mod guard;
 pub mod list;
+pub mod sheet;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;

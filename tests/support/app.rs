@@ -114,6 +114,7 @@ impl TestApp {
             chain: ChainKey::of(&vault),
             clock: Clock::of(move || Timestamp(read.load(Ordering::SeqCst))),
             public_url: public_url.to_owned(),
+            data_dir: dir.path().to_owned(),
             db,
             vault,
         };
