@@ -262,6 +262,12 @@ async fn step(app: &TestApp, model: &mut Model, dice: &mut Dice, n: u64) {
             }
         }
         3 if model.subnets.len() > 4 => {
+            let at = dice.below(model.subnets.len());
+            let (id, _) = model.subnets.remove(at);
+            subnets::delete(&mut space, id, None, true).await.unwrap();
+            true
+        }
+        4..=6 if !model.subnets.is_empty() => {
             let id = dice.of(&model.subnets).0;
             let count = u32::try_from(dice.roll(6)).unwrap() + 1;
             let contiguous = dice.roll(3) == 0;
