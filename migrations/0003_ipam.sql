@@ -22,7 +22,8 @@ CREATE TABLE subnet (
     created_at  BIGINT NOT NULL,
     updated_at  BIGINT NOT NULL,
     UNIQUE (tenant_id, name_key),
-    UNIQUE (tenant_id, first_key, last_key)
+    -- In this order the smallest subnet around an address is found by one step.
+    UNIQUE (tenant_id, first_key, length)
 );
 CREATE INDEX subnet_parent ON subnet (tenant_id, parent_id, first_key);
 CREATE INDEX subnet_site ON subnet (tenant_id, site_key);
@@ -55,6 +56,7 @@ CREATE TABLE gap (
     PRIMARY KEY (tenant_id, first_key)
 );
 CREATE INDEX gap_subnet ON gap (subnet_id, kind, first_key);
+CREATE INDEX gap_kind ON gap (tenant_id, kind, first_key);
 CREATE INDEX gap_pool ON gap (pool_id, first_key);
 
 -- Numbers the addresses, for the search index.

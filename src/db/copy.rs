@@ -56,7 +56,7 @@ pub const TABLES: &[Table] = &[
     table!("audit_event" ("seq", "at", "tenant_id", "actor", "via", "source", "request_id", "action", "subject", "subject_id", "note", "before_json", "after_json", "affects_asterisk", "hash") by "seq", values "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15"),
     table!("users" ("id", "tenant_id", "name", "email", "name_key", "email_key", "version", "created_at", "updated_at") by "id", values "$1, $2, $3, $4, $5, $6, $7, $8, $9"),
     table!("extension" ("tenant_id", "number", "user_id", "enabled", "secret", "secret_at") by "tenant_id, number", values "$1, $2, $3, $4, $5, $6"),
-    table!("subnet" ("id", "tenant_id", "name", "name_key", "first_key", "last_key", "length", "parent_id", "vlan", "gateway", "site", "site_key", "dns", "description", "version", "created_at", "updated_at") by "first_key, last_key DESC, id", values "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17"),
+    table!("subnet" ("id", "tenant_id", "name", "name_key", "first_key", "last_key", "length", "parent_id", "vlan", "gateway", "site", "site_key", "dns", "description", "version", "created_at", "updated_at") by "first_key, length, id", values "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17"),
     table!("pool" ("id", "tenant_id", "subnet_id", "kind", "first_key", "last_key", "derived") by "id", values "$1, $2, $3, $4, $5, $6, $7"),
     table!("gap" ("tenant_id", "first_key", "last_key", "size", "subnet_id", "pool_id", "kind") by "tenant_id, first_key", values "$1, $2, $3, $4, $5, $6, $7"),
     table!("address_sequence" ("id", "last") by "id", values "$1, $2"),

@@ -26,6 +26,7 @@ use sqlx::{
 
 pub use bulk::Bulk;
 pub use copy::{Cell, TABLES, Table};
+pub use search::Pieces;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 

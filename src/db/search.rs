@@ -5,9 +5,13 @@
 //! `SQLite` a full-text table with the trigram tokenizer (<https://sqlite.org/fts5.html> 4.3.4),
 //! kept by triggers; on `PostgreSQL` a view, with an index of `pg_trgm`.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
 use sqlx::{AssertSqlSafe, Executor as _};
 
-use super::{Db, Result};
+use super::{Db, Result, Tx};
+use crate::sql;
 
 const SQLITE: &[&str] = &[
     "CREATE VIRTUAL TABLE IF NOT EXISTS address_text
@@ -65,6 +69,130 @@ impl Db {
                     tx.execute(AssertSqlSafe(*text)).await?;
                 }
                 tx.commit().await
+            }
+        }
+    }
+}
+
+/// How common pieces of words are, by a sample.
+///
+/// `SQLite` looks up every piece it is asked for, and a piece that nearly all texts have costs most
+/// and tells least: only rare ones are asked for. `PostgreSQL` knows that by itself.
+#[derive(Clone, Debug, Default)]
+pub struct Pieces {
+    /// In how many of the texts looked at a piece of three letters was.
+    seen: HashMap<String, usize>,
+    /// How many texts were looked at.
+    texts: usize,
+}
+
+/// Texts looked at, in so many places of so many each.
+const PLACES: i64 = 64;
+const AT_EACH: i64 = 16;
+/// Searches after which the sample is taken anew.
+const LASTS: usize = 1_000;
+
+impl Pieces {
+    /// The pieces by which to look `word` up, at most `most`: each is in every text that holds the
+    /// word. A word of nothing but `%`, `_` and the like has none that helps: an empty one.
+    pub fn rarest(&self, word: &str, most: usize) -> Vec<String> {
+        let parts = word.split(['%', '_', '\\', '\0']).filter(|part| part.chars().count() >= 3);
+        if self.texts == 0 {
+            let whole: Vec<String> = parts.take(most).map(str::to_owned).collect();
+            return if whole.is_empty() { vec![String::new()] } else { whole };
+        }
+        let mut pieces: Vec<(usize, String)> = Vec::new();
+        for part in parts {
+            let letters: Vec<char> = part.chars().collect();
+            for piece in letters.windows(3) {
+                let piece: String = piece.iter().collect();
+                let seen = self.seen.get(&piece).copied().unwrap_or(0);
+                pieces.push((seen, piece));
+            }
+        }
+        pieces.sort();
+        pieces.dedup();
+        // One in fifty is rare enough; of common ones two must do.
+        let rare = pieces.iter().filter(|(seen, _)| seen * 50 <= self.texts).count();
+        let chosen = pieces.into_iter().take(rare.clamp(2, most.max(2)));
+        let chosen: Vec<String> = chosen.map(|(_, piece)| piece).collect();
+        if chosen.is_empty() { vec![String::new()] } else { chosen }
+    }
+
+    fn look_at(&mut self, text: &str) {
+        self.texts += 1;
+        let letters: Vec<char> = text.chars().collect();
+        let pieces: HashSet<String> =
+            letters.windows(3).map(|piece| piece.iter().collect()).collect();
+        for piece in pieces {
+            *self.seen.entry(piece).or_default() += 1;
+        }
+    }
+}
+
+impl Tx {
+    /// How common pieces of words are. The sample is kept for the whole process: one of another
+    /// database, or of an hour ago, makes a search slower, never wrong.
+    pub async fn pieces(&mut self) -> Result<Arc<Pieces>> {
+        static KEPT: Mutex<Option<(usize, Arc<Pieces>)>> = Mutex::new(None);
+        if matches!(self, Self::Postgres(_)) {
+            return Ok(Arc::default());
+        }
+        if let Some((uses, pieces)) = KEPT.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
+            && *uses < LASTS
+        {
+            *uses += 1;
+            return Ok(Arc::clone(pieces));
+        }
+        let pieces = Arc::new(self.sample().await?);
+        *KEPT.lock().unwrap_or_else(PoisonError::into_inner) = Some((0, Arc::clone(&pieces)));
+        Ok(pieces)
+    }
+
+    async fn sample(&mut self) -> Result<Pieces> {
+        let mut pieces = Pieces::default();
+        let last: i64 =
+            self.query(sql!("SELECT last FROM address_sequence WHERE id = 1")).scalar().await?;
+        for place in 0..PLACES {
+            let texts: Vec<(String,)> = self
+                .query(sql!("SELECT search FROM address WHERE id >= $1 ORDER BY id LIMIT $2"))
+                .bind(last / PLACES * place)
+                .bind(AT_EACH)
+                .all()
+                .await?;
+            for (text,) in &texts {
+                pieces.look_at(text);
+            }
+        }
+        // An empty sample would be taken for PostgreSQL's.
+        pieces.texts = pieces.texts.max(1);
+        Ok(pieces)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rare_pieces_are_asked_for_and_common_ones_only_when_there_is_no_other() {
+        let mut pieces = Pieces::default();
+        for n in 0..1000 {
+            pieces.look_at(&format!("sip-t46s-{n:04}"));
+        }
+        assert!(!pieces.rarest("t46s-0123", 4).iter().any(|piece| piece == "t46"));
+        assert_eq!(pieces.rarest("t46", 4), ["t46"]);
+        assert_eq!(pieces.rarest("sip-", 4), ["ip-", "sip"]);
+        assert_eq!(pieces.rarest("%_", 4), [""]);
+        assert_eq!(Pieces::default().rarest("a_bcd%efgh", 4), ["bcd", "efgh"]);
+    }
+
+    #[test]
+    fn every_piece_is_part_of_the_word() {
+        let pieces = Pieces { texts: 1, ..Pieces::default() };
+        for word in ["abc", "sip-t46s", "zoë müller", "a%bcd_efg\\hij"] {
+            for piece in pieces.rarest(word, 4) {
+                assert!(word.contains(&piece), "{piece} of {word}");
             }
         }
     }

@@ -69,6 +69,11 @@ impl Counts {
         self.0.iter().filter(|(class, _)| classes.contains(**class)).map(|(_, count)| *count).sum()
     }
 
+    /// Whether there is any of a class.
+    pub fn has(&self, class: Class) -> bool {
+        self.0.get(&class).is_some_and(|count| count.entries != 0)
+    }
+
     /// Those of the `classes` alone.
     #[must_use]
     pub fn only(mut self, classes: Classes) -> Self {

@@ -14,6 +14,8 @@ mod applies;
 mod creates;
 mod fixture;
 mod http;
+mod ipam;
+mod ipam_seed;
 #[path = "../support/lab.rs"]
 #[allow(dead_code)]
 mod lab;
@@ -29,7 +31,7 @@ use std::process::ExitCode;
 use fixture::Fixtures;
 use report::Report;
 
-const PARTS: [&str; 6] = ["create", "list", "apply", "render", "start", "memory"];
+const PARTS: [&str; 7] = ["ipam-core", "create", "list", "apply", "render", "start", "memory"];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
@@ -47,6 +49,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     let wanted = |part: &str| named.is_empty() || named.contains(&part);
 
     let (mut report, fixtures) = (Report::default(), Fixtures::new()?);
+    if named.contains(&"ipam-core") {
+        ipam::core(&mut report, &fixtures).await?;
+    }
     if wanted("create") {
         creates::run(&mut report, &fixtures).await?;
     }

@@ -4,10 +4,11 @@
 //! the last page costs what the first does. A search for words goes through an index of pieces of
 //! words and shows rows only, as do the other orders.
 
-use super::queries::{AddressRow, columns, records};
+use super::queries::{self, AddressRow, columns, records};
+use super::rows::{Matching, Words};
 use super::types::Record;
 use crate::audit::Page;
-use crate::db::{self, Query, Result, Tx};
+use crate::db::{Result, Tx};
 use crate::id::{SubnetId, TenantId};
 use crate::ipam::class::{Class, Classes, Kind, Status};
 use crate::ipam::space::{self, Gap, damaged, gap_before, gaps_from};
@@ -211,18 +212,29 @@ pub async fn list(
     if !by_rows && (sort == Sort::Address || extents.len() > 1) {
         return by_rank(tx, tenant, filter, &extents, page).await;
     }
+    let pieces = match words {
+        Some((_, false)) => tx.pieces().await?,
+        _ => std::sync::Arc::default(),
+    };
     let mut all = Listing::default();
     let mut counts = Counts::default();
     let mut skip = page.offset;
     for extent in extents {
-        let matching = Matching::of(filter, extent, words);
+        let words = words.map(|(patterns, begins)| Words { patterns, begins, pieces: &pieces });
+        let wanted = classes(filter, true);
+        let matching = Matching::of(
+            filter,
+            wanted,
+            extent.map(|range| (range.first(), range.last())),
+            words.as_ref(),
+        );
         let here = if by_rows {
             matching.count(tx, tenant).await?
         } else {
             counts_of(tx, tenant, extent).await?
         };
-        let here = here.only(matching.classes);
-        let lines = here.of(matching.classes).entries;
+        let here = here.only(wanted);
+        let lines = here.of(wanted).entries;
         let left = page.limit - i64::try_from(all.entries.len()).unwrap_or(page.limit);
         if skip < lines && left > 0 {
             let rows = matching.page(tx, tenant, sort, Page { offset: skip, limit: left }).await?;
@@ -311,11 +323,12 @@ async fn straddling(tx: &mut Tx, tenant: TenantId, range: Range) -> Result<Vec<(
     Ok(found)
 }
 
+/// Grouped by an expression: `SQLite` would else walk the whole index of classes.
 async fn classes_within(tx: &mut Tx, tenant: TenantId, range: Range) -> Result<Vec<(Class, i64)>> {
     let rows: Vec<(i64, i64)> = tx
         .query(sql!(
-            "SELECT class, count(*) FROM address
-             WHERE tenant_id = $1 AND address >= $2 AND address <= $3 GROUP BY class"
+            "SELECT class + 0, count(*) FROM address
+             WHERE tenant_id = $1 AND address >= $2 AND address <= $3 GROUP BY class + 0"
         ))
         .bind(tenant.to_string())
         .bind(range.first().key())
@@ -348,7 +361,10 @@ async fn by_rank(
         let here = weigh.of(&counts, wanted);
         let left = page.limit - lines(i128::try_from(listing.entries.len()).unwrap_or(0));
         if skip < here && left > 0 {
-            let want = Want { classes: wanted, weigh, skip, limit: left };
+            let present = Classes::of(|class| wanted.contains(class) && counts.has(class));
+            let rows = counts.of(present.only(|class| !class.is_gap())).entries;
+            let rare = rows.saturating_mul(20) < counts.of(Classes::of(|_| true)).entries;
+            let want = Want { classes: present, weigh, skip, limit: left, rare };
             listing.entries.extend(select(tx, tenant, *extent, &want).await?);
             skip = 0;
         } else {
@@ -368,6 +384,8 @@ struct Want {
     weigh: Weigh,
     skip: i128,
     limit: i64,
+    /// Whether the rows are few among many: each is then looked up by itself.
+    rare: bool,
 }
 
 /// The first and the last address of an extent.
@@ -409,10 +427,18 @@ async fn select(tx: &mut Tx, tenant: TenantId, extent: Extent, want: &Want) -> R
     }
     entries.extend(head.map(Entry::Gap));
     let reach = lines(skip - rank).saturating_add(want.limit);
-    let keys = keys(tx, tenant, from, last, want.classes, reach).await?;
+    let keys = if want.rare {
+        rare_keys(tx, tenant, from, last, want.classes, reach).await?
+    } else {
+        keys(tx, tenant, from, last, want.classes, reach).await?
+    };
     let gaps = gaps_between(tx, tenant, from, last, want.classes, reach).await?;
     let mut picked = pick(entries, keys, gaps, skip - rank, want, extent);
-    fill(tx, tenant, &mut picked, want.classes).await?;
+    if want.rare {
+        fill_one_by_one(tx, tenant, &mut picked).await?;
+    } else {
+        fill(tx, tenant, &mut picked, want.classes).await?;
+    }
     Ok(picked.into_iter().filter_map(|line| line.entry).collect())
 }
 
@@ -547,6 +573,46 @@ async fn keys(
     rows.into_iter().map(key).collect()
 }
 
+/// As [`keys`], each class by its index.
+async fn rare_keys(
+    tx: &mut Tx,
+    tenant: TenantId,
+    first: Address,
+    last: Address,
+    classes: Classes,
+    limit: i64,
+) -> Result<Vec<Address>> {
+    let mut keys = Vec::new();
+    for class in Class::all().filter(|class| classes.contains(*class) && !class.is_gap()) {
+        let rows: Vec<(Vec<u8>,)> = tx
+            .query(sql!(
+                "SELECT address FROM address WHERE tenant_id = $1 AND class = $2 AND address >= $3 AND address <= $4
+                 ORDER BY address LIMIT $5"
+            ))
+            .bind(tenant.to_string())
+            .bind(class.as_i64())
+            .bind(first.key())
+            .bind(last.key())
+            .bind(limit)
+            .all()
+            .await?;
+        for (key,) in rows {
+            keys.push(Address::try_from(key).map_err(damaged)?);
+        }
+    }
+    keys.sort_unstable();
+    keys.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(keys)
+}
+
+/// As [`fill`], for rows far from each other.
+async fn fill_one_by_one(tx: &mut Tx, tenant: TenantId, page: &mut [Line]) -> Result<()> {
+    for line in page.iter_mut().filter(|line| line.entry.is_none()) {
+        line.entry = queries::get(tx, tenant, line.key).await?.map(Entry::Row);
+    }
+    Ok(())
+}
+
 async fn gaps_between(
     tx: &mut Tx,
     tenant: TenantId,
@@ -561,163 +627,4 @@ async fn gaps_between(
     let kinds = |kind| classes.contains(Class::gap(kind));
     space::gaps_between(tx, tenant, (first, last), (kinds(Kind::Static), kinds(Kind::Dhcp)), limit)
         .await
-}
-
-// Rows only
-
-/// What rows match: `$2` to `$4` classes and the range; `$5` and `$6` patterns for the index of
-/// words, which knows no ESCAPE, or nothing; `$7` and `$8` the same exactly; `$9` and `$10` the
-/// beginning and the end of host names; `$11` whose reservations; `$12` only orphans.
-macro_rules! matching {
-    () => {
-        "tenant_id = $1 AND (CAST($2 AS BIGINT) >> CAST(class AS INT)) & 1 = 1 AND address >= $3 AND address <= $4
-         AND ($5 = '' OR (id IN (SELECT rowid FROM address_text WHERE search LIKE $5
-                                 UNION SELECT rowid FROM address_text WHERE search LIKE $6)
-                          AND (search LIKE $7 ESCAPE '\\' OR search LIKE $8 ESCAPE '\\')))
-         AND hostname_sort >= $9 AND hostname_sort < $10
-         AND ($11 = '' OR reserved_by = $11) AND ($12 = 0 OR subnet_id IS NULL)"
-    };
-}
-
-macro_rules! page {
-    ($more:literal, $order:literal) => {
-        concat!(
-            "SELECT ",
-            columns!(),
-            " FROM address WHERE ",
-            matching!(),
-            $more,
-            " ORDER BY ",
-            $order,
-            " LIMIT $13 OFFSET $14"
-        )
-    };
-}
-
-/// The values of [`matching`], in their order.
-struct Matching {
-    classes: Classes,
-    first: Address,
-    last: Address,
-    patterns: [String; 4],
-    begins: (Vec<u8>, Vec<u8>),
-    reserved_by: String,
-    orphaned: bool,
-}
-
-/// After every host name, and after the byte that stands for none.
-const END: [u8; 2] = [u8::MAX, u8::MAX];
-
-impl Matching {
-    fn of(filter: &Filter, extent: Extent, words: Option<(&[String; 2], bool)>) -> Self {
-        let (first, last) = ends(extent);
-        let mut matching = Self {
-            classes: classes(filter, true),
-            first,
-            last,
-            patterns: Default::default(),
-            begins: (Vec::new(), END.to_vec()),
-            reserved_by: filter.reserved_by.clone().unwrap_or_default(),
-            orphaned: filter.orphaned,
-        };
-        match words {
-            None => {}
-            // The index has pieces of three letters: one or two begin a host name.
-            Some(([name, _], true)) => {
-                let end = [name.as_bytes(), &[u8::MAX]].concat();
-                matching.begins = (name.clone().into_bytes(), end);
-            }
-            Some(([word, mac], false)) => {
-                let rough = |text: &str| format!("%{}%", text.replace(['\0', '\\'], "_"));
-                let exact = |text: &str| format!("%{}%", db::literal(text));
-                matching.patterns = [rough(word), rough(mac), exact(word), exact(mac)];
-            }
-        }
-        matching
-    }
-
-    fn bind<'q>(&self, query: Query<'q>, tenant: TenantId) -> Query<'q> {
-        let query = query
-            .bind(tenant.to_string())
-            .bind(self.classes.bits())
-            .bind(self.first.key())
-            .bind(self.last.key());
-        let query = self.patterns.iter().fold(query, |query, pattern| query.bind(pattern.clone()));
-        query
-            .bind(self.begins.0.clone())
-            .bind(self.begins.1.clone())
-            .bind(self.reserved_by.clone())
-            .bind(i64::from(self.orphaned))
-    }
-
-    async fn count(&self, tx: &mut Tx, tenant: TenantId) -> Result<Counts> {
-        let text =
-            concat!("SELECT class, count(*) FROM address WHERE ", matching!(), " GROUP BY class");
-        let rows: Vec<(i64, i64)> = self.bind(tx.query(text), tenant).all().await?;
-        let mut counts = Counts::default();
-        for (class, rows) in rows {
-            let class = Class::try_from(class).map_err(damaged)?;
-            counts.add(class, Count { entries: rows, addresses: i128::from(rows) });
-        }
-        Ok(counts)
-    }
-
-    /// Rows without what is sorted by come last, whichever way round.
-    async fn page(
-        &self,
-        tx: &mut Tx,
-        tenant: TenantId,
-        sort: Sort,
-        page: Page,
-    ) -> Result<Vec<Record>> {
-        let text = match sort {
-            Sort::Address => page!("", "address"),
-            Sort::Hostname => page!("", "hostname_sort, address"),
-            Sort::Mac => page!("", "mac_sort, address"),
-            Sort::HostnameDown | Sort::MacDown => {
-                return self.page_down(tx, tenant, sort, page).await;
-            }
-        };
-        let rows =
-            self.bind(tx.query(text), tenant).bind(page.limit).bind(page.offset).all().await?;
-        records(rows)
-    }
-
-    async fn page_down(
-        &self,
-        tx: &mut Tx,
-        tenant: TenantId,
-        sort: Sort,
-        page: Page,
-    ) -> Result<Vec<Record>> {
-        let none = || vec![u8::MAX];
-        let (text, blank, count) = if sort == Sort::HostnameDown {
-            (
-                page!(" AND hostname_sort < $15", "hostname_sort DESC, address DESC"),
-                page!(" AND hostname_sort >= $15", "address"),
-                concat!(
-                    "SELECT count(*) FROM address WHERE ",
-                    matching!(),
-                    " AND hostname_sort < $13"
-                ),
-            )
-        } else {
-            (
-                page!(" AND mac_sort < $15", "mac_sort DESC, address DESC"),
-                page!(" AND mac_sort >= $15", "address"),
-                concat!("SELECT count(*) FROM address WHERE ", matching!(), " AND mac_sort < $13"),
-            )
-        };
-        let query =
-            self.bind(tx.query(text), tenant).bind(page.limit).bind(page.offset).bind(none());
-        let mut all = records(query.all().await?)?;
-        let left = page.limit - i64::try_from(all.len()).unwrap_or(page.limit);
-        if left > 0 {
-            let passed: i64 = self.bind(tx.query(count), tenant).bind(none()).scalar().await?;
-            let offset = (page.offset - passed).max(0);
-            let query = self.bind(tx.query(blank), tenant).bind(left).bind(offset).bind(none());
-            all.extend(records(query.all().await?)?);
-        }
-        Ok(all)
-    }
 }

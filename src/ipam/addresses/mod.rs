@@ -8,6 +8,7 @@ pub mod api;
 mod claims;
 mod list;
 mod queries;
+mod rows;
 mod types;
 pub mod web;
 

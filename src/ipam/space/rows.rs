@@ -1,7 +1,7 @@
 //! The SQL that moves gaps and address rows.
 
 use super::{Gap, Source};
-use crate::db::{Bulk, Result, Tx};
+use crate::db::{Bulk, Query, Result, Tx};
 use crate::id::{SubnetId, TenantId};
 use crate::ipam::addresses::Record;
 use crate::ipam::class::Class;
@@ -333,19 +333,31 @@ pub(in crate::ipam) async fn gaps_between(
     (statics, dhcp): (bool, bool),
     limit: i64,
 ) -> Result<Vec<Gap>> {
-    let rows: Vec<GapRow> = tx
-        .query(sql!(
+    let rows: Vec<GapRow> = if statics && dhcp {
+        let query = tx.query(sql!(
             "SELECT first_key, last_key, subnet_id, pool_id, kind FROM gap
-             WHERE tenant_id = $1 AND first_key >= $2 AND first_key <= $3
-               AND ((kind = 'static' AND $4 = 1) OR (kind = 'dhcp' AND $5 = 1)) ORDER BY first_key LIMIT $6"
-        ))
-        .bind(tenant.to_string())
-        .bind(first.key())
-        .bind(last.key())
-        .bind(i64::from(statics))
-        .bind(i64::from(dhcp))
-        .bind(limit)
-        .all()
-        .await?;
+             WHERE tenant_id = $1 AND first_key >= $2 AND first_key <= $3 ORDER BY first_key LIMIT $4"
+        ));
+        bound(query, tenant, first, last, limit).all().await?
+    } else {
+        let query = tx.query(sql!(
+            "SELECT first_key, last_key, subnet_id, pool_id, kind FROM gap
+             WHERE tenant_id = $1 AND first_key >= $2 AND first_key <= $3 AND kind = $5 ORDER BY first_key LIMIT $4"
+        ));
+        bound(query, tenant, first, last, limit)
+            .bind(if statics { "static" } else { "dhcp" })
+            .all()
+            .await?
+    };
     rows.into_iter().map(TryInto::try_into).collect()
+}
+
+fn bound(
+    query: Query<'_>,
+    tenant: TenantId,
+    first: Address,
+    last: Address,
+    limit: i64,
+) -> Query<'_> {
+    query.bind(tenant.to_string()).bind(first.key()).bind(last.key()).bind(limit)
 }

@@ -92,7 +92,7 @@ pub(super) async fn before(
         .query(concat!(
             "SELECT ",
             columns!(),
-            " FROM subnet WHERE tenant_id = $1 AND first_key <= $2 ORDER BY first_key DESC, last_key LIMIT 1"
+            " FROM subnet WHERE tenant_id = $1 AND first_key <= $2 ORDER BY first_key DESC, length DESC LIMIT 1"
         ))
         .bind(tenant.to_string())
         .bind(address.key())
@@ -108,7 +108,7 @@ pub(super) async fn inside(tx: &mut Tx, tenant: TenantId, block: Range) -> Resul
             "SELECT ",
             columns!(),
             " FROM subnet WHERE tenant_id = $1 AND first_key >= $2 AND first_key <= $3 AND last_key <= $3
-             ORDER BY first_key, last_key DESC"
+             ORDER BY first_key, length"
         ))
         .bind(tenant.to_string())
         .bind(block.first().key())
@@ -164,7 +164,7 @@ pub(super) async fn all(tx: &mut Tx, tenant: TenantId) -> Result<Vec<Subnet>> {
         .query(concat!(
             "SELECT ",
             columns!(),
-            " FROM subnet WHERE tenant_id = $1 ORDER BY first_key, last_key DESC"
+            " FROM subnet WHERE tenant_id = $1 ORDER BY first_key, length"
         ))
         .bind(tenant.to_string())
         .all()
@@ -196,7 +196,7 @@ pub(super) async fn insert(
             "INSERT INTO subnet (id, tenant_id, name, name_key, first_key, last_key, length, parent_id, vlan, gateway, site,
                  site_key, dns, description, created_at, updated_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)
-             ON CONFLICT (tenant_id, first_key, last_key) DO NOTHING"
+             ON CONFLICT (tenant_id, first_key, length) DO NOTHING"
         ))
         .bind(id.to_string())
         .bind(tenant.to_string())
