@@ -1,0 +1,323 @@
+//! Lists of rows alone: those that hold a word, those somebody reserved, those in no subnet, and
+//! all in the order of a column.
+
+use super::list::{Filter, Sort};
+use super::queries::{columns, records};
+use super::types::Record;
+use crate::audit::Page;
+use crate::db::{self, Query, Result, Tx};
+use crate::id::TenantId;
+use crate::ipam::class::{Class, Classes};
+use crate::ipam::space::damaged;
+use crate::ipam::tally::{Count, Counts};
+use crate::net::Address;
+
+/// Which rows are listed, by the index that finds them.
+enum Found {
+    /// All, or those of a range.
+    All { ranged: bool },
+    /// Those with a word: what the index of pieces of words is asked for, and what must be there.
+    Words { pieces: [String; 2 * PIECES], exact: [String; 2] },
+    /// Those whose host name begins so.
+    Begins { from: Vec<u8>, until: Vec<u8> },
+    /// Those somebody reserved.
+    Reserved(String),
+    /// Those in no subnet.
+    Orphans,
+}
+
+/// Pieces of a word that the index is asked for. More would only be looked up in vain.
+const PIECES: usize = 4;
+/// Three letters that no text holds.
+const NOWHERE: &str = "\u{1}\u{1}\u{1}";
+
+/// Rows to be listed.
+pub(super) struct Matching {
+    classes: Classes,
+    first: Address,
+    last: Address,
+    found: Found,
+    /// Besides, only those this operator reserved.
+    reserved_by: String,
+    /// Besides, only those in no subnet.
+    orphaned: bool,
+}
+
+/// What every list of rows asks: class and range.
+macro_rules! common {
+    () => {
+        "tenant_id = $1 AND (CAST($2 AS BIGINT) >> CAST(class AS INT)) & 1 = 1 AND address >= $3 AND address <= $4"
+    };
+}
+
+/// The statements for one way of finding rows: counting them, and a page in each order. Rows
+/// without what is sorted by come last, whichever way round: `$more` is the byte that stands for
+/// none, asked for in a statement of its own.
+macro_rules! texts {
+    ($from:expr, $limit:literal, $more:literal, $count_more:literal) => {
+        Texts {
+            count: concat!("SELECT class + 0, count(*) FROM ", $from, " GROUP BY class + 0"),
+            address: concat!("SELECT ", columns!(), " FROM ", $from, " ORDER BY address ", $limit),
+            hostname: concat!(
+                "SELECT ",
+                columns!(),
+                " FROM ",
+                $from,
+                " ORDER BY hostname_sort, address ",
+                $limit
+            ),
+            mac: concat!(
+                "SELECT ",
+                columns!(),
+                " FROM ",
+                $from,
+                " ORDER BY mac_sort, address ",
+                $limit
+            ),
+            hostname_down: [
+                concat!(
+                    "SELECT ",
+                    columns!(),
+                    " FROM ",
+                    $from,
+                    " AND hostname_sort < ",
+                    $more,
+                    " ORDER BY hostname_sort DESC, address DESC ",
+                    $limit
+                ),
+                concat!("SELECT count(*) FROM ", $from, " AND hostname_sort < ", $count_more),
+                concat!(
+                    "SELECT ",
+                    columns!(),
+                    " FROM ",
+                    $from,
+                    " AND hostname_sort >= ",
+                    $more,
+                    " ORDER BY address ",
+                    $limit
+                ),
+            ],
+            mac_down: [
+                concat!(
+                    "SELECT ",
+                    columns!(),
+                    " FROM ",
+                    $from,
+                    " AND mac_sort < ",
+                    $more,
+                    " ORDER BY mac_sort DESC, address DESC ",
+                    $limit
+                ),
+                concat!("SELECT count(*) FROM ", $from, " AND mac_sort < ", $count_more),
+                concat!(
+                    "SELECT ",
+                    columns!(),
+                    " FROM ",
+                    $from,
+                    " AND mac_sort >= ",
+                    $more,
+                    " ORDER BY address ",
+                    $limit
+                ),
+            ],
+        }
+    };
+}
+
+struct Texts {
+    count: &'static str,
+    address: &'static str,
+    hostname: &'static str,
+    mac: &'static str,
+    hostname_down: [&'static str; 3],
+    mac_down: [&'static str; 3],
+}
+
+/// Of everything the range is not asked for, so that no index of addresses is walked instead of
+/// the one that is sorted by.
+static ALL: Texts = texts!(
+    "address WHERE tenant_id = $1 AND (CAST($2 AS BIGINT) >> CAST(class AS INT)) & 1 = 1",
+    "LIMIT $3 OFFSET $4",
+    "$5",
+    "$3"
+);
+static RANGED: Texts =
+    texts!(concat!("address WHERE ", common!()), "LIMIT $5 OFFSET $6", "$7", "$5");
+/// CROSS JOIN tells `SQLite` to begin with what the index found.
+static WORDS: Texts = texts!(
+    concat!(
+        "(SELECT rowid AS found FROM address_text
+              WHERE search LIKE $5 AND search LIKE $6 AND search LIKE $7 AND search LIKE $8
+          UNION SELECT rowid FROM address_text
+              WHERE search LIKE $9 AND search LIKE $10 AND search LIKE $11 AND search LIKE $12) AS pieces
+         CROSS JOIN address WHERE id = found AND ",
+        common!(),
+        " AND (search LIKE $13 ESCAPE '\\' OR search LIKE $14 ESCAPE '\\')
+          AND ($15 = '' OR reserved_by = $15) AND ($16 = 0 OR subnet_id IS NULL)"
+    ),
+    "LIMIT $17 OFFSET $18",
+    "$19",
+    "$17"
+);
+static BEGINS: Texts = texts!(
+    concat!(
+        "address WHERE ",
+        common!(),
+        " AND hostname_sort >= $5 AND hostname_sort < $6
+          AND ($7 = '' OR reserved_by = $7) AND ($8 = 0 OR subnet_id IS NULL)"
+    ),
+    "LIMIT $9 OFFSET $10",
+    "$11",
+    "$9"
+);
+static RESERVED: Texts = texts!(
+    concat!(
+        "address WHERE ",
+        common!(),
+        " AND reserved_by = $5 AND reserved_by <> '' AND ($6 = 0 OR subnet_id IS NULL)"
+    ),
+    "LIMIT $7 OFFSET $8",
+    "$9",
+    "$7"
+);
+static ORPHANS: Texts = texts!(
+    concat!("address WHERE ", common!(), " AND subnet_id IS NULL"),
+    "LIMIT $5 OFFSET $6",
+    "$7",
+    "$5"
+);
+
+/// A word looked for, and how it is looked for.
+pub(super) struct Words<'w> {
+    /// The word, and what a MAC it may be a part of would look like.
+    pub patterns: &'w [String; 2],
+    /// Whether it is too short for the index, and host names that begin so are meant.
+    pub begins: bool,
+    /// How common pieces of words are.
+    pub pieces: &'w db::Pieces,
+}
+
+impl Matching {
+    /// The rows a filter asks for, in a range or everywhere.
+    pub fn of(
+        filter: &Filter,
+        classes: Classes,
+        range: Option<(Address, Address)>,
+        words: Option<&Words<'_>>,
+    ) -> Self {
+        let reserved_by = filter.reserved_by.clone().unwrap_or_default();
+        let found = match words {
+            Some(Words { patterns: [name, _], begins: true, .. }) => {
+                let until = [name.as_bytes(), &[u8::MAX]].concat();
+                Found::Begins { from: name.clone().into_bytes(), until }
+            }
+            Some(Words { patterns: [word, mac], pieces, .. }) => {
+                let one = pieces.rarest(word, PIECES);
+                let other = if mac == word { Vec::new() } else { pieces.rarest(mac, PIECES) };
+                let like = |pieces: Vec<String>| {
+                    let first = pieces.first().map_or(NOWHERE, String::as_str).to_owned();
+                    let all = pieces.into_iter().chain(std::iter::repeat(first)).take(PIECES);
+                    all.map(|piece| format!("%{piece}%")).collect::<Vec<_>>()
+                };
+                let mut all = like(one).into_iter().chain(like(other));
+                let pieces = std::array::from_fn(|_| all.next().unwrap_or_default());
+                let exact = [word, mac].map(|text| format!("%{}%", db::literal(text)));
+                Found::Words { pieces, exact }
+            }
+            None if !reserved_by.is_empty() => Found::Reserved(reserved_by.clone()),
+            None if filter.orphaned => Found::Orphans,
+            None => Found::All { ranged: range.is_some() },
+        };
+        let all = (Address::from_number(0), Address::from_number(u128::MAX));
+        let (first, last) = range.unwrap_or(all);
+        Self { classes, first, last, found, reserved_by, orphaned: filter.orphaned }
+    }
+
+    fn texts(&self) -> &'static Texts {
+        match self.found {
+            Found::All { ranged: false } => &ALL,
+            Found::All { ranged: true } => &RANGED,
+            Found::Words { .. } => &WORDS,
+            Found::Begins { .. } => &BEGINS,
+            Found::Reserved(_) => &RESERVED,
+            Found::Orphans => &ORPHANS,
+        }
+    }
+
+    fn bind<'q>(&self, query: Query<'q>, tenant: TenantId) -> Query<'q> {
+        let query = query.bind(tenant.to_string()).bind(self.classes.bits());
+        if matches!(self.found, Found::All { ranged: false }) {
+            return query;
+        }
+        let query = query.bind(self.first.key()).bind(self.last.key());
+        let orphaned = i64::from(self.orphaned);
+        match &self.found {
+            Found::All { .. } | Found::Orphans => query,
+            Found::Words { pieces, exact } => {
+                let query =
+                    pieces.iter().chain(exact).fold(query, |query, text| query.bind(text.clone()));
+                query.bind(self.reserved_by.clone()).bind(orphaned)
+            }
+            Found::Begins { from, until } => query
+                .bind(from.clone())
+                .bind(until.clone())
+                .bind(self.reserved_by.clone())
+                .bind(orphaned),
+            Found::Reserved(by) => query.bind(by.clone()).bind(orphaned),
+        }
+    }
+
+    /// How many there are of each class.
+    pub async fn count(&self, tx: &mut Tx, tenant: TenantId) -> Result<Counts> {
+        let text = self.texts().count;
+        let rows: Vec<(i64, i64)> = self.bind(tx.query(text), tenant).all().await?;
+        let mut counts = Counts::default();
+        for (class, rows) in rows {
+            let class = Class::try_from(class).map_err(damaged)?;
+            counts.add(class, Count { entries: rows, addresses: i128::from(rows) });
+        }
+        Ok(counts)
+    }
+
+    /// A page of them.
+    pub async fn page(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        sort: Sort,
+        page: Page,
+    ) -> Result<Vec<Record>> {
+        let texts = self.texts();
+        let text = match sort {
+            Sort::Address => texts.address,
+            Sort::Hostname => texts.hostname,
+            Sort::Mac => texts.mac,
+            Sort::HostnameDown => return self.down(tx, tenant, &texts.hostname_down, page).await,
+            Sort::MacDown => return self.down(tx, tenant, &texts.mac_down, page).await,
+        };
+        let rows =
+            self.bind(tx.query(text), tenant).bind(page.limit).bind(page.offset).all().await?;
+        records(rows)
+    }
+
+    async fn down(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        [text, count, blank]: &[&'static str; 3],
+        page: Page,
+    ) -> Result<Vec<Record>> {
+        let none = || vec![u8::MAX];
+        let query =
+            self.bind(tx.query(text), tenant).bind(page.limit).bind(page.offset).bind(none());
+        let mut all = records(query.all().await?)?;
+        let left = page.limit - i64::try_from(all.len()).unwrap_or(page.limit);
+        if left > 0 {
+            let passed: i64 = self.bind(tx.query(count), tenant).bind(none()).scalar().await?;
+            let offset = (page.offset - passed).max(0);
+            let query = self.bind(tx.query(blank), tenant).bind(left).bind(offset).bind(none());
+            all.extend(records(query.all().await?)?);
+        }
+        Ok(all)
+    }
+}
