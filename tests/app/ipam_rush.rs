@@ -146,7 +146,7 @@ both_databases! {
                 assert_eq!(before, None, "{address} is held twice");
             }
         }
-        assert!(expected.len() > 100, "{}", expected.len());
+        assert!(expected.len() > 60, "{}", expected.len());
         assert_eq!(held(&app).await, expected);
         is_sound(&app).await;
     }
