@@ -107,8 +107,8 @@ CREATE TABLE address (
     PRIMARY KEY (tenant_id, address)
 );
 CREATE INDEX address_class ON address (tenant_id, class, address);
-CREATE INDEX address_hostname ON address (tenant_id, hostname_sort, address);
-CREATE INDEX address_mac ON address (tenant_id, mac_sort, address);
+CREATE INDEX address_hostname ON address (tenant_id, hostname_sort, address, class);
+CREATE INDEX address_mac ON address (tenant_id, mac_sort, address, class);
 CREATE INDEX address_holder ON address (tenant_id, holder_id) WHERE holder_id <> '';
 CREATE INDEX address_reserved_by ON address (tenant_id, reserved_by, address) WHERE reserved_by <> '';
 CREATE INDEX address_until ON address (until) WHERE until IS NOT NULL;

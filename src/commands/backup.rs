@@ -120,6 +120,7 @@ pub async fn restore(session: &Session, file: &Path) -> anyhow::Result<ExitCode>
             .with_context(|| format!("a row of {} does not fit", table.name))?;
         rows += 1;
     }
+    tx.index_all_words().await?;
     tx.commit().await?;
     say!("{rows} rows restored");
     Ok(ExitCode::SUCCESS)

@@ -12,15 +12,15 @@ pub struct Bulk {
     pub head: &'static str,
     /// Values a row.
     pub columns: usize,
+    /// Rows a statement at most; a statement has at most 32,766 values.
+    pub most: usize,
     /// What follows the rows, e.g. `ON CONFLICT …`.
     pub tail: &'static str,
 }
 
-/// Most rows of one statement. The numbers of rows are powers of two, so that few texts exist.
-const MOST: usize = 128;
-
 impl Tx {
-    /// Inserts `rows`, each bound by `bind` in the order of the columns.
+    /// Inserts `rows`, each bound by `bind` in the order of the columns. Statements have a power of
+    /// two of rows, so that few texts exist.
     pub async fn insert_many<T>(
         &mut self,
         bulk: &'static Bulk,
@@ -29,7 +29,7 @@ impl Tx {
     ) -> Result<()> {
         let mut rest = rows;
         while !rest.is_empty() {
-            let count = (1_usize << rest.len().ilog2()).min(MOST);
+            let count = (1_usize << rest.len().ilog2()).min(bulk.most);
             let Some((now, later)) = rest.split_at_checked(count) else { break };
             let statement = self.query(text(bulk, count));
             now.iter().fold(statement, bind).run().await?;
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn places_are_numbered_through() {
-        let bulk = Bulk { head: "INSERT INTO t (a, b) VALUES", columns: 2, tail: "" };
+        let bulk = Bulk { head: "INSERT INTO t (a, b) VALUES", columns: 2, most: 128, tail: "" };
         assert_eq!(write(&bulk, 2), "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4) ");
     }
 }

@@ -100,6 +100,7 @@ impl Db {
         let pool = || SqlitePoolOptions::new().test_before_acquire(false).acquire_timeout(patience);
         // When the disk is full SQLite rolls back by itself and sqlx believes the transaction open:
         // such a connection would refuse every later change.
+        // An import touches many pages of many indexes; readers keep the upper levels of theirs.
         let write = pool()
             .max_connections(1)
             .before_acquire(|connection, _| {
@@ -108,9 +109,10 @@ impl Db {
                     Ok(!connection.is_in_transaction())
                 })
             })
-            .connect_with(options.clone())
+            .connect_with(options.clone().pragma("cache_size", "-32768"))
             .await?;
-        let read = pool().max_connections(4).connect_lazy_with(options.pragma("query_only", "ON"));
+        let reading = options.pragma("query_only", "ON").pragma("cache_size", "-8192");
+        let read = pool().max_connections(4).connect_lazy_with(reading);
         Ok(Self::Sqlite { read, write })
     }
 

@@ -3,28 +3,20 @@
 //! Both have a relation `address_text (rowid, search)`, whose rows are the addresses by their
 //! number, and which answers `search LIKE '%part%'` from an index of three-letter pieces: on
 //! `SQLite` a full-text table with the trigram tokenizer (<https://sqlite.org/fts5.html> 4.3.4),
-//! kept by triggers; on `PostgreSQL` a view, with an index of `pg_trgm`.
+//! which whoever writes addresses must tell of every text ([`Tx::index_words`]); on `PostgreSQL` a
+//! view, with an index of `pg_trgm` that sees to itself.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::{AssertSqlSafe, Executor as _};
 
-use super::{Db, Result, Tx};
+use super::{Bulk, Db, Result, Tx};
 use crate::sql;
 
 const SQLITE: &[&str] = &[
     "CREATE VIRTUAL TABLE IF NOT EXISTS address_text
          USING fts5(search, content='address', content_rowid='id', tokenize='trigram', detail='none')",
-    "CREATE TRIGGER IF NOT EXISTS address_text_added AFTER INSERT ON address WHEN new.search <> ''
-         BEGIN INSERT INTO address_text (rowid, search) VALUES (new.id, new.search); END",
-    "CREATE TRIGGER IF NOT EXISTS address_text_removed AFTER DELETE ON address WHEN old.search <> ''
-         BEGIN INSERT INTO address_text (address_text, rowid, search) VALUES ('delete', old.id, old.search); END",
-    "CREATE TRIGGER IF NOT EXISTS address_text_changed AFTER UPDATE OF search ON address WHEN old.search <> new.search
-         BEGIN
-             INSERT INTO address_text (address_text, rowid, search) SELECT 'delete', old.id, old.search WHERE old.search <> '';
-             INSERT INTO address_text (rowid, search) SELECT new.id, new.search WHERE new.search <> '';
-         END",
 ];
 
 const POSTGRES: &[&str] = &[
@@ -71,6 +63,47 @@ impl Db {
                 tx.commit().await
             }
         }
+    }
+}
+
+/// How texts are added to and taken from the index. Every statement makes the index write what it
+/// has gathered, so they are long.
+static ADD: Bulk = Bulk {
+    head: "INSERT INTO address_text (rowid, search) VALUES",
+    columns: 2,
+    most: 4_096,
+    tail: "",
+};
+static REMOVE: Bulk = Bulk {
+    head: "INSERT INTO address_text (address_text, rowid, search) VALUES",
+    columns: 3,
+    most: 4_096,
+    tail: "",
+};
+
+impl Tx {
+    /// Tells the index of words which texts are gone, with the numbers they had, and which are new.
+    pub async fn index_words(
+        &mut self,
+        gone: &[(i64, String)],
+        new: &[(i64, String)],
+    ) -> Result<()> {
+        if matches!(self, Self::Postgres(_)) {
+            return Ok(());
+        }
+        self.insert_many(&REMOVE, gone, |row, (id, text)| {
+            row.bind("delete").bind(*id).bind(text.clone())
+        })
+        .await?;
+        self.insert_many(&ADD, new, |row, (id, text)| row.bind(*id).bind(text.clone())).await
+    }
+
+    /// Makes the index of words anew from what the addresses say.
+    pub async fn index_all_words(&mut self) -> Result<()> {
+        if let Self::Sqlite(tx) = self {
+            tx.execute("INSERT INTO address_text (address_text) VALUES ('rebuild')").await?;
+        }
+        Ok(())
     }
 }
 

@@ -183,6 +183,7 @@ impl Ledger {
 static MOVE: Bulk = Bulk {
     head: "INSERT INTO tally (tenant_id, scope, class, entries, high, low) VALUES",
     columns: 6,
+    most: 128,
     tail: "ON CONFLICT (tenant_id, scope, class) DO UPDATE
            SET entries = tally.entries + excluded.entries, high = tally.high + excluded.high, low = tally.low + excluded.low",
 };

@@ -417,11 +417,87 @@ async fn walk(app: &TestApp, seed: u64, steps: u64) {
             compare(app, &model, &mut dice, n).await;
         }
     }
+    compare_words(app).await;
     assert!(model.rows.len() > 20, "the walk did something: {}", model.rows.len());
     for (id, spec) in &model.subnets {
         let mut tx = app.state.read().await.unwrap();
         let around = subnets::get(&mut tx, TenantId::DEFAULT, *id).await.unwrap().unwrap();
         assert_eq!(around.cidr, spec.cidr);
+    }
+}
+
+/// A search for words, in every order, against a walk over the rows.
+async fn compare_words(app: &TestApp) {
+    let mut tx = app.state.read().await.unwrap();
+    let page = |limit| Page { offset: 0, limit };
+    let all = addresses::list(
+        &mut tx,
+        TenantId::DEFAULT,
+        &Filter::default(),
+        Sort::Address,
+        page(10_000),
+    )
+    .await
+    .unwrap();
+    let rows: Vec<addresses::Record> = all
+        .entries
+        .into_iter()
+        .filter_map(|entry| match entry {
+            Entry::Row(record) => Some(record),
+            Entry::Gap(_) => None,
+        })
+        .collect();
+    for word in [
+        "test",
+        "h1",
+        "h10",
+        "machine",
+        "machine 1",
+        "hine 2",
+        "odd",
+        "no such",
+        "_",
+        "%",
+        "es%t",
+        "h_1",
+    ] {
+        for (sort, name) in Sort::ALL {
+            let filter = Filter { search: word.to_owned(), ..Filter::default() };
+            let found = addresses::list(&mut tx, TenantId::DEFAULT, &filter, sort, page(1_000))
+                .await
+                .unwrap();
+            let short = word.len() < 3;
+            let matching = |record: &&addresses::Record| {
+                if short {
+                    record.hostname.key().starts_with(word)
+                } else {
+                    record.search().contains(word)
+                }
+            };
+            let mut expected: Vec<&addresses::Record> = rows.iter().filter(matching).collect();
+            let blank = |record: &addresses::Record| record.hostname.is_empty();
+            match sort {
+                Sort::Hostname => {
+                    expected.sort_by_key(|record| (record.hostname.sort(), record.address))
+                }
+                Sort::HostnameDown => expected.sort_by(|a, b| {
+                    blank(a).cmp(&blank(b)).then_with(|| {
+                        if blank(a) {
+                            a.address.cmp(&b.address)
+                        } else {
+                            (b.hostname.sort(), b.address).cmp(&(a.hostname.sort(), a.address))
+                        }
+                    })
+                }),
+                // Nothing here has a MAC.
+                _ => {}
+            }
+            let got: Vec<Address> = found.entries.iter().map(Entry::first).collect();
+            let expected: Vec<Address> =
+                expected.into_iter().map(|record| record.address).collect();
+            assert_eq!(got, expected, "{word} by {name}");
+            assert_eq!(found.total, i64::try_from(expected.len()).unwrap(), "{word}");
+        }
     }
 }
 

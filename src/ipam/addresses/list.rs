@@ -154,6 +154,9 @@ pub struct Listing {
     pub entries: Vec<Entry>,
     /// How many lines there are in all; more than a page number can name are as many as it can.
     pub total: i64,
+    /// Whether more match than were counted: the search is for something very common. Then the
+    /// statistics are not of all of them either.
+    pub more: bool,
     /// What the matching addresses are.
     pub stats: Stats,
 }
@@ -212,6 +215,9 @@ pub async fn list(
     if !by_rows && (sort == Sort::Address || extents.len() > 1) {
         return by_rank(tx, tenant, filter, &extents, page).await;
     }
+    if !by_rows {
+        return by_column(tx, tenant, filter, extents.first().copied().flatten(), sort, page).await;
+    }
     let pieces = match words {
         Some((_, false)) => tx.pieces().await?,
         _ => std::sync::Arc::default(),
@@ -221,31 +227,92 @@ pub async fn list(
     let mut skip = page.offset;
     for extent in extents {
         let words = words.map(|(patterns, begins)| Words { patterns, begins, pieces: &pieces });
-        let wanted = classes(filter, true);
-        let matching = Matching::of(
-            filter,
-            wanted,
-            extent.map(|range| (range.first(), range.last())),
-            words.as_ref(),
-        );
-        let here = if by_rows {
-            matching.count(tx, tenant).await?
-        } else {
-            counts_of(tx, tenant, extent).await?
-        };
-        let here = here.only(wanted);
-        let lines = here.of(wanted).entries;
+        let range = extent.map(|range| (range.first(), range.last()));
+        let matching = Matching::of(filter, classes(filter, true), range, words.as_ref());
         let left = page.limit - i64::try_from(all.entries.len()).unwrap_or(page.limit);
-        if skip < lines && left > 0 {
-            let rows = matching.page(tx, tenant, sort, Page { offset: skip, limit: left }).await?;
-            all.entries.extend(rows.into_iter().map(Entry::Row));
-        }
+        let here = Page { offset: skip, limit: left };
+        let lines = match matching.few(tx, tenant, FEW).await? {
+            Some(found) => {
+                for (_, class) in &found {
+                    counts.add(*class, Count { entries: 1, addresses: 1 });
+                }
+                let lines = i64::try_from(found.len()).unwrap_or(i64::MAX);
+                if skip < lines && left > 0 {
+                    let rows = some(tx, tenant, &matching, &found, sort, here).await?;
+                    all.entries.extend(rows.into_iter().map(Entry::Row));
+                }
+                lines
+            }
+            None if words.is_none() => {
+                let here_counts = matching.count(tx, tenant).await?;
+                counts.merge(&here_counts, 1);
+                let lines = here_counts.of(Classes::of(|_| true)).entries;
+                if skip < lines && left > 0 {
+                    let rows = matching.page(tx, tenant, sort, here).await?;
+                    all.entries.extend(rows.into_iter().map(Entry::Row));
+                }
+                lines
+            }
+            None => {
+                all.more = true;
+                if skip < FEW && left > 0 {
+                    let rows = matching.common().page(tx, tenant, sort, here).await?;
+                    all.entries.extend(rows.into_iter().map(Entry::Row));
+                }
+                FEW
+            }
+        };
         skip = (skip - lines).max(0);
         all.total += lines;
-        counts.merge(&here, 1);
     }
     all.stats = Stats::of(&counts);
     Ok(all)
+}
+
+/// Most matches that a search counts.
+const FEW: i64 = 2_000;
+
+/// A page of rows that are known to match.
+async fn some(
+    tx: &mut Tx,
+    tenant: TenantId,
+    matching: &Matching,
+    found: &[(Address, Class)],
+    sort: Sort,
+    page: Page,
+) -> Result<Vec<Record>> {
+    if sort != Sort::Address {
+        return matching.page(tx, tenant, sort, page).await;
+    }
+    let (skip, limit) =
+        (usize::try_from(page.offset).unwrap_or(0), usize::try_from(page.limit).unwrap_or(0));
+    let mut rows = Vec::new();
+    for (address, _) in found.iter().skip(skip).take(limit) {
+        rows.extend(queries::get(tx, tenant, *address).await?);
+    }
+    Ok(rows)
+}
+
+/// A page in the order of a column: rows alone, counted by the tallies.
+async fn by_column(
+    tx: &mut Tx,
+    tenant: TenantId,
+    filter: &Filter,
+    extent: Extent,
+    sort: Sort,
+    page: Page,
+) -> Result<Listing> {
+    let wanted = classes(filter, true);
+    let counts = counts_of(tx, tenant, extent).await?.only(wanted);
+    let range = extent.map(|range| (range.first(), range.last()));
+    let rows = Matching::of(filter, wanted, range, None).page(tx, tenant, sort, page).await?;
+    let entries = rows.into_iter().map(Entry::Row).collect();
+    Ok(Listing {
+        entries,
+        total: counts.of(wanted).entries,
+        more: false,
+        stats: Stats::of(&counts),
+    })
 }
 
 /// A range, or with none everything.

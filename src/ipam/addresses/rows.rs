@@ -18,6 +18,8 @@ enum Found {
     All { ranged: bool },
     /// Those with a word: what the index of pieces of words is asked for, and what must be there.
     Words { pieces: [String; 2 * PIECES], exact: [String; 2] },
+    /// The same of a word that many have.
+    Common { exact: [String; 2] },
     /// Those whose host name begins so.
     Begins { from: Vec<u8>, until: Vec<u8> },
     /// Those somebody reserved.
@@ -57,75 +59,57 @@ macro_rules! texts {
     ($from:expr, $limit:literal, $more:literal, $count_more:literal) => {
         Texts {
             count: concat!("SELECT class + 0, count(*) FROM ", $from, " GROUP BY class + 0"),
-            address: concat!("SELECT ", columns!(), " FROM ", $from, " ORDER BY address ", $limit),
-            hostname: concat!(
-                "SELECT ",
-                columns!(),
-                " FROM ",
-                $from,
-                " ORDER BY hostname_sort, address ",
-                $limit
-            ),
-            mac: concat!(
-                "SELECT ",
-                columns!(),
-                " FROM ",
-                $from,
-                " ORDER BY mac_sort, address ",
-                $limit
-            ),
+            few: concat!("SELECT address, class FROM ", $from, " LIMIT ", $count_more),
+            address: page!($from, "", "address", $limit),
+            hostname: page!($from, "", "hostname_sort, address", $limit),
+            mac: page!($from, "", "mac_sort, address", $limit),
             hostname_down: [
-                concat!(
-                    "SELECT ",
-                    columns!(),
-                    " FROM ",
+                page!(
                     $from,
-                    " AND hostname_sort < ",
-                    $more,
-                    " ORDER BY hostname_sort DESC, address DESC ",
+                    concat!(" AND hostname_sort < ", $more),
+                    "hostname_sort DESC, address DESC",
                     $limit
                 ),
                 concat!("SELECT count(*) FROM ", $from, " AND hostname_sort < ", $count_more),
-                concat!(
-                    "SELECT ",
-                    columns!(),
-                    " FROM ",
-                    $from,
-                    " AND hostname_sort >= ",
-                    $more,
-                    " ORDER BY address ",
-                    $limit
-                ),
+                page!($from, concat!(" AND hostname_sort >= ", $more), "address", $limit),
             ],
             mac_down: [
-                concat!(
-                    "SELECT ",
-                    columns!(),
-                    " FROM ",
+                page!(
                     $from,
-                    " AND mac_sort < ",
-                    $more,
-                    " ORDER BY mac_sort DESC, address DESC ",
+                    concat!(" AND mac_sort < ", $more),
+                    "mac_sort DESC, address DESC",
                     $limit
                 ),
                 concat!("SELECT count(*) FROM ", $from, " AND mac_sort < ", $count_more),
-                concat!(
-                    "SELECT ",
-                    columns!(),
-                    " FROM ",
-                    $from,
-                    " AND mac_sort >= ",
-                    $more,
-                    " ORDER BY address ",
-                    $limit
-                ),
+                page!($from, concat!(" AND mac_sort >= ", $more), "address", $limit),
             ],
         }
     };
 }
 
+/// The keys of a page first, which an index has, then the rows of that page alone.
+macro_rules! page {
+    ($from:expr, $and:expr, $order:literal, $limit:literal) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM (SELECT address AS page_key FROM ",
+            $from,
+            $and,
+            " ORDER BY ",
+            $order,
+            " ",
+            $limit,
+            ") AS page JOIN address ON address = page_key AND tenant_id = $1 ORDER BY ",
+            $order
+        )
+    };
+}
+
 struct Texts {
     count: &'static str,
+    /// Addresses and classes of as many as the last value says.
+    few: &'static str,
     address: &'static str,
     hostname: &'static str,
     mac: &'static str,
@@ -158,6 +142,18 @@ static WORDS: Texts = texts!(
     "LIMIT $17 OFFSET $18",
     "$19",
     "$17"
+);
+/// A word that so many have that walking over the rows finds a page of them sooner.
+static COMMON: Texts = texts!(
+    concat!(
+        "address WHERE ",
+        common!(),
+        " AND (search LIKE $5 ESCAPE '\\' OR search LIKE $6 ESCAPE '\\')
+          AND ($7 = '' OR reserved_by = $7) AND ($8 = 0 OR subnet_id IS NULL)"
+    ),
+    "LIMIT $9 OFFSET $10",
+    "$11",
+    "$9"
 );
 static BEGINS: Texts = texts!(
     concat!(
@@ -238,6 +234,7 @@ impl Matching {
             Found::All { ranged: false } => &ALL,
             Found::All { ranged: true } => &RANGED,
             Found::Words { .. } => &WORDS,
+            Found::Common { .. } => &COMMON,
             Found::Begins { .. } => &BEGINS,
             Found::Reserved(_) => &RESERVED,
             Found::Orphans => &ORPHANS,
@@ -258,12 +255,48 @@ impl Matching {
                     pieces.iter().chain(exact).fold(query, |query, text| query.bind(text.clone()));
                 query.bind(self.reserved_by.clone()).bind(orphaned)
             }
+            Found::Common { exact } => {
+                let query = exact.iter().fold(query, |query, text| query.bind(text.clone()));
+                query.bind(self.reserved_by.clone()).bind(orphaned)
+            }
             Found::Begins { from, until } => query
                 .bind(from.clone())
                 .bind(until.clone())
                 .bind(self.reserved_by.clone())
                 .bind(orphaned),
             Found::Reserved(by) => query.bind(by.clone()).bind(orphaned),
+        }
+    }
+
+    /// All there are, in order, if that are at most `most`.
+    pub async fn few(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        most: i64,
+    ) -> Result<Option<Vec<(Address, Class)>>> {
+        let text = self.texts().few;
+        let rows: Vec<(Vec<u8>, i64)> =
+            self.bind(tx.query(text), tenant).bind(most + 1).all().await?;
+        if i64::try_from(rows.len()).unwrap_or(i64::MAX) > most {
+            return Ok(None);
+        }
+        let parse = |(address, class): (Vec<u8>, i64)| {
+            Ok((
+                Address::try_from(address).map_err(damaged)?,
+                Class::try_from(class).map_err(damaged)?,
+            ))
+        };
+        let mut all = rows.into_iter().map(parse).collect::<Result<Vec<_>>>()?;
+        all.sort_unstable();
+        Ok(Some(all))
+    }
+
+    /// The same rows, found by walking over all there are.
+    pub fn common(self) -> Self {
+        match self.found {
+            Found::Words { exact, .. } => Self { found: Found::Common { exact }, ..self },
+            _ => self,
         }
     }
 

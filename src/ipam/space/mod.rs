@@ -1,5 +1,7 @@
 //! The free addresses of pools, as ranges, and the rows of the others. Nothing else writes either.
 
+use std::collections::BTreeMap;
+
 use super::addresses::Record;
 use super::class::{Class, Kind, Status};
 use super::subnets::{self, Pool, PoolKind, Subnet};
@@ -34,7 +36,13 @@ pub struct Space<'c> {
     change: &'c mut Change,
     entropy: &'c Entropy,
     ledger: Ledger,
+    /// What the index of words is still to be told: texts that are gone, and new ones.
+    gone: Vec<(i64, String)>,
+    new: BTreeMap<i64, String>,
 }
+
+/// Texts kept at most until the index of words is told.
+const WORDS: usize = 16_384;
 
 /// Where free addresses are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,13 +58,44 @@ impl<'c> Space<'c> {
     pub async fn open(change: &'c mut Change, entropy: &'c Entropy) -> Result<Self> {
         let tenant = change.tenant();
         tenants::lock(change, tenant).await?;
-        Ok(Self { change, entropy, ledger: Ledger::default() })
+        Ok(Self {
+            change,
+            entropy,
+            ledger: Ledger::default(),
+            gone: Vec::new(),
+            new: BTreeMap::new(),
+        })
     }
 
-    /// Ends: the counts follow what was done.
+    /// Ends: the counts and the index of words follow what was done.
     pub async fn close(mut self) -> Result<()> {
+        self.tell().await?;
         let tenant = self.tenant();
         self.ledger.write(self.change.tx(), tenant).await
+    }
+
+    async fn tell(&mut self) -> Result<()> {
+        let new: Vec<(i64, String)> = std::mem::take(&mut self.new).into_iter().collect();
+        let gone = std::mem::take(&mut self.gone);
+        self.change.tx().index_words(&gone, &new).await
+    }
+
+    /// A row's text changes in the index of words: `None` is no row.
+    async fn note_words(&mut self, old: Option<&Record>, new: Option<&Record>) -> Result<()> {
+        let text = |record: Option<&Record>| {
+            record.map(|record| (record.id, record.search())).filter(|(_, text)| !text.is_empty())
+        };
+        let (old, new) = (text(old), text(new));
+        if old == new {
+            return Ok(());
+        }
+        if let Some((id, text)) = old
+            && self.new.remove(&id).is_none()
+        {
+            self.gone.push((id, text));
+        }
+        self.new.extend(new);
+        if self.gone.len() + self.new.len() >= WORDS { self.tell().await } else { Ok(()) }
     }
 
     /// The transaction.
@@ -229,6 +268,7 @@ impl<'c> Space<'c> {
         rows::add(self.tx(), tenant, records).await?;
         for record in records {
             self.note_row(record, 1);
+            self.note_words(None, Some(record)).await?;
         }
         Ok(())
     }
@@ -239,7 +279,7 @@ impl<'c> Space<'c> {
         rows::update(self.tx(), tenant, new).await?;
         self.note_row(old, -1);
         self.note_row(new, 1);
-        Ok(())
+        self.note_words(Some(old), Some(new)).await
     }
 
     /// Removes a row: the address is free again, if a pool has it.
@@ -256,7 +296,7 @@ impl<'c> Space<'c> {
         let tenant = self.tenant();
         rows::remove(self.tx(), tenant, record.address).await?;
         self.note_row(record, -1);
-        Ok(())
+        self.note_words(Some(record), None).await
     }
 
     /// The rows of a range go from one subnet to another, or to none. Gaps do not move: whoever

@@ -144,6 +144,7 @@ fn size(range: Range) -> i64 {
 static ADD_GAPS: Bulk = Bulk {
     head: "INSERT INTO gap (tenant_id, first_key, last_key, size, subnet_id, pool_id, kind) VALUES",
     columns: 7,
+    most: 128,
     tail: "",
 };
 
@@ -187,6 +188,7 @@ static ADD: Bulk = Bulk {
                hostname_sort, mac, mac_sort, platform, manufacturer, holder_kind, holder_id, holder_name, description, reserved_by,
                reason, until, since, last_seen, seen_mac, search, created_at, updated_at) VALUES",
     columns: 28,
+    most: 128,
     tail: "",
 };
 

@@ -308,6 +308,7 @@ pub(super) async fn pools(tx: &mut Tx, subnet: SubnetId) -> Result<Vec<Pool>> {
 static ADD_POOLS: Bulk = Bulk {
     head: "INSERT INTO pool (id, tenant_id, subnet_id, kind, first_key, last_key, derived) VALUES",
     columns: 7,
+    most: 128,
     tail: "",
 };
 
