@@ -1,7 +1,7 @@
 //! The figures Patchbay must reach, measured on the real program over HTTP.
 //!
 //! `make bench` runs all parts, `cargo bench -- PART…` some: create, list, apply, render, start,
-//! memory. Misses are printed plainly; with `--strict` they are an error.
+//! ipam-list, ipam-next, ipam-import, ipam-export, memory. Misses are printed plainly; with `--strict` they are an error.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -31,7 +31,18 @@ use std::process::ExitCode;
 use fixture::Fixtures;
 use report::Report;
 
-const PARTS: [&str; 7] = ["ipam-core", "create", "list", "apply", "render", "start", "memory"];
+const PARTS: [&str; 10] = [
+    "create",
+    "list",
+    "apply",
+    "render",
+    "start",
+    "ipam-list",
+    "ipam-next",
+    "ipam-import",
+    "ipam-export",
+    "memory",
+];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
@@ -49,9 +60,6 @@ async fn main() -> anyhow::Result<ExitCode> {
     let wanted = |part: &str| named.is_empty() || named.contains(&part);
 
     let (mut report, fixtures) = (Report::default(), Fixtures::new()?);
-    if named.contains(&"ipam-core") {
-        ipam::core(&mut report, &fixtures).await?;
-    }
     if wanted("create") {
         creates::run(&mut report, &fixtures).await?;
     }
@@ -66,6 +74,10 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     if wanted("start") {
         starts::run(&mut report, &fixtures).await?;
+    }
+    let ipam = ["ipam-list", "ipam-next", "ipam-import", "ipam-export"];
+    if ipam.iter().any(|part| wanted(part)) {
+        ipam::run(&mut report, &fixtures, &wanted).await?;
     }
     if wanted("memory") {
         memory::idle(&mut report, &fixtures).await?;

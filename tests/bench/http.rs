@@ -1,6 +1,7 @@
 //! A small HTTP/1.1 client that keeps its connection, so that what is measured is the server.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -24,6 +25,15 @@ pub struct Answer {
     pub status: u16,
     head: String,
     pub body: Vec<u8>,
+}
+
+/// An answer that was read and not kept.
+pub struct Streamed {
+    /// Until its first bytes came.
+    pub first: Duration,
+    pub all: Duration,
+    pub bytes: usize,
+    pub lines: usize,
 }
 
 impl Answer {
@@ -83,6 +93,55 @@ impl Client {
 
     pub async fn patch(&mut self, path: &str, json: &serde_json::Value) -> anyhow::Result<Answer> {
         self.send("PATCH", path, "Content-Type: application/json\r\n", &json.to_string()).await
+    }
+
+    pub async fn delete(&mut self, path: &str) -> anyhow::Result<Answer> {
+        self.send("DELETE", path, "", "").await
+    }
+
+    /// Sends a file as the body.
+    pub async fn upload(&mut self, path: &str, mime: &str, file: &Path) -> anyhow::Result<Answer> {
+        let mut file = tokio::fs::File::open(file).await?;
+        let length = file.metadata().await?.len();
+        let mut stream =
+            BufReader::with_capacity(64 << 10, TcpStream::connect(self.address).await?);
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: {}\r\n{}Content-Type: {mime}\r\nContent-Length: {length}\r\n\r\n",
+            self.address, self.header
+        );
+        stream.write_all(head.as_bytes()).await?;
+        tokio::io::copy(&mut file, stream.get_mut()).await?;
+        timeout(LONGEST * 4, read(&mut stream)).await.context("no answer")?
+    }
+
+    /// Reads an answer to its end without keeping it.
+    pub async fn stream(&mut self, path: &str) -> anyhow::Result<Streamed> {
+        let mut stream = TcpStream::connect(self.address).await?;
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\n{}Connection: close\r\n\r\n",
+            self.address, self.header
+        );
+        let began = Instant::now();
+        stream.write_all(head.as_bytes()).await?;
+        let mut buffer = vec![0; 64 << 10];
+        let mut streamed =
+            Streamed { first: Duration::ZERO, all: Duration::ZERO, bytes: 0, lines: 0 };
+        loop {
+            let count =
+                timeout(LONGEST * 4, stream.read(&mut buffer)).await.context("it stopped")??;
+            if count == 0 {
+                break;
+            }
+            if streamed.bytes == 0 {
+                streamed.first = began.elapsed();
+                let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
+                ensure!(text.starts_with("HTTP/1.1 200"), "{text}");
+            }
+            streamed.bytes += count;
+            streamed.lines += buffer[..count].split(|byte| *byte == b'\n').count() - 1;
+        }
+        streamed.all = began.elapsed();
+        Ok(streamed)
     }
 
     /// What a form of a page sends.

@@ -1,97 +1,490 @@
-//! Addresses: lists, counts, the next free one, with ten thousand subnets and a million addresses.
+//! Addresses: ten thousand subnets and a million addresses in use, through the front door.
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use patchbay::audit::Page;
-use patchbay::id::TenantId;
-use patchbay::ipam::addresses::{self, Filter, Sort};
-use patchbay::ipam::class::Status;
+use anyhow::{Context as _, ensure};
+use serde_json::json;
 
 use crate::fixture::Fixtures;
+use crate::http::Client;
 use crate::ipam_seed as seed;
 use crate::lab::Postgres;
-use crate::program::Site;
+use crate::memory;
+use crate::program::{NAME, PASSWORD, Program, Site};
 use crate::report::{Report, Times, shown};
 
-pub async fn core(report: &mut Report, fixtures: &Fixtures) -> anyhow::Result<()> {
-    for database in ["SQLite", "PostgreSQL"] {
-        if std::env::var("ONLY").is_ok_and(|only| only != database) {
-            continue;
-        }
-        let mut site = Site::new(&match std::env::var("KEEP") {
-            Ok(dir) => dir.into(),
-            Err(_) => fixtures.directory()?,
-        });
-        if database == "PostgreSQL" {
-            site = site.on(&tokio::task::block_in_place(Postgres::database));
-        }
-        let fresh = !site.dir.join("data").exists();
-        if fresh {
-            site.administrator()?;
-        }
-        let state = seed::open(&site).await?;
-        let began = Instant::now();
-        let n: u32 = std::env::var("N").ok().and_then(|n| n.parse().ok()).unwrap_or(10_000);
-        if fresh {
-            seed::fill(&state, n).await?;
-        }
-        eprintln!("{database}: filled in {:?}", began.elapsed());
-        let last = i64::from(n) * 200 / 25;
-        let filter = |f: fn(&mut Filter)| {
-            let mut filter = Filter::default();
-            f(&mut filter);
-            filter
-        };
-        let cases: Vec<(&str, Filter, Sort, i64)> = vec![
-            ("first", filter(|_| {}), Sort::Address, 0),
-            ("deep", filter(|_| {}), Sort::Address, last / 2 * 25),
-            ("last", filter(|_| {}), Sort::Address, (last - 1) * 25),
-            ("reserved", filter(|f| f.status = Some(Status::Reserved)), Sort::Address, 0),
-            ("reserved deep", filter(|f| f.status = Some(Status::Reserved)), Sort::Address, 80_000),
-            ("available", filter(|f| f.status = Some(Status::Available)), Sort::Address, 0),
-            (
-                "available deep",
-                filter(|f| f.status = Some(Status::Available)),
-                Sort::Address,
-                800_000,
-            ),
-            ("conflict", filter(|f| f.conflict = Some(true)), Sort::Address, 0),
-            ("active", filter(|f| f.active = Some(true)), Sort::Address, 100_000),
-            ("10.5.", filter(|f| f.search = "10.5.".into()), Sort::Address, 0),
-            ("10.5.7.20", filter(|f| f.search = "10.5.7.20".into()), Sort::Address, 0),
-            ("10.2", filter(|f| f.search = "10.2".into()), Sort::Address, 0),
-            ("hostname part", filter(|f| f.search = "s-0123".into()), Sort::Address, 0),
-            ("hostname whole", filter(|f| f.search = "sip-t46s-0123456".into()), Sort::Address, 0),
-            ("MAC part", filter(|f| f.search = "15:a4:c7".into()), Sort::Address, 0),
-            ("description", filter(|f| f.search = "room 7788".into()), Sort::Address, 0),
-            ("common word", filter(|f| f.search = "printer".into()), Sort::Address, 0),
-            ("by hostname", filter(|_| {}), Sort::Hostname, 0),
-            ("by hostname down", filter(|_| {}), Sort::HostnameDown, 0),
-            ("by hostname deep", filter(|_| {}), Sort::Hostname, 400_000),
-            ("by mac", filter(|_| {}), Sort::Mac, 0),
-        ];
-        for (name, filter, sort, offset) in cases {
-            let mut times = Vec::new();
-            let mut total = 0;
-            for _ in 0..8 {
-                let began = Instant::now();
-                let mut tx = state.read().await?;
-                let page = Page { offset, limit: 25 };
-                let listing =
-                    addresses::list(&mut tx, TenantId::DEFAULT, &filter, sort, page).await?;
-                total = listing.total;
-                times.push(began.elapsed());
-                if began.elapsed() > Duration::from_millis(500) {
-                    break;
-                }
+const DATABASES: [&str; 2] = ["SQLite", "PostgreSQL"];
+const SUBNETS: u32 = 10_000;
+/// The same cases with a hundredth of it, to see what grows.
+const FEW: u32 = 100;
+const AT_ONCE: usize = 8;
+/// How often each client asks for each case.
+const ROUNDS: usize = 25;
+
+pub async fn run(
+    report: &mut Report,
+    fixtures: &Fixtures,
+    wanted: &dyn Fn(&str) -> bool,
+) -> anyhow::Result<()> {
+    for database in DATABASES {
+        if wanted("ipam-list") || wanted("ipam-export") {
+            let few = filled(fixtures, database, FEW).await?;
+            let many = filled(fixtures, database, SUBNETS).await?;
+            if wanted("ipam-list") {
+                let small = lists(report, database, &few, FEW).await?;
+                let large = lists(report, database, &many, SUBNETS).await?;
+                growth(report, database, "list", small, large);
+                subnet_pages(report, database, &many).await?;
+                let small = single_takes(&few).await?;
+                let large = single_takes(&many).await?;
+                growth(report, database, "next free", small, large);
             }
-            let times = Times::of(times);
-            report.note(
-                &format!("{database} {name}"),
-                &format!("{} (of {total})", shown(times.median())),
-                "",
-            );
+            if wanted("ipam-export") {
+                export(report, database, &many).await?;
+            }
+        }
+        if wanted("ipam-next") {
+            next_free(report, fixtures, database).await?;
+        }
+        if wanted("ipam-import") {
+            import(report, fixtures, database, 100_000, Duration::from_secs(5)).await?;
+            import(report, fixtures, database, 1_000_000, Duration::from_mins(1)).await?;
         }
     }
     Ok(())
+}
+
+/// An installation and a token of its administrator.
+struct Filled {
+    site: Site,
+    token: String,
+}
+
+fn site(fixtures: &Fixtures, database: &str) -> anyhow::Result<Filled> {
+    let mut site = Site::new(&fixtures.directory()?);
+    if database == "PostgreSQL" {
+        site = site.on(&tokio::task::block_in_place(Postgres::database));
+    }
+    let token = site.administrator()?;
+    Ok(Filled { site, token })
+}
+
+async fn filled(fixtures: &Fixtures, database: &str, subnets: u32) -> anyhow::Result<Filled> {
+    let filled = site(fixtures, database)?;
+    let state = seed::open(&filled.site).await?;
+    let began = Instant::now();
+    seed::fill(&state, subnets).await?;
+    state.db.close().await;
+    eprintln!(
+        "{database}: {subnets} subnets of 100 addresses in use made in {}",
+        shown(began.elapsed())
+    );
+    Ok(filled)
+}
+
+/// What people ask for, by kind; `N` stands for the middle page.
+fn cases(subnets: u32) -> Vec<(&'static str, Vec<String>)> {
+    let pages = u64::from(subnets) * 151 / 25;
+    let middle = pages / 2;
+    let third = subnets / 3;
+    let (a, b) = (third / 256, third % 256);
+    let text = |queries: &[&str]| queries.iter().map(ToString::to_string).collect::<Vec<_>>();
+    vec![
+        ("first page", text(&["", "size=200"])),
+        (
+            "deep page",
+            vec![format!("page={middle}"), format!("page={pages}"), format!("page={}", middle / 2)],
+        ),
+        (
+            "filtered",
+            text(&[
+                "status=reserved",
+                "status=available",
+                "status=quarantine&type=static",
+                "active=yes",
+                "conflict=yes",
+                "status=allocated&page=100",
+            ]),
+        ),
+        (
+            "searched, address",
+            vec![
+                format!("q=10.{a}.{b}."),
+                format!("q=10.{a}.{b}.77"),
+                format!("q=10.{a}.{b}.0/26"),
+                "q=10.0.".to_owned(),
+            ],
+        ),
+        ("searched, MAC part", text(&["q=15:a4:c7", "q=00-15-b1-4f", "q=9e3779"])),
+        (
+            "searched, hostname part",
+            vec![
+                format!("q=s-{third:05}"),
+                "q=46s-00077".to_owned(),
+                "q=sip-t46s-0004242".to_owned(),
+            ],
+        ),
+        ("searched, holder or note", text(&["q=person+4711", "q=room+7788"])),
+        ("sorted", text(&["sort=hostname", "sort=-hostname", "sort=mac", "sort=-mac"])),
+    ]
+}
+
+/// The median of medians of all kinds.
+async fn lists(
+    report: &mut Report,
+    database: &str,
+    filled: &Filled,
+    subnets: u32,
+) -> anyhow::Result<Duration> {
+    let program = filled.site.serve(&format!("address list, {database}")).await?;
+    let browser = Client::signed_in(program.address, NAME, PASSWORD).await?;
+    let script = Client::with_token(program.address, &filled.token);
+    let mut medians = Vec::new();
+    for (kind, queries) in cases(subnets) {
+        for (who, path, client) in
+            [("page", "/ipam/addresses", &browser), ("API", "/api/v1/addresses", &script)]
+        {
+            let alone = ask(client, path, &queries, 1).await?;
+            let busy = ask(client, path, &queries, AT_ONCE).await?;
+            medians.push(alone.median());
+            let addresses = u64::from(subnets) * 100;
+            report.add(
+                &format!(
+                    "addresses, {kind}, {who}, {AT_ONCE} at once, {database}, {addresses} in use"
+                ),
+                &format!("p50 {}, p99 {}", shown(busy.median()), shown(busy.p99())),
+                "p50 <= 5 ms, p99 <= 20 ms",
+                busy.median() <= Duration::from_millis(5)
+                    && busy.p99() <= Duration::from_millis(20),
+                &format!(
+                    "{} requests; one at a time p50 {}, p99 {}",
+                    busy.len(),
+                    shown(alone.median()),
+                    shown(alone.p99())
+                ),
+            );
+        }
+    }
+    program.stop().await?;
+    Ok(Times::of(medians).median())
+}
+
+async fn ask(
+    client: &Client,
+    path: &str,
+    queries: &[String],
+    clients: usize,
+) -> anyhow::Result<Times> {
+    let paths: Vec<String> = queries.iter().map(|query| format!("{path}?{query}")).collect();
+    let tasks = (0..clients).map(|offset| {
+        let (mut client, paths) = (client.twin(), paths.clone());
+        tokio::spawn(async move {
+            let mut times = Vec::new();
+            for round in 0..=ROUNDS {
+                for step in 0..paths.len() {
+                    let path = &paths[(step + offset) % paths.len()];
+                    let began = Instant::now();
+                    let answer = client.get(path).await?;
+                    let took = began.elapsed();
+                    ensure!(answer.status == 200, "{path}: {} {}", answer.status, answer.text());
+                    // The first round is for warming up.
+                    if round > 0 {
+                        times.push(took);
+                    }
+                }
+            }
+            Ok(times)
+        })
+    });
+    let mut all = Vec::new();
+    for task in tasks.collect::<Vec<_>>() {
+        all.extend(task.await??);
+    }
+    Ok(Times::of(all))
+}
+
+fn growth(report: &mut Report, database: &str, what: &str, small: Duration, large: Duration) {
+    let factor = large.as_secs_f64() / small.as_secs_f64().max(1e-9);
+    report.add(
+        &format!("{what}, 1,000,000 addresses beside 10,000, {database}"),
+        &format!("{factor:.2} x"),
+        "<= 2 x",
+        factor <= 2.0,
+        &format!("medians one at a time: {} and {}", shown(small), shown(large)),
+    );
+}
+
+/// Some subnets' ids, by the API.
+async fn subnet_ids(client: &mut Client) -> anyhow::Result<Vec<String>> {
+    let answer = client.get("/api/v1/subnets?size=25").await?;
+    ensure!(answer.status == 200, "subnets: {} {}", answer.status, answer.text());
+    let list = answer.json()?;
+    let subnets = list["subnets"].as_array().context("no subnets")?;
+    Ok(subnets.iter().filter_map(|subnet| Some(subnet["id"].as_str()?.to_owned())).collect())
+}
+
+async fn subnet_pages(report: &mut Report, database: &str, filled: &Filled) -> anyhow::Result<()> {
+    let program = filled.site.serve(&format!("subnet pages, {database}")).await?;
+    let browser = Client::signed_in(program.address, NAME, PASSWORD).await?;
+    let mut script = Client::with_token(program.address, &filled.token);
+    let ids = subnet_ids(&mut script).await?;
+    let pages = [
+        (
+            "tree",
+            vec![
+                "/ipam/subnets?".to_owned(),
+                "/ipam/subnets?page=200".to_owned(),
+                "/ipam/subnets?q=10.7.".to_owned(),
+            ],
+        ),
+        ("page with counts and map", ids.iter().map(|id| format!("/ipam/subnets/{id}?")).collect()),
+    ];
+    for (what, paths) in pages {
+        let paths: Vec<String> = paths;
+        let times = ask_paths(&browser, &paths, AT_ONCE).await?;
+        let alone = ask_paths(&browser, &paths, 1).await?;
+        report.add(
+            &format!("subnets, {what}, {AT_ONCE} at once, {database}"),
+            &format!("p50 {}, p99 {}", shown(times.median()), shown(times.p99())),
+            "p99 <= 20 ms",
+            times.p99() <= Duration::from_millis(20),
+            &format!(
+                "10,000 subnets; one at a time p50 {}, p99 {}",
+                shown(alone.median()),
+                shown(alone.p99())
+            ),
+        );
+    }
+    program.stop().await
+}
+
+async fn ask_paths(client: &Client, paths: &[String], clients: usize) -> anyhow::Result<Times> {
+    let queries: Vec<String> =
+        paths.iter().map(|path| path.trim_end_matches('?').to_owned()).collect();
+    let tasks = (0..clients).map(|offset| {
+        let (mut client, paths) = (client.twin(), queries.clone());
+        tokio::spawn(async move {
+            let mut times = Vec::new();
+            for step in 0..60 {
+                let path = &paths[(step + offset * 3) % paths.len()];
+                let began = Instant::now();
+                let answer = client.get(path).await?;
+                ensure!(answer.status == 200, "{path}: {}", answer.status);
+                if step >= 5 {
+                    times.push(began.elapsed());
+                }
+            }
+            Ok(times)
+        })
+    });
+    let mut all = Vec::new();
+    for task in tasks.collect::<Vec<_>>() {
+        all.extend(task.await??);
+    }
+    Ok(Times::of(all))
+}
+
+/// What taking one address costs, one at a time.
+async fn single_takes(filled: &Filled) -> anyhow::Result<Duration> {
+    let program = filled.site.serve("next free").await?;
+    let mut script = Client::with_token(program.address, &filled.token);
+    let ids = subnet_ids(&mut script).await?;
+    let mut times = Vec::new();
+    for n in 0..100 {
+        let began = Instant::now();
+        let answer = script
+            .post(
+                &format!("/api/v1/subnets/{}/next-free", ids[n % ids.len()]),
+                &json!({ "note": "bench" }),
+            )
+            .await?;
+        ensure!(answer.status == 201, "{} {}", answer.status, answer.text());
+        times.push(began.elapsed());
+    }
+    program.stop().await?;
+    Ok(Times::of(times).median())
+}
+
+/// One /20, taken by many until there is nothing left; then pools of any size.
+async fn next_free(report: &mut Report, fixtures: &Fixtures, database: &str) -> anyhow::Result<()> {
+    for clients in [16, 64] {
+        let filled = site(fixtures, database)?;
+        let program = filled.site.serve(&format!("next free, {database}")).await?;
+        let mut script = Client::with_token(program.address, &filled.token);
+        let made = script
+            .post("/api/v1/subnets", &json!({ "name": "Rush", "cidr": "10.20.0.0/20" }))
+            .await?;
+        ensure!(made.status == 201, "{} {}", made.status, made.text());
+        let id = made.json()?["id"].as_str().context("no id")?.to_owned();
+        drain(report, database, clients, &program, &script, &id).await?;
+        if clients == 16 {
+            pools(report, database, &mut script).await?;
+        }
+        program.stop().await?;
+    }
+    Ok(())
+}
+
+async fn drain(
+    report: &mut Report,
+    database: &str,
+    clients: usize,
+    program: &Program,
+    script: &Client,
+    id: &str,
+) -> anyhow::Result<()> {
+    let path = format!("/api/v1/subnets/{id}/next-free");
+    let began = Instant::now();
+    let tasks = (0..clients).map(|_| {
+        let (mut client, path) = (script.twin(), path.clone());
+        tokio::spawn(async move {
+            let (mut got, mut full) = (Vec::new(), 0);
+            loop {
+                let answer = client.post(&path, &json!({ "note": "bench" })).await?;
+                match answer.status {
+                    201 => {
+                        let address = answer.json()?["addresses"][0]["address"]
+                            .as_str()
+                            .context("no address")?
+                            .to_owned();
+                        got.push((address, began.elapsed()));
+                    }
+                    409 => {
+                        full += 1;
+                        return anyhow::Ok((got, full));
+                    }
+                    other => anyhow::bail!("{other}: {}", answer.text()),
+                }
+            }
+        })
+    });
+    let (mut got, mut full) = (Vec::new(), 0);
+    for task in tasks.collect::<Vec<_>>() {
+        let (some, refused) = task.await??;
+        got.extend(some);
+        full += refused;
+    }
+    let took = got.iter().map(|(_, at)| *at).max().unwrap_or_default();
+    let distinct: BTreeSet<&str> = got.iter().map(|(address, _)| address.as_str()).collect();
+    let (duplicates, missing) = (got.len() - distinct.len(), 4_094 - distinct.len());
+    let rate = f64::from(u32::try_from(got.len())?) / took.as_secs_f64();
+    let _ = program;
+    report.add(
+        &format!("next free, one /20, {clients} clients, {database}"),
+        &format!("{rate:.0}/s, {duplicates} duplicates, {missing} left out, {full} clean 409s"),
+        &format!(">= 500/s, 0, 0, {clients}"),
+        rate >= 500.0 && duplicates == 0 && missing == 0 && full == clients,
+        "POST /api/v1/subnets/{id}/next-free until each client is told that the subnet is full",
+    );
+    Ok(())
+}
+
+async fn pools(report: &mut Report, database: &str, script: &mut Client) -> anyhow::Result<()> {
+    for (name, cidr) in [("/8", "11.0.0.0/8"), ("/64", "2001:db8::/64")] {
+        let mut times = Vec::new();
+        for n in 0..15 {
+            let body = json!({ "name": format!("Pool {name} {n}"), "cidr": cidr });
+            let began = Instant::now();
+            let made = script.post("/api/v1/subnets", &body).await?;
+            times.push(began.elapsed());
+            ensure!(made.status == 201, "{} {}", made.status, made.text());
+            let id = made.json()?["id"].as_str().context("no id")?.to_owned();
+            let gone = script.delete(&format!("/api/v1/subnets/{id}")).await?;
+            ensure!(gone.status < 300, "{} {}", gone.status, gone.text());
+        }
+        let times = Times::of(times);
+        report.add(
+            &format!("a {name} pool made, {database}"),
+            &format!("median {}, longest {}", shown(times.median()), shown(times.longest())),
+            "<= 10 ms",
+            times.median() <= Duration::from_millis(10),
+            "POST /api/v1/subnets, 15 times",
+        );
+    }
+    Ok(())
+}
+
+/// Addresses as a file: 256 subnets of a thousand or so.
+fn file(path: &Path, rows: u32) -> anyhow::Result<()> {
+    let mut text = String::from("address,status,hostname,mac,holder,description\n");
+    for n in 0..rows {
+        let (a, b, c) = (n / 65_536, n / 256 % 256, n % 256);
+        let spread = n.wrapping_mul(2_654_435_761);
+        if n % 5 == 4 {
+            let _ = writeln!(text, "10.{}.{b}.{c},reserved,,,,printer in room {n}", 100 + a);
+        } else {
+            let _ = writeln!(
+                text,
+                "10.{}.{b}.{c},allocated,sip-t46s-{n:07},0015{spread:08x},Person {n},",
+                100 + a
+            );
+        }
+    }
+    // Network and broadcast addresses of the /8 around them are not among them.
+    std::fs::write(path, text)?;
+    Ok(())
+}
+
+async fn import(
+    report: &mut Report,
+    fixtures: &Fixtures,
+    database: &str,
+    rows: u32,
+    limit: Duration,
+) -> anyhow::Result<()> {
+    let filled = site(fixtures, database)?;
+    let program = filled.site.serve(&format!("{rows} addresses imported, {database}")).await?;
+    let mut script = Client::with_token(program.address, &filled.token);
+    let subnets: Vec<String> =
+        (0..=rows / 65_536).map(|a| format!("10.{}.0.0/16", 100 + a)).collect();
+    let frame = script
+        .post("/api/v1/subnets", &json!({ "name": "Everything", "cidr": "10.0.0.0/8" }))
+        .await?;
+    ensure!(frame.status == 201, "{} {}", frame.status, frame.text());
+    let _ = subnets;
+    let path = filled.site.dir.join("addresses.csv");
+    file(&path, rows)?;
+    let began = Instant::now();
+    let answer = script.upload("/api/v1/addresses/import", "text/csv", &path).await?;
+    let took = began.elapsed();
+    ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
+    let most = memory::most(program.pid());
+    let memory_counts = rows <= 100_000;
+    report.add(
+        &format!("{rows} addresses imported, CSV, {database}"),
+        &format!("{}, {} of memory", shown(took), memory::shown(most)),
+        &format!("<= {}{}", shown(limit), if memory_counts { ", <= 150 MiB" } else { "" }),
+        took <= limit && (!memory_counts || most <= 150 << 10),
+        "POST /api/v1/addresses/import, from the first byte sent to the answer; each row is in the audit log",
+    );
+    program.stop().await
+}
+
+async fn export(report: &mut Report, database: &str, filled: &Filled) -> anyhow::Result<()> {
+    let program = filled.site.serve("export").await?;
+    let mut script = Client::with_token(program.address, &filled.token);
+    let before = memory::most(program.pid());
+    let stream = script.stream("/api/v1/addresses/export?format=csv").await?;
+    let most = memory::most(program.pid());
+    report.add(
+        &format!("1,000,000 addresses exported, CSV, {database}"),
+        &format!(
+            "first byte {}, all {}, {} of memory",
+            shown(stream.first),
+            shown(stream.all),
+            memory::shown(most)
+        ),
+        "first byte <= 100 ms, <= 60 MiB",
+        stream.first <= Duration::from_millis(100) && most <= 60 << 10 && stream.lines > 1_000_000,
+        &format!(
+            "{} lines, {} MB; before {}",
+            stream.lines,
+            stream.bytes / 1_000_000,
+            memory::shown(before)
+        ),
+    );
+    program.stop().await
 }

@@ -27,7 +27,12 @@ pub fn note(label: &str, pid: u32) {
     PEAKS.lock().unwrap().push((label.to_owned(), most));
 }
 
-fn shown(kib: u64) -> String {
+/// The most a process has taken, in KiB.
+pub fn most(pid: u32) -> u64 {
+    status(pid, "VmHWM:")
+}
+
+pub fn shown(kib: u64) -> String {
     format!("{}.{} MiB", kib / 1024, kib % 1024 * 10 / 1024)
 }
 
