@@ -141,6 +141,8 @@ async fn every_page_keeps_the_content_security_policy_and_fits_a_narrow_screen()
         let complaints: Vec<_> =
             complaints.iter().filter(|line| !line.contains("status of 404")).collect();
         assert!(complaints.is_empty(), "{path}: {complaints:?}");
+        let obstacles = browser.obstacles().await;
+        assert!(obstacles.is_empty(), "{path}: {obstacles:#?}");
         let beyond =
             browser.run("return document.documentElement.scrollWidth - window.innerWidth").await;
         assert!(beyond.as_i64().unwrap() <= 0, "{path} is {beyond} pixels too wide");

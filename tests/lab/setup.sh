@@ -54,8 +54,9 @@ fi
 
 mkdir -p "$lab" 2>/dev/null || as_root install -d -o "$(id -u)" "$lab"
 
-# A generator of API clients, of one version, to check the OpenAPI document with.
-generator=openapi-python-client==0.29.1
+# A generator of API clients, to check the OpenAPI document with, and axe, which looks for what
+# keeps people from using a page; each of one version.
+generator="openapi-python-client==0.29.1 axe-playwright-python==0.1.8"
 if [ -z "$run_only" ] && [ "$(cat "$lab/python/version" 2>/dev/null)" != "$generator" ]; then
   exec 8>"$lab/.python.lock"
   flock 8
@@ -63,7 +64,11 @@ if [ -z "$run_only" ] && [ "$(cat "$lab/python/version" 2>/dev/null)" != "$gener
     echo "making the client generator in $lab/python (once, some seconds)"
     rm -rf "$lab/python"
     python3 -m venv "$lab/python"
-    "$lab/python/bin/pip" install --quiet --disable-pip-version-check "$generator" ruff
+    # shellcheck disable=SC2086
+    "$lab/python/bin/pip" install --quiet --disable-pip-version-check ${generator%% *} ruff
+    # Only the script of axe is wanted, not what would drive a browser with it.
+    "$lab/python/bin/pip" install --quiet --disable-pip-version-check --no-deps "${generator##* }"
+    cp "$lab"/python/lib/python3*/site-packages/axe_playwright_python/axe.min.js "$lab/python/"
     echo "$generator" >"$lab/python/version"
   fi
 fi

@@ -151,6 +151,24 @@ impl Browser {
         entries.map(|entry| entry["message"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
+    /// What axe finds on the page that would keep somebody from using it: serious and critical.
+    pub async fn obstacles(&self) -> Vec<String> {
+        let axe = std::fs::read_to_string(lab().join("python/axe.min.js"));
+        self.run(&axe.expect("axe: run tests/lab/setup.sh")).await;
+        let script = "const done = arguments[0]; axe.run(document, { resultTypes: ['violations'] })\
+             .then(found => done(found.violations), error => done([{ id: String(error), impact: 'critical', nodes: [] }]));";
+        let found = self.driver.execute_async(script, Vec::new()).await.unwrap().json().clone();
+        let grave = |rule: &&serde_json::Value| {
+            matches!(rule["impact"].as_str(), Some("serious" | "critical"))
+        };
+        let say = |rule: &serde_json::Value| {
+            let nodes = rule["nodes"].as_array().into_iter().flatten();
+            let nodes: Vec<String> = nodes.map(|node| node["html"].to_string()).take(3).collect();
+            format!("{} ({}): {}", rule["id"], rule["impact"], nodes.join(" "))
+        };
+        found.as_array().unwrap().iter().filter(grave).map(say).collect()
+    }
+
     /// A picture of the window.
     pub async fn picture(&self, path: &std::path::Path) {
         self.driver.screenshot(path).await.unwrap();
@@ -160,6 +178,13 @@ impl Browser {
         let _ = self.driver.clone().quit().await;
         end(&mut self.process);
     }
+}
+
+/// Where the parts of the tests are kept.
+fn lab() -> std::path::PathBuf {
+    let setup = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/setup.sh");
+    let lab = Command::new(setup).arg("--where").output().unwrap();
+    String::from_utf8(lab.stdout).unwrap().trim().into()
 }
 
 /// How long something may take to appear.
