@@ -13,7 +13,7 @@ use crate::apply::Applier;
 use crate::state::State;
 use crate::web::Error;
 use crate::web::sheet::Spool;
-use crate::{auth, users};
+use crate::{api, auth};
 
 /// How long a stop waits for an Apply under way.
 const LONGEST_APPLY: Duration = Duration::from_mins(2);
@@ -64,7 +64,7 @@ async fn housekeeping(state: State) {
         tick.tick().await;
         let done = async {
             auth::tidy(&state).await?;
-            users::tidy(&state).await?;
+            api::tidy(&state).await?;
             Ok::<_, Error>(Spool::of(&state).tidy()?)
         };
         if let Err(error) = done.await {
