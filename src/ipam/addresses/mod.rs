@@ -7,7 +7,9 @@
 pub mod api;
 pub mod bulk;
 mod claims;
+pub mod job;
 mod list;
+pub mod places;
 mod queries;
 mod standing;
 mod types;
