@@ -10,6 +10,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use super::Session;
 use crate::app::{self, Shared};
 use crate::apply::Applier;
+use crate::ipam::addresses;
 use crate::state::State;
 use crate::web::Error;
 use crate::web::sheet::Spool;
@@ -34,8 +35,10 @@ pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("cannot listen on {}", session.config.listen))?;
     announce(session).await?;
     let housekeeping = tokio::spawn(housekeeping(session.state.clone()));
+    let expiry = tokio::spawn(expiry(session.state.clone()));
     server.run().await.context("the server stopped")?;
     housekeeping.abort();
+    expiry.abort();
     if tokio::time::timeout(LONGEST_APPLY, applier.idle()).await.is_err() {
         tracing::warn!("stopped in the middle of an apply; the next start repairs it");
     }
@@ -55,6 +58,21 @@ async fn announce(session: &Session) -> anyhow::Result<()> {
     let head = crate::audit::head(&mut session.state.read().await?).await?;
     tracing::info!(audit.head = head, "serving");
     Ok(())
+}
+
+/// Frees addresses whose reservation or quarantine has ended, every minute.
+async fn expiry(state: State) {
+    let mut tick = tokio::time::interval(Duration::from_mins(1));
+    loop {
+        tick.tick().await;
+        match addresses::expire(&state).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "reservations and quarantines ended"),
+            Err(error) => {
+                tracing::warn!(error = %error, "addresses were not freed; it is tried again in a minute");
+            }
+        }
+    }
 }
 
 /// Removes what no longer counts, every ten minutes.

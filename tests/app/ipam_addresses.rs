@@ -6,7 +6,7 @@ use patchbay::ipam::addresses::{self, Holder, HolderKind, Purpose, Reserver, Ten
 use patchbay::ipam::space::Space;
 use patchbay::ipam::subnets::{self, Pools, Spec};
 
-use crate::support::app::{Answer, TestApp, both_databases, tester};
+use crate::support::app::{Answer, TestApp, both_databases, next, tester};
 
 /// A subnet with static addresses `.10` to `.19`, the gateway `.1`, and DHCP for what is left.
 async fn office(app: &TestApp) -> String {
@@ -27,6 +27,22 @@ async fn subnet(app: &TestApp, spec: &Spec) -> String {
 
 fn someone(name: &str) -> Tenure {
     Tenure::of(Holder { kind: HolderKind::External, id: name.to_owned(), name: name.to_owned() })
+}
+
+/// A subnet of its own for each caller, of 256 addresses; its id.
+pub async fn block(app: &TestApp, name: &str) -> String {
+    let number = next();
+    let cidr = format!("10.{}.{}.0/24", 100 + number / 256 % 100, number % 256);
+    subnet(app, &Spec::new(name.parse().unwrap(), cidr.parse().unwrap())).await
+}
+
+/// A free address in such a subnet.
+pub async fn free_address(app: &TestApp, name: &str) -> String {
+    let id = block(app, name).await;
+    let mut tx = app.state.read().await.unwrap();
+    let id = id.parse().unwrap();
+    let subnet = subnets::get(&mut tx, TenantId::DEFAULT, id).await.unwrap().unwrap();
+    subnet.cidr.network().plus(7).unwrap().to_string()
 }
 
 /// Puts an address into a status, as `who`.

@@ -156,7 +156,7 @@ fn by_htmx(request: &HttpRequest) -> bool {
 }
 
 /// The status a page with a refusal has.
-fn status_of(refusal: &Refusal) -> StatusCode {
+pub(super) fn status_of(refusal: &Refusal) -> StatusCode {
     match refusal {
         Refusal::Stale(_) => StatusCode::PRECONDITION_FAILED,
         Refusal::NotYours { .. } => StatusCode::FORBIDDEN,
