@@ -10,6 +10,25 @@ pub fn is_invisible(c: char) -> bool {
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
+/// A count as people read it: `12,345`; beyond a million millions only how large it is.
+pub fn grouped(count: &(impl Copy + Into<i128>)) -> String {
+    let count: i128 = (*count).into();
+    let digits = count.unsigned_abs().to_string();
+    if digits.len() > 13 {
+        let (first, second) =
+            (digits.get(..1).unwrap_or_default(), digits.get(1..2).unwrap_or_default());
+        return format!("about {first}.{second} × 10^{}", digits.len() - 1);
+    }
+    let mut text = String::new();
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if count < 0 { format!("-{text}") } else { text }
+}
+
 /// One line of at most `MOST` characters without blanks at its ends; may be empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Line<const MOST: usize>(String);
@@ -74,6 +93,20 @@ impl<const MOST: usize> Line<MOST> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_count_is_grouped_by_thousands() {
+        for (count, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (1_234_567, "1,234,567"),
+            (-12_345, "-12,345"),
+            (1 << 64, "about 1.8 × 10^19"),
+        ] {
+            assert_eq!(grouped(&count), text);
+        }
+    }
 
     #[test]
     fn a_line_is_taken_as_typed_or_refused() {

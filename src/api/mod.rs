@@ -1,10 +1,14 @@
-//! What the REST interface shares: problems (RFC 9457), JSON bodies, entity tags.
+//! What the REST interface shares: problems (RFC 9457), JSON bodies, entity tags, requests done
+//! once.
 
 mod json;
+mod once;
 pub mod problem;
+mod queries;
 mod upload;
 
 pub use json::{Body, Json, parse};
+pub use once::{Once, tidy};
 pub use problem::Problem;
 pub use upload::Upload;
 
@@ -42,7 +46,5 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
         .strip_prefix('"')
         .and_then(|text| text.strip_suffix('"'))
         .and_then(|text| text.parse().ok());
-    version
-        .map(Some)
-        .ok_or_else(|| Problem::bad_request("If-Match must be the ETag of the user as last read"))
+    version.map(Some).ok_or_else(|| Problem::bad_request("If-Match must be the ETag as last read"))
 }

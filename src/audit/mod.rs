@@ -131,6 +131,16 @@ pub async fn list(
     Ok((records, queries::count(tx, tenant, filter).await?))
 }
 
+/// What happened to exactly this subject, newest first.
+pub async fn of(
+    tx: &mut Tx,
+    tenant: TenantId,
+    subject_id: &str,
+    page: Page,
+) -> Result<Vec<Record>> {
+    queries::of(tx, tenant, subject_id, page).await
+}
+
 /// The number of the newest committed change.
 pub async fn head(tx: &mut Tx) -> Result<i64> {
     queries::head(tx).await

@@ -100,6 +100,24 @@ pub(super) async fn list(
         .await
 }
 
+pub(super) async fn of(
+    tx: &mut Tx,
+    tenant: TenantId,
+    subject_id: &str,
+    page: Page,
+) -> Result<Vec<Record>> {
+    tx.query(sql!(
+        "SELECT * FROM audit_event WHERE tenant_id = $1 AND subject_id = $2
+         ORDER BY seq DESC LIMIT $3 OFFSET $4"
+    ))
+    .bind(tenant.to_string())
+    .bind(subject_id.to_owned())
+    .bind(page.limit)
+    .bind(page.offset)
+    .all()
+    .await
+}
+
 pub(super) async fn count(tx: &mut Tx, tenant: TenantId, filter: &Filter) -> Result<i64> {
     tx.query(sql!("SELECT count(*) FROM audit_event
              WHERE tenant_id = $1

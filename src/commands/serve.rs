@@ -10,10 +10,11 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use super::Session;
 use crate::app::{self, Shared};
 use crate::apply::Applier;
+use crate::ipam::addresses;
 use crate::state::State;
 use crate::web::Error;
 use crate::web::sheet::Spool;
-use crate::{auth, users};
+use crate::{api, auth};
 
 /// How long a stop waits for an Apply under way.
 const LONGEST_APPLY: Duration = Duration::from_mins(2);
@@ -34,8 +35,10 @@ pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("cannot listen on {}", session.config.listen))?;
     announce(session).await?;
     let housekeeping = tokio::spawn(housekeeping(session.state.clone()));
+    let expiry = tokio::spawn(expiry(session.state.clone()));
     server.run().await.context("the server stopped")?;
     housekeeping.abort();
+    expiry.abort();
     if tokio::time::timeout(LONGEST_APPLY, applier.idle()).await.is_err() {
         tracing::warn!("stopped in the middle of an apply; the next start repairs it");
     }
@@ -57,6 +60,21 @@ async fn announce(session: &Session) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Frees addresses whose reservation or quarantine has ended, every minute.
+async fn expiry(state: State) {
+    let mut tick = tokio::time::interval(Duration::from_mins(1));
+    loop {
+        tick.tick().await;
+        match addresses::expire(&state).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "reservations and quarantines ended"),
+            Err(error) => {
+                tracing::warn!(error = %error, "addresses were not freed; it is tried again in a minute");
+            }
+        }
+    }
+}
+
 /// Removes what no longer counts, every ten minutes.
 async fn housekeeping(state: State) {
     let mut tick = tokio::time::interval(Duration::from_mins(10));
@@ -64,7 +82,7 @@ async fn housekeeping(state: State) {
         tick.tick().await;
         let done = async {
             auth::tidy(&state).await?;
-            users::tidy(&state).await?;
+            api::tidy(&state).await?;
             Ok::<_, Error>(Spool::of(&state).tidy()?)
         };
         if let Err(error) = done.await {

@@ -6,14 +6,12 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::Refusal;
 use super::types::{Edit, Filter, NewUser, Sort, User};
-use super::{Refusal, queries};
-use crate::api::{self, Answer, Body, Json, Problem};
-use crate::audit::Change;
+use crate::api::{self, Answer, Body, Json, Once, Problem};
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
 use crate::id::UserId;
-use crate::secrets;
 use crate::web::list;
 use actix_web::http::Method;
 
@@ -282,11 +280,8 @@ async fn list_users(by: Operator, params: web::Query<ListParams>) -> Answer {
     responses((status = 201, body = CreatedUser), (status = 409, body = Problem), (status = 422, body = Problem)))]
 async fn create_user(request: HttpRequest, by: Operator, body: Body) -> Answer {
     let Body(body) = body;
-    let key = idempotency_key(&request)?;
-    let hash = secrets::fingerprint(&body);
-    if let Some(key) = &key
-        && let Some(answer) = repeat(&by, key, &hash).await?
-    {
+    let once = Once::of(&request, by.state(), &by.id(), &body)?;
+    if let Some(answer) = once.earlier(again).await? {
         return Ok(answer);
     }
     let Json(new) = api::parse::<NewApiUser>(request.headers(), &body)?;
@@ -297,11 +292,7 @@ async fn create_user(request: HttpRequest, by: Operator, body: Body) -> Answer {
         Err(refusal) => {
             drop(change);
             // What stands in the way may be what the same request did a moment ago.
-            let earlier = match &key {
-                Some(key) => repeat(&by, key, &hash).await?,
-                None => None,
-            };
-            return earlier.ok_or_else(|| refusal.into());
+            return once.earlier(again).await?.ok_or_else(|| refusal.into());
         }
     };
     let created = CreatedUser {
@@ -312,16 +303,13 @@ async fn create_user(request: HttpRequest, by: Operator, body: Body) -> Answer {
         extension: NewExtensionOut { number: user.number, secret: secret.expose().to_owned() },
         created_at: user.created_at.to_string(),
     };
-    if let Some(key) = &key
-        && !remember(&mut change, &by, key, &hash, &created).await?
-    {
+    let body = serde_json::to_vec(&created).map_err(|error| Problem::fault(&error))?;
+    if !once.keep(&mut change, StatusCode::CREATED, &body).await? {
         drop(change);
-        return repeat(&by, key, &hash)
-            .await?
-            .ok_or_else(|| Problem::bad_request("send the request again"));
+        let earlier = once.earlier(again).await?;
+        return earlier.ok_or_else(|| Problem::bad_request("send the request again"));
     }
     change.commit().await?;
-    let body = serde_json::to_vec(&created).map_err(|error| Problem::fault(&error))?;
     Ok(made(StatusCode::CREATED, user.id, body))
 }
 
@@ -340,58 +328,10 @@ struct Kept {
     id: UserId,
 }
 
-fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
-    let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
-    match value.to_str() {
-        Ok(key) if (1..=200).contains(&key.len()) => Ok(Some(key.to_owned())),
-        _ => Err(Problem::bad_request("Idempotency-Key must be 1 to 200 printable characters")),
-    }
-}
-
-/// The answer an earlier request with the key got.
-async fn repeat(by: &Operator, key: &str, hash: &str) -> Result<Option<HttpResponse>, Problem> {
-    let mut tx = by.read().await?;
-    let Some(kept) = queries::remembered(&mut tx, &by.id().to_string(), key).await? else {
-        return Ok(None);
-    };
-    if kept.request_hash != hash {
-        return Err(Problem::new(
-            StatusCode::CONFLICT,
-            "this Idempotency-Key was used for another request",
-        ));
-    }
-    let body = by
-        .state()
-        .vault
-        .unseal(&kept_place(by, key), &kept.body)
-        .map_err(|error| Problem::fault(&error))?;
-    let status =
-        u16::try_from(kept.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
+/// The answer to a creation that was done before.
+fn again(status: StatusCode, body: Vec<u8>) -> Answer {
     let kept: Kept = serde_json::from_slice(&body).map_err(|error| Problem::fault(&error))?;
-    let mut answer = made(status.unwrap_or(StatusCode::CREATED), kept.id, body);
-    let replayed = header::HeaderName::from_static("idempotency-replayed");
-    answer.headers_mut().insert(replayed, header::HeaderValue::from_static("true"));
-    Ok(Some(answer))
-}
-
-async fn remember(
-    change: &mut Change,
-    by: &Operator,
-    key: &str,
-    hash: &str,
-    answer: &CreatedUser,
-) -> Result<bool, Problem> {
-    let body = serde_json::to_vec(answer).map_err(|error| Problem::fault(&error))?;
-    let sealed = by
-        .state()
-        .vault
-        .seal(&kept_place(by, key), &body)
-        .map_err(|error| Problem::fault(&error))?;
-    Ok(queries::remember(change, &by.id().to_string(), key, hash, 201, sealed).await?)
-}
-
-fn kept_place(by: &Operator, key: &str) -> String {
-    format!("idempotency/{}/{key}", by.id())
+    Ok(made(status, kept.id, body))
 }
 
 /// Get a user

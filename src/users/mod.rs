@@ -14,7 +14,6 @@ use crate::db::{Result, Tx};
 use crate::id::{TenantId, UserId};
 use crate::numbering::{ExtensionNumber, ExtensionRange};
 use crate::secrets::{Vault, VaultError};
-use crate::state::State;
 use crate::tenants;
 use crate::web::Error;
 
@@ -308,14 +307,6 @@ pub async fn active(tx: &mut Tx) -> Result<Vec<Active>> {
         })
     };
     rows.into_iter().map(parse).collect()
-}
-
-/// Forgets answers kept for repeated requests after a day. Run now and then.
-pub async fn tidy(state: &State) -> Result<()> {
-    let before = state.clock.now().plus(-24 * 60 * 60);
-    let mut tx = state.db.write().await?;
-    queries::forget(&mut tx, before).await?;
-    tx.commit().await
 }
 
 /// Where a user's secret belongs: sealed for one, it opens for nobody else.

@@ -1,6 +1,7 @@
 //! Lists: which page of how many, and links that keep everything else in the URL.
 
 use crate::audit::Page;
+use crate::text::grouped;
 
 /// Page sizes a list offers; the first is the default.
 pub const SIZES: [i64; 4] = [25, 50, 100, 200];
@@ -26,7 +27,7 @@ pub fn size(asked: &str) -> i64 {
 
 /// The stretch of rows that page `asked` (from 1; anything else is 1) of `size` rows shows.
 pub fn stretch(asked: &str, size: i64) -> Page {
-    let page = asked.parse::<i64>().unwrap_or(1).clamp(1, 1_000_000);
+    let page = asked.parse::<i64>().unwrap_or(1).clamp(1, i64::MAX / 200);
     Page { offset: (page - 1) * size, limit: size }
 }
 
@@ -44,7 +45,7 @@ impl Pager {
 
     /// How many pages there are; an empty list has one.
     pub fn pages(&self) -> i64 {
-        (self.total + self.size - 1).div_euclid(self.size).max(1)
+        (self.total / self.size + i64::from(self.total % self.size > 0)).max(1)
     }
 
     /// The first row shown, from 1; 0 when there is none.
@@ -55,6 +56,12 @@ impl Pager {
     /// The last row shown.
     pub fn last(&self) -> i64 {
         (self.page * self.size).min(self.total)
+    }
+
+    /// Which rows of how many are shown, for people.
+    pub fn place(&self) -> String {
+        let [first, last, total] = [self.first(), self.last(), self.total].map(|n| grouped(&n));
+        if self.total == 0 { "none".to_owned() } else { format!("{first}-{last} of {total}") }
     }
 
     /// The link to the first page.

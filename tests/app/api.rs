@@ -262,7 +262,7 @@ both_databases! {
         is_problem(&theirs, 409, &["email"]);
 
         app.pass(24 * 60 * 60 + 1);
-        patchbay::users::tidy(&app.state).await.unwrap();
+        patchbay::api::tidy(&app.state).await.unwrap();
         is_problem(&send("k1", &body).await, 409, &["email"]);
     }
 

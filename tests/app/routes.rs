@@ -74,6 +74,37 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("PATCH", "/api/v1/users/{id}", "{}", "401 401 401 401 401 401 200 403 404"),
     ("DELETE", "/api/v1/users/{id}", "", "401 401 401 401 401 401 200 403 404"),
     ("POST", "/api/v1/users/{id}/secret", "", "401 401 401 401 401 401 200 403 404"),
+    ("GET", "/ipam/addresses", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/ipam/addresses/table", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/ipam/addresses/take", "subnet={subnet}", "303 404 404 404 403 404 303 303 303"),
+    ("POST", "/ipam/addresses/take", "subnet={subnet}&note=x", "303 201 201 201 403 404 303 303 303"),
+    ("POST", "/ipam/addresses/bulk", "action=reserve&id={address}", "303 200 200 200 403 200 303 303 303"),
+    ("GET", "/ipam/addresses/{address}", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/ipam/addresses/{address}/row", "", "303 303 303 303 303 303 303 303 303"),
+    ("GET", "/ipam/addresses/{address}/edit", "", "303 303 303 303 403 303 303 303 303"),
+    ("POST", "/ipam/addresses/{address}/edit", "", "303 422 422 422 403 422 303 303 303"),
+    ("GET", "/ipam/addresses/{address}/reserve", "", "303 200 200 200 403 200 303 303 303"),
+    ("POST", "/ipam/addresses/{address}/reserve", "note=x", "303 303 303 303 403 409 303 303 303"),
+    ("GET", "/ipam/addresses/{address}/release", "", "303 303 303 303 403 303 303 303 303"),
+    ("POST", "/ipam/addresses/{address}/release", "", "303 409 409 409 403 409 303 303 303"),
+    ("GET", "/ipam/addresses/{address}/quarantine", "", "303 200 200 403 403 200 303 303 303"),
+    ("POST", "/ipam/addresses/{address}/quarantine", "reason=x", "303 303 303 403 403 409 303 303 303"),
+    ("GET", "/ipam/addresses/{address}/allocate", "", "303 200 200 403 403 200 303 303 303"),
+    ("POST", "/ipam/addresses/{address}/allocate", "kind=external&holder=x", "303 303 303 403 403 409 303 303 303"),
+    ("GET", "/ipam/addresses/{address}/resolve", "", "303 303 303 403 403 303 303 303 303"),
+    ("POST", "/ipam/addresses/{address}/resolve", "", "303 422 422 403 403 422 303 303 303"),
+    ("GET", "/api/v1/addresses", "", "401 401 401 401 401 401 200 200 200"),
+    ("POST", "/api/v1/addresses/bulk", "{\"action\":\"reserve\",\"note\":\"x\",\"addresses\":[\"{address}\"]}", "401 401 401 401 401 401 200 403 409"),
+    ("GET", "/api/v1/addresses/{address}", "", "401 401 401 401 401 401 200 200 404"),
+    ("GET", "/api/v1/addresses/{address}/history", "", "401 401 401 401 401 401 200 200 200"),
+    ("PATCH", "/api/v1/addresses/{address}", "{}", "401 401 401 401 401 401 422 403 422"),
+    ("POST", "/api/v1/addresses/{address}/reserve", "{\"note\":\"x\"}", "401 401 401 401 401 401 200 403 409"),
+    ("POST", "/api/v1/addresses/{address}/release", "", "401 401 401 401 401 401 409 403 409"),
+    ("POST", "/api/v1/addresses/{address}/quarantine", "{\"reason\":\"x\"}", "401 401 401 401 401 401 200 403 409"),
+    ("POST", "/api/v1/addresses/{address}/allocate", "{\"holder\":{\"kind\":\"external\",\"name\":\"x\"}}", "401 401 401 401 401 401 200 403 409"),
+    ("POST", "/api/v1/addresses/{address}/resolve", "{\"claim\":\"00000000-0000-0000-0000-000000000000\",\"decision\":\"keep\"}", "401 401 401 401 401 401 404 403 404"),
+    ("POST", "/api/v1/subnets/{id}/next-free", "{\"note\":\"x\"}", "401 401 401 401 401 401 201 403 404"),
+    ("POST", "/api/v1/pools/{id}/next-free", "{\"note\":\"x\"}", "401 401 401 401 401 401 201 403 404"),
     // Asterisk has never been here, so applying is refused to whoever may ask for it.
     ("GET", "/apply", "", "303 200 200 200 200 403 303 303 303"),
     ("POST", "/apply", "", "303 409 409 403 403 403 303 303 303"),
@@ -105,6 +136,11 @@ impl Target {
                 let id = format!("SELECT id FROM api_token WHERE token_hash = '{hash}'");
                 app.texts(&id).await[0].clone()
             }
+            _ if path.contains("next-free") || body.contains("{subnet}") => {
+                let subnet = crate::ipam_addresses::block(app, &new).await;
+                let pool = format!("SELECT id FROM pool WHERE subnet_id = '{subnet}'");
+                if path.contains("pools") { app.texts(&pool).await[0].clone() } else { subnet }
+            }
             _ if path.contains("{id}") || body.contains("{id}") => {
                 admin.add("Ann", &format!("{new}@example.com"), "").await
             }
@@ -121,12 +157,19 @@ impl Target {
             "/welcome/{token}" => app.link(app.operator(&new, Role::Auditor).await).await,
             _ => String::new(),
         };
+        let address = if format!("{path}{body}").contains("{address}") {
+            crate::ipam_addresses::free_address(app, &new).await
+        } else {
+            String::new()
+        };
         let path = path
+            .replace("{address}", &address)
             .replace("/static/{name}", assets::url("app.css").unwrap())
             .replace("{id}", &id)
             .replace("{run}", "1")
             .replace("/files/{name}", "/files/pjsip.conf")
             .replace("{token}", &token);
+        let body = body.replace("{address}", &address).replace("{subnet}", &id);
         let body = body.replace("{user}", &user).replace("{id}", &id).replace("{new}", &new);
         Self { path, body }
     }

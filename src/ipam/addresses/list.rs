@@ -41,6 +41,13 @@ pub struct Filter {
     pub expanded: bool,
 }
 
+impl Filter {
+    /// Whether every free address is a line of its own.
+    pub fn each(&self) -> bool {
+        self.expanded || self.status == Some(Status::Available)
+    }
+}
+
 /// In which order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it; Down is the other way round")]
@@ -418,8 +425,7 @@ async fn by_rank(
     page: Page,
 ) -> Result<Listing> {
     let wanted = classes(filter, false);
-    let expanded = filter.expanded || filter.status == Some(Status::Available);
-    let weigh = if expanded { Weigh::Addresses } else { Weigh::Entries };
+    let weigh = if filter.each() { Weigh::Addresses } else { Weigh::Entries };
     let mut all = Counts::default();
     let mut listing = Listing::default();
     let (mut total, mut skip) = (0, i128::from(page.offset));

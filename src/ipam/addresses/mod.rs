@@ -5,28 +5,34 @@
 //! holder goes, the oldest claim takes its place, for that machine uses the address already.
 
 pub mod api;
+pub mod bulk;
 mod claims;
+pub mod job;
 mod list;
+pub mod places;
 mod queries;
 mod rows;
+mod standing;
 mod types;
 pub mod web;
 
 use serde_json::{Value, json};
 
 use super::class::{Kind, Status};
-use super::space::{Source, Space, pool_of, withheld};
+use super::space::{Source, Space, pool_of};
 use super::subnets::{self, Subnet};
 use crate::audit::Event;
 use crate::db::Tx;
 use crate::id::TenantId;
 use crate::net::{Address, Range};
+use crate::time::Timestamp;
 use crate::web::Error;
 
 pub use claims::{Claimed, claim, end, expire, note_seen, resolve, withdraw};
 pub use list::{Entry, Filter, Listing, Sort, Stats, counts, list};
 pub use queries::held_by;
 pub(super) use queries::within;
+pub use standing::{Standing, standing};
 pub use types::{
     BadHolderKind, BadHostname, BadNote, Claim, Edit, Holder, HolderKind, Hostname, Note, Purpose,
     Record, Reserver, Tenure, Wish,
@@ -91,13 +97,17 @@ pub enum Refusal {
         /// What to do first.
         hint: &'static str,
     },
-    /// Somebody else reserved it.
-    #[error("{address} was reserved by {by}; only they or an operator may change that")]
+    /// Somebody else reserved it, or it is not reserved at all.
+    #[error("{address} is {status}: {by}; only {whose} may change that")]
     NotYours {
         /// Which.
         address: Address,
+        /// What it is.
+        status: Status,
         /// Whose it is.
         by: String,
+        /// Who may.
+        whose: &'static str,
     },
     /// A field that the status does not have.
     #[error("{address} is {status}: {why}")]
@@ -194,6 +204,7 @@ pub async fn take(
     };
     let kind = if matches!(source, Source::Pool(_)) { "pool" } else { "subnet" };
     let subnet = subnet.ok_or(Refusal::Missing(kind))?;
+    to_come(subnet.cidr.network(), Status::Reserved, until(purpose), space.at())?;
     match *wish {
         Wish::This(address) if !subnet.cidr.contains(address) => {
             Err(Refusal::Elsewhere { address, subnet: label(&subnet) })
@@ -289,7 +300,7 @@ async fn known(space: &mut Space<'_>, purpose: &Purpose) -> Outcome<Purpose> {
     Ok(Purpose::Allocate(Tenure { holder, ..tenure.clone() }))
 }
 
-fn fill(record: &mut Record, purpose: &Purpose, by: &str, now: crate::time::Timestamp) {
+fn fill(record: &mut Record, purpose: &Purpose, by: &str, now: Timestamp) {
     match purpose {
         Purpose::Reserve { note, until } => {
             record.clear(Status::Reserved, now);
@@ -321,14 +332,12 @@ pub async fn assign(
         Purpose::Allocate(_) => Status::Allocated,
     };
     let now = space.at();
+    to_come(address, to, until(&purpose), now)?;
     let tenant = space.tenant();
     let old = queries::get(space.tx(), tenant, address).await?;
     let place = givable(space, address).await?;
     if let Some(old) = old {
-        if old.status == Status::Allocated || !old.status.may_become(to) {
-            return Err(Refusal::Taken { address, status: old.status, by: old.keeper() });
-        }
-        yours_if_reserved(&old, by)?;
+        takable(&old, to, by)?;
         let mut new = old.clone();
         fill(&mut new, &purpose, &by.name, now);
         return change(space, &old, new, action(&purpose)).await;
@@ -348,16 +357,7 @@ async fn givable(space: &mut Space<'_>, address: Address) -> Outcome<(Subnet, Ki
     let subnet = subnets::around(space.tx(), tenant, address).await?;
     let subnet = subnet.ok_or(Refusal::NoSubnet(address))?;
     let pools = subnets::pools(space.tx(), subnet.id).await?;
-    let never = subnet.cidr.never().into_iter().find(|(never, _)| *never == address);
-    let what = match never {
-        Some((_, what)) => Some(what),
-        None if subnet.gateway == Some(address) => Some("gateway"),
-        None => withheld(&subnet, &pools)
-            .iter()
-            .any(|range| range.contains(address))
-            .then_some("excluded"),
-    };
-    if let Some(what) = what {
+    if let Some(what) = standing::never(&subnet, &pools, address) {
         return Err(Refusal::Never { address, what, subnet: label(&subnet) });
     }
     let kind = pool_of(&subnet, &pools, address).map_or(Kind::Static, |(_, kind)| kind);
@@ -378,38 +378,76 @@ pub(super) async fn change(
     Ok(new)
 }
 
-fn yours_if_reserved(record: &Record, by: &Reserver) -> Outcome<()> {
-    if record.status == Status::Reserved { yours(record, by) } else { Ok(()) }
+/// Whether somebody may take an address that has a row.
+fn takable(old: &Record, to: Status, by: &Reserver) -> Outcome<()> {
+    if old.status == Status::Allocated || !old.status.may_become(to) {
+        let (address, status) = (old.address, old.status);
+        return Err(Refusal::Taken { address, status, by: old.keeper() });
+    }
+    if old.status == Status::Reserved { yours(old, by) } else { Ok(()) }
 }
 
 fn yours(record: &Record, by: &Reserver) -> Outcome<()> {
-    if by.anybodys || (record.status == Status::Reserved && record.reserved_by == by.name) {
+    let reserved = record.status == Status::Reserved;
+    if by.anybodys || (reserved && record.reserved_by == by.name) {
         return Ok(());
     }
-    let keeper =
-        if record.reserved_by.is_empty() { record.keeper() } else { record.reserved_by.clone() };
-    Err(Refusal::NotYours { address: record.address, by: keeper })
+    let whose = if reserved { "they or an operator" } else { "an operator" };
+    let (address, status, by) = (record.address, record.status, record.keeper());
+    Err(Refusal::NotYours { address, status, by, whose })
+}
+
+fn until(purpose: &Purpose) -> Option<Timestamp> {
+    match purpose {
+        Purpose::Reserve { until, .. } => *until,
+        Purpose::Allocate(_) => None,
+    }
+}
+
+/// Whether what should end by itself has not ended already.
+fn to_come(
+    address: Address,
+    status: Status,
+    until: Option<Timestamp>,
+    now: Timestamp,
+) -> Outcome<()> {
+    match until {
+        Some(until) if until <= now => {
+            let why = "that time is over; choose a later one, or none";
+            Err(Refusal::Field { address, status, field: "until", why })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses if the address is no longer as it was when its `stamp` was read (0: it was free).
+pub async fn unchanged(space: &mut Space<'_>, address: Address, stamp: Option<i64>) -> Outcome<()> {
+    let Some(stamp) = stamp else { return Ok(()) };
+    let (tenant, now) = (space.tenant(), space.at());
+    let record = queries::get(space.tx(), tenant, address).await?;
+    if record.as_ref().map_or(0, Record::stamp) == stamp {
+        return Ok(());
+    }
+    let gone = || Record { version: 0, ..Record::new(address, 0, None, Kind::Static, now) };
+    Err(Refusal::Stale(Box::new(record.unwrap_or_else(gone))))
 }
 
 /// Gives a reserved or allocated address back. It is free, or its oldest claimant's.
 pub async fn release(space: &mut Space<'_>, address: Address, by: &Reserver) -> Outcome<()> {
     let tenant = space.tenant();
     let old = queries::get(space.tx(), tenant, address).await?;
-    let old = old.ok_or(Refusal::Illegal {
-        address,
-        from: Status::Available,
-        to: Status::Available,
-        hint: ": it is free already",
-    })?;
-    legal(&old, Status::Available)?;
-    if old.status != Status::Quarantine {
-        yours(&old, by)?;
-    }
-    claims::vacate(space, &old, "address.released", None).await
+    let status = old.as_ref().map_or(Status::Available, |old| old.status);
+    legal(address, status, Status::Available)?;
+    let old = old.ok_or(Refusal::Missing("address"))?;
+    yours(&old, by)?;
+    let action = match status {
+        Status::Quarantine => "address.quarantine_ended",
+        _ => "address.released",
+    };
+    claims::vacate(space, &old, action, None).await
 }
 
-fn legal(record: &Record, to: Status) -> Outcome<()> {
-    let (address, from) = (record.address, record.status);
+fn legal(address: Address, from: Status, to: Status) -> Outcome<()> {
     if from.may_become(to) {
         return Ok(());
     }
@@ -428,11 +466,12 @@ pub async fn quarantine(
     space: &mut Space<'_>,
     address: Address,
     reason: &Note,
-    until: Option<crate::time::Timestamp>,
+    until: Option<Timestamp>,
 ) -> Outcome<Record> {
     let tenant = space.tenant();
     let old = queries::get(space.tx(), tenant, address).await?;
     let now = space.at();
+    to_come(address, Status::Quarantine, until, now)?;
     let mark = |record: &mut Record| {
         record.clear(Status::Quarantine, now);
         record.reason = reason.line();
@@ -447,7 +486,7 @@ pub async fn quarantine(
         space.record(event("address.quarantined", &record).after(describe(&record)));
         return Ok(record);
     };
-    legal(&old, Status::Quarantine)?;
+    legal(address, old.status, Status::Quarantine)?;
     let mut new = old.clone();
     if let Some(tenure) = old.tenure() {
         claims::note(space, &mut new, Ok(&tenure)).await?;
@@ -480,6 +519,9 @@ pub async fn edit(
     edit.clone().write_to(&mut new);
     if new == old {
         return Ok(old);
+    }
+    if old.until != new.until {
+        to_come(address, old.status, new.until, space.at())?;
     }
     allowed(&old, &new)?;
     change(space, &old, new, "address.changed").await

@@ -1,10 +1,11 @@
 //! Reading single addresses and the claims on them.
 
+use super::places::{AT_ONCE, Person, Place};
 use super::types::{Claim, Holder, Record, Tenure};
-use crate::db::{Result, Tx};
-use crate::id::{ClaimId, TenantId};
+use crate::db::{self, Result, Tx};
+use crate::id::{ClaimId, SubnetId, TenantId};
 use crate::ipam::space::{Space, damaged};
-use crate::net::{Address, Mac, Range};
+use crate::net::{Address, Cidr, Mac, Range};
 use crate::sql;
 use crate::time::Timestamp;
 
@@ -315,4 +316,105 @@ pub(super) async fn user_name(tx: &mut Tx, tenant: TenantId, id: &str) -> Result
         .bind(id.to_owned())
         .optional_scalar()
         .await
+}
+
+// Names
+
+type PlaceRow = (String, String, Vec<u8>, i64);
+
+fn place((id, name, first, length): PlaceRow) -> Result<Place> {
+    let first = Address::try_from(first).map_err(damaged)?;
+    let length = u8::try_from(length).map_err(damaged)?;
+    let cidr = Cidr::new(first, length).map_err(damaged)?;
+    Ok(Place { id: id.try_into().map_err(damaged)?, name, cidr })
+}
+
+/// At most [`AT_ONCE`] subnets.
+pub(super) async fn places(tx: &mut Tx, tenant: TenantId, ids: &[SubnetId]) -> Result<Vec<Place>> {
+    let query = tx.query(sql!(
+        "SELECT id, name, first_key, length FROM subnet WHERE tenant_id = $1 AND id IN
+             ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+              $21, $22, $23, $24, $25, $26)"
+    ));
+    let query = (0..AT_ONCE).fold(query.bind(tenant.to_string()), |query, n| {
+        query.bind(ids.get(n).map(ToString::to_string).unwrap_or_default())
+    });
+    let rows: Vec<PlaceRow> = query.all().await?;
+    rows.into_iter().map(place).collect()
+}
+
+pub(super) async fn first_places(tx: &mut Tx, tenant: TenantId, limit: i64) -> Result<Vec<Place>> {
+    let rows: Vec<PlaceRow> = tx
+        .query(sql!(
+            "SELECT id, name, first_key, length FROM subnet WHERE tenant_id = $1
+             ORDER BY first_key, last_key DESC LIMIT $2"
+        ))
+        .bind(tenant.to_string())
+        .bind(limit)
+        .all()
+        .await?;
+    rows.into_iter().map(place).collect()
+}
+
+pub(super) async fn place_at(tx: &mut Tx, tenant: TenantId, cidr: Cidr) -> Result<Vec<Place>> {
+    let rows: Vec<PlaceRow> = tx
+        .query(sql!(
+            "SELECT id, name, first_key, length FROM subnet
+             WHERE tenant_id = $1 AND first_key = $2 AND last_key = $3"
+        ))
+        .bind(tenant.to_string())
+        .bind(cidr.network().key())
+        .bind(cidr.last().key())
+        .all()
+        .await?;
+    rows.into_iter().map(place).collect()
+}
+
+/// Those with this part in their names, the one called just so first.
+pub(super) async fn places_called(
+    tx: &mut Tx,
+    tenant: TenantId,
+    key: &str,
+    limit: i64,
+) -> Result<Vec<Place>> {
+    let rows: Vec<PlaceRow> = tx
+        .query(sql!(
+            "SELECT id, name, first_key, length FROM subnet
+             WHERE tenant_id = $1 AND name_key LIKE $2 ESCAPE '\\'
+             ORDER BY CASE WHEN name_key = $3 THEN 0 ELSE 1 END, name_key LIMIT $4"
+        ))
+        .bind(tenant.to_string())
+        .bind(format!("%{}%", db::literal(key)))
+        .bind(key.replace('\0', "\u{1}"))
+        .bind(limit)
+        .all()
+        .await?;
+    rows.into_iter().map(place).collect()
+}
+
+/// Users with this number, this id or this part of a name.
+pub(super) async fn people(
+    tx: &mut Tx,
+    tenant: TenantId,
+    text: &str,
+    limit: i64,
+) -> Result<Vec<Person>> {
+    let rows: Vec<(String, String, i64)> = tx
+        .query(sql!(
+            "SELECT u.id, u.name, e.number FROM users u JOIN extension e ON e.user_id = u.id
+             WHERE u.tenant_id = $1
+               AND (u.id = $2 OR CAST(e.number AS TEXT) = $2 OR u.name_key LIKE $3 ESCAPE '\\')
+             ORDER BY CASE WHEN u.id = $2 OR CAST(e.number AS TEXT) = $2 THEN 0 ELSE 1 END, u.name_key, u.id
+             LIMIT $4"
+        ))
+        .bind(tenant.to_string())
+        .bind(text.replace('\0', "\u{1}"))
+        .bind(format!("%{}%", db::literal(&text.to_lowercase())))
+        .bind(limit)
+        .all()
+        .await?;
+    let person = |(id, name, number): (String, String, i64)| {
+        Ok(Person { id: id.try_into().map_err(damaged)?, name, number })
+    };
+    rows.into_iter().map(person).collect()
 }

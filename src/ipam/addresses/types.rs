@@ -245,6 +245,12 @@ impl Record {
         Class::row(self.status, self.kind, self.active, self.conflict)
     }
 
+    /// What two editors compare: another after every change, and another again when the address
+    /// was free meanwhile.
+    pub fn stamp(&self) -> i64 {
+        self.id << 20 | (self.version & 0xf_ffff)
+    }
+
     /// What a search looks through, in lower case.
     pub fn search(&self) -> String {
         let mac = self.mac.map(Mac::hex).unwrap_or_default();
