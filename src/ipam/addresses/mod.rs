@@ -6,6 +6,7 @@
 
 pub mod api;
 mod claims;
+mod holders;
 mod list;
 mod queries;
 mod types;
@@ -23,9 +24,11 @@ use crate::net::{Address, Range};
 use crate::web::Error;
 
 pub use claims::{Claimed, claim, end, expire, note_seen, resolve, withdraw};
+pub(super) use holders::erase;
+pub use holders::{leave, rename};
 pub use list::{Entry, Filter, Listing, Sort, Stats, counts, list};
 pub use queries::held_by;
-pub(super) use queries::within;
+pub(super) use queries::{after, among, within};
 pub use types::{
     BadHolderKind, BadHostname, BadNote, Claim, Edit, Holder, HolderKind, Hostname, Note, Purpose,
     Record, Reserver, Tenure, Wish,
@@ -403,6 +406,14 @@ pub async fn release(space: &mut Space<'_>, address: Address, by: &Reserver) -> 
     legal(&old, Status::Available)?;
     if old.status != Status::Quarantine {
         yours(&old, by)?;
+    }
+    if old.holder.as_ref().is_some_and(|holder| holder.kind.is_host()) {
+        return Err(Refusal::Field {
+            address,
+            status: old.status,
+            field: "holder",
+            why: "a host names it; change or delete the host",
+        });
     }
     claims::vacate(space, &old, "address.released", None).await
 }
