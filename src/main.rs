@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use patchbay::commands::{self, Session};
 use patchbay::config::Config;
+use patchbay::ipam::populate::Clear;
 
 #[derive(Parser)]
 #[command(version, about = "The control plane of a voice network")]
@@ -49,6 +50,11 @@ enum Command {
         #[command(subcommand)]
         command: AsteriskCommand,
     },
+    /// Addresses, subnets and hosts
+    Ipam {
+        #[command(subcommand)]
+        command: IpamCommand,
+    },
     /// Verify the database and the audit log; exit 1 if something is wrong
     Check,
     /// Add what a CSV or XLSX file holds, all of it or nothing
@@ -88,6 +94,31 @@ enum AsteriskCommand {
     },
     /// Say what is there and what is missing; exit 1 if anything is
     Check,
+}
+
+#[derive(Subcommand)]
+enum IpamCommand {
+    /// Give every host the addresses it names, and count
+    ///
+    /// What is printed: `created` are the addresses of static pools laid since the command last
+    /// ran; `updated` those addresses of static pools that hosts hold; `DHCP records created` the
+    /// addresses outside static pools that hosts got since. In all there are as many records as
+    /// the list of addresses counts: those of static pools, free or not, and what somebody has
+    /// elsewhere. Run twice, it creates nothing the second time and prints the rest again.
+    Populate {
+        /// First remove every record but reservations and quarantines; asks
+        #[arg(long)]
+        clear: bool,
+        /// With --clear: remove reservations and quarantines as well
+        #[arg(long, requires = "clear")]
+        reservations: bool,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        /// Another tenant than the default one
+        #[arg(long, value_name = "SLUG")]
+        tenant: Option<String>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -156,6 +187,16 @@ async fn dispatch(command: Command, session: &Session) -> anyhow::Result<ExitCod
         }
         Command::Asterisk { command: AsteriskCommand::Check } => {
             commands::asterisk::check(session).await
+        }
+        Command::Ipam {
+            command: IpamCommand::Populate { clear, reservations, yes, tenant },
+        } => {
+            let clear = match (clear, reservations) {
+                (false, _) => Clear::Nothing,
+                (true, false) => Clear::Holders,
+                (true, true) => Clear::Everything,
+            };
+            commands::ipam::populate(session, clear, yes, tenant.as_deref()).await
         }
         Command::Check => commands::check::run(session).await,
         Command::Import { kind, file, dry_run } => {

@@ -40,7 +40,8 @@ pub async fn install(session: &Session, yes: bool) -> anyhow::Result<ExitCode> {
     Ok(if plan.by_hand.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn agreed() -> anyhow::Result<bool> {
+/// Asks whether to go on.
+pub(super) fn agreed() -> anyhow::Result<bool> {
     say_on!("\nGo on? [y/N] ");
     std::io::stdout().flush()?;
     let mut answer = String::new();

@@ -64,6 +64,7 @@ pub const TABLES: &[Table] = &[
     table!("address_claim" ("id", "tenant_id", "address", "kind", "holder_id", "name", "mac", "hostname", "platform", "manufacturer", "created_at") by "id", values "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11"),
     table!("tally" ("tenant_id", "scope", "class", "entries", "high", "low") by "tenant_id, scope, class", values "$1, $2, $3, $4, $5, $6"),
     table!("host" ("id", "tenant_id", "hostname", "hostname_key", "primary_ip", "nic_mac", "bmc_ip", "bmc_mac", "device_type", "manufacturer", "description", "version", "created_at", "updated_at") by "id", values "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14"),
+    table!("populated" ("tenant_id", "first_key", "last_key") by "tenant_id, first_key", values "$1, $2, $3"),
     table!("apply_head" ("id", "last_run", "running", "lease_until") by "id", values "$1, $2, $3, $4"),
     table!("apply_run" ("id", "started_at", "actor", "host", "reason", "audit_seq", "state", "step", "release", "previous", "duration_ms", "users", "detail", "modules", "findings") by "id", values "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15"),
     table!("apply_file" ("run_id", "name", "sha256", "size", "content") by "run_id, name", values "$1, $2, $3, $4, $5"),

@@ -145,6 +145,9 @@ pub struct DeletedUser {
     /// The number that is free again.
     #[schema(value_type = u32, example = 1000)]
     pub freed_extension: crate::numbering::ExtensionNumber,
+    /// The addresses the user held, which were released; left out when there were none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub released_addresses: Vec<String>,
 }
 
 #[derive(Default, Deserialize, IntoParams)]
@@ -367,25 +370,31 @@ async fn patch_user(
         return Err(Problem::forbidden());
     }
     let mut change = by.change().await?;
-    let user = super::edit(&mut change, *id, version, &edit).await?;
+    let user = super::edit(&mut change, &by.state().vault, *id, version, &edit).await?;
     change.commit_if_any().await?;
     api::tagged(StatusCode::OK, user.version, &out(&by, &user))
 }
 
 /// Delete a user
 ///
-/// The number is free at once; Asterisk forgets it at the next Apply.
+/// The number is free at once; Asterisk forgets it at the next Apply. Addresses the user held are
+/// released.
 #[utoipa::path(delete, path = "/api/v1/users/{id}", operation_id = "deleteUser", tag = "Users",
     params(("id" = String, Path, description = "The user's id")),
     responses((status = 200, body = DeletedUser), (status = 404, body = Problem)))]
 async fn delete_user(by: Operator, id: web::Path<UserId>) -> Answer {
     let mut change = by.change().await?;
-    let user = super::delete(&mut change, *id).await?;
+    let (user, released) = super::delete(&mut change, &by.state().vault, *id).await?;
     change.commit().await?;
     let message = format!("User deleted, extension {} is free again", user.number);
     api::json(
         StatusCode::OK,
-        &DeletedUser { message, deleted_user_id: user.id, freed_extension: user.number },
+        &DeletedUser {
+            message,
+            deleted_user_id: user.id,
+            freed_extension: user.number,
+            released_addresses: released.iter().map(ToString::to_string).collect(),
+        },
     )
 }
 

@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 use crate::audit::{self, Change, Event, Page};
 use crate::db::{Result, Tx};
 use crate::id::{TenantId, UserId};
+use crate::ipam::addresses::{self, Holder, HolderKind};
+use crate::ipam::space::Space;
+use crate::net::Address;
 use crate::numbering::{ExtensionNumber, ExtensionRange};
 use crate::secrets::{Vault, VaultError};
 use crate::tenants;
@@ -144,9 +147,11 @@ async fn lowest_free(
     Ok(number)
 }
 
-/// Changes a user who is still at `version` (`None`: whatever the version).
+/// Changes a user who is still at `version` (`None`: whatever the version). The addresses a user
+/// holds say the new name.
 pub async fn edit(
     change: &mut Change,
+    vault: &Vault,
     id: UserId,
     version: Option<i64>,
     edit: &Edit,
@@ -168,6 +173,11 @@ pub async fn edit(
     }
     user.version += 1;
     user.updated_at = change.at();
+    if user.name != old.name {
+        let mut space = Space::open(change, vault.entropy()).await?;
+        addresses::rename(&mut space, &holder(&user)).await.map_err(fault)?;
+        space.close().await?;
+    }
     let event = Event::new("user.changed", &label(&user), &id)
         .before(describe(&old))
         .after(describe(&user));
@@ -196,17 +206,45 @@ async fn allowed(
     Ok(())
 }
 
-/// Removes a user; the number is free at once. Returns who it was.
-pub async fn delete(change: &mut Change, id: UserId) -> std::result::Result<User, Refusal> {
+/// Removes a user; the number is free at once, and so are the addresses the user held, or they are
+/// those' who claimed them. Returns who it was, and which addresses.
+pub async fn delete(
+    change: &mut Change,
+    vault: &Vault,
+    id: UserId,
+) -> std::result::Result<(User, Vec<Address>), Refusal> {
     let tenant = change.tenant();
-    let user = queries::get(change.tx(), tenant, id).await?.ok_or(Refusal::Missing)?;
+    let mut space = Space::open(change, vault.entropy()).await?;
+    let user = queries::get(space.tx(), tenant, id).await?.ok_or(Refusal::Missing)?;
+    let why = format!("{} was deleted", user.name);
+    let released = addresses::leave(&mut space, &holder(&user), &why).await.map_err(fault)?;
+    space.close().await?;
     if !queries::delete(change, tenant, id).await? {
         return Err(Refusal::Missing);
     }
     change.record(
         Event::new("user.deleted", &label(&user), &id).before(describe(&user)).affects_asterisk(),
     );
-    Ok(user)
+    Ok((user, released))
+}
+
+/// The addresses a user holds, in their order.
+pub async fn held(tx: &mut Tx, tenant: TenantId, user: &User) -> Result<Vec<Address>> {
+    let held = addresses::held_by(tx, tenant, &holder(user)).await?;
+    Ok(held.into_iter().map(|record| record.address).collect())
+}
+
+/// What a user holds addresses as.
+fn holder(user: &User) -> Holder {
+    Holder { kind: HolderKind::User, id: user.id.to_string(), name: user.name.to_string() }
+}
+
+/// Nobody can refuse to let a user go: whatever goes wrong is a fault.
+fn fault(refusal: addresses::Refusal) -> Refusal {
+    match refusal {
+        addresses::Refusal::Fault(error) => Refusal::Fault(error),
+        other => Refusal::Fault(sqlx::Error::Protocol(other.to_string()).into()),
+    }
 }
 
 /// Gives a user a new secret. The phone keeps its registration until it has to renew it.

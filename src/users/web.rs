@@ -13,6 +13,7 @@ use crate::auth::access::{Access, Route};
 use crate::auth::{self, Operator, Right, SignInError};
 use crate::db::Tx;
 use crate::id::UserId;
+use crate::net::Address;
 use crate::numbering::{ExtensionNumber, ExtensionRange};
 use crate::tenants;
 use crate::web::form::{Field, Form, Secret, Tick};
@@ -342,7 +343,7 @@ async fn apply_edit(by: &Operator, id: UserId, mut form: UserForm) -> Result<Edi
     };
     let edit = Edit { name: Some(name), email: Some(email), number, enabled: None };
     let mut change = by.change().await?;
-    match super::edit(&mut change, id, Some(form.version), &edit).await {
+    match super::edit(&mut change, &by.state().vault, id, Some(form.version), &edit).await {
         Ok(user) => {
             let changed = change.commit_if_any().await?;
             Ok(Edited::Done(user, changed))
@@ -430,7 +431,7 @@ struct EnableForm {
 async fn enable(by: Operator, id: web::Path<UserId>, form: Form<EnableForm>) -> Answer {
     let mut change = by.change().await?;
     let edit = Edit { enabled: Some(form.0.enabled.0), ..Edit::default() };
-    let user = super::edit(&mut change, *id, None, &edit).await.map_err(missing)?;
+    let user = super::edit(&mut change, &by.state().vault, *id, None, &edit).await.map_err(missing)?;
     let changed = change.commit_if_any().await?;
     let said = if user.enabled {
         "Enabled; the phone can register after the next Apply"
@@ -485,7 +486,8 @@ async fn reveal(by: Operator, id: web::Path<UserId>, form: Form<RevealForm>) -> 
 #[template(path = "users/deletion.html")]
 struct DeletionPage {
     shell: Shell,
-    users: Vec<User>,
+    /// Each with the addresses that will be released.
+    users: Vec<(User, Vec<Address>)>,
     list: String,
 }
 
@@ -496,6 +498,13 @@ struct DeletionForm {
     confirmed: Tick,
     /// The list to go back to, with its filters.
     list: String,
+}
+
+impl DeletionPage {
+    /// How many addresses will be released.
+    fn addresses(&self) -> usize {
+        self.users.iter().map(|(_, held)| held.len()).sum()
+    }
 }
 
 /// Deletes one user or many: first shows whom, and only when confirmed does it.
@@ -512,7 +521,10 @@ async fn delete(by: Operator, form: Form<DeletionForm>) -> Answer {
     let mut tx = by.read().await?;
     let mut users = Vec::new();
     for id in ids {
-        users.extend(super::get(&mut tx, by.tenant(), id).await?);
+        if let Some(user) = super::get(&mut tx, by.tenant(), id).await? {
+            let held = super::held(&mut tx, by.tenant(), &user).await?;
+            users.push((user, held));
+        }
     }
     let shell = by.shell(&mut tx, "/users").await?;
     ok(&DeletionPage { shell, users, list: list.to_owned() })
@@ -530,8 +542,8 @@ async fn delete_all(by: &Operator, mut ids: Vec<UserId>, list: &str) -> Answer {
     let mut change = by.change().await?;
     let mut deleted = Vec::new();
     for id in ids {
-        match super::delete(&mut change, id).await {
-            Ok(user) => deleted.push(user),
+        match super::delete(&mut change, &by.state().vault, id).await {
+            Ok((user, _)) => deleted.push(user),
             // Gone already is as good.
             Err(Refusal::Missing) => {}
             Err(refusal) => return Err(missing(refusal)),

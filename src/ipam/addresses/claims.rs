@@ -4,8 +4,9 @@ use super::queries::{self, Seen};
 use super::types::{Claim, Holder, Record, Tenure};
 use super::{Outcome, Refusal, change, describe, event};
 use crate::audit::{Actor, Via};
-use crate::id::{ClaimId, TenantId};
+use crate::id::{ClaimId, SubnetId, TenantId};
 use crate::ipam::class::{Kind, Status};
+use crate::ipam::hosts;
 use crate::ipam::space::{Space, pool_of};
 use crate::ipam::subnets;
 use crate::net::{Address, Mac};
@@ -25,16 +26,9 @@ pub enum Claimed {
 pub async fn claim(space: &mut Space<'_>, address: Address, tenure: &Tenure) -> Outcome<Claimed> {
     let (tenant, now) = (space.tenant(), space.at());
     let Some(old) = queries::get(space.tx(), tenant, address).await? else {
-        let subnet = subnets::around(space.tx(), tenant, address).await?;
-        let kind = match &subnet {
-            Some(subnet) => {
-                let pools = subnets::pools(space.tx(), subnet.id).await?;
-                pool_of(subnet, &pools, address).map_or(Kind::Dhcp, |(_, kind)| kind)
-            }
-            None => Kind::Dhcp,
-        };
+        let (subnet, kind) = place(space, address).await?;
         let id = space.ids(1).await?;
-        let mut record = Record::new(address, id, subnet.map(|subnet| subnet.id), kind, now);
+        let mut record = Record::new(address, id, subnet, kind, now);
         record.occupy(tenure, now);
         space.add(&record).await?;
         space.record(event("address.allocated", &record).after(describe(&record)));
@@ -43,6 +37,8 @@ pub async fn claim(space: &mut Space<'_>, address: Address, tenure: &Tenure) -> 
     let mut new = old.clone();
     if old.holder.as_ref().is_some_and(|holder| holder.is(&tenure.holder)) {
         new.describe(tenure);
+        // Its pool may have become another since.
+        new.kind = place(space, address).await?.1;
         if new == old {
             return Ok(Claimed::Held(old));
         }
@@ -68,6 +64,18 @@ pub async fn claim(space: &mut Space<'_>, address: Address, tenure: &Tenure) -> 
         space.update(&old, &new).await?;
     }
     Ok(Claimed::Conflict(new))
+}
+
+/// The subnet of an address, and how it is given there. What no pool gives, such as a gateway, is
+/// given by hand; of what lies in no subnet nobody knows.
+async fn place(space: &mut Space<'_>, address: Address) -> Outcome<(Option<SubnetId>, Kind)> {
+    let tenant = space.tenant();
+    let Some(subnet) = subnets::around(space.tx(), tenant, address).await? else {
+        return Ok((None, Kind::Dhcp));
+    };
+    let pools = subnets::pools(space.tx(), subnet.id).await?;
+    let kind = pool_of(&subnet, &pools, address).map_or(Kind::Static, |(_, kind)| kind);
+    Ok((Some(subnet.id), kind))
 }
 
 /// Puts a claim beside a row; false when the same claim stood there already.
@@ -110,7 +118,7 @@ pub async fn withdraw(space: &mut Space<'_>, address: Address, holder: &Holder) 
 }
 
 /// Removes a claim; with the last one goes the conflict.
-async fn retract(
+pub(super) async fn retract(
     space: &mut Space<'_>,
     record: &Record,
     claim: &Claim,
@@ -161,7 +169,8 @@ pub(super) async fn vacate(
 }
 
 /// Decides a conflict: the holder keeps the address and the claim is dropped, or the claimant gets
-/// it and the holder goes.
+/// it and the holder goes. A host that loses names the address no longer: what a host names it
+/// holds or claims, so a conflict that is over does not come back by itself.
 pub async fn resolve(
     space: &mut Space<'_>,
     address: Address,
@@ -174,7 +183,12 @@ pub async fn resolve(
     let claims = queries::claims(space.tx(), tenant, address).await?;
     let claim = claims.iter().find(|known| known.id == claim).ok_or(Refusal::Missing("claim"))?;
     if !give {
-        return retract(space, &record, claim, claims.len()).await.map(drop);
+        retract(space, &record, claim, claims.len()).await?;
+        let loser = claim.tenure.as_ref().map(|tenure| &tenure.holder);
+        return Ok(hosts::let_go(space, address, loser, &record.keeper()).await?);
+    }
+    if record.status != Status::Allocated {
+        super::legal(&record, Status::Allocated)?;
     }
     let tenure = claim.tenure.as_ref().ok_or(Refusal::Field {
         address,
@@ -186,7 +200,8 @@ pub async fn resolve(
     let mut new = record.clone();
     new.occupy(tenure, now);
     new.conflict = claims.len() > 1;
-    change(space, &record, new, "address.resolved").await.map(drop)
+    change(space, &record, new, "address.resolved").await?;
+    Ok(hosts::let_go(space, address, record.holder.as_ref(), &claim.claimant()).await?)
 }
 
 /// Forgets a machine that was seen at a free address, which is free without more.

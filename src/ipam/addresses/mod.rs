@@ -7,6 +7,7 @@
 pub mod api;
 pub mod bulk;
 mod claims;
+mod holders;
 pub mod job;
 mod list;
 pub mod places;
@@ -29,9 +30,11 @@ use crate::time::Timestamp;
 use crate::web::Error;
 
 pub use claims::{Claimed, claim, end, expire, note_seen, resolve, withdraw};
+pub(super) use holders::erase;
+pub use holders::{leave, rename};
 pub use list::{Entry, Filter, Listing, Sort, Stats, counts, list};
 pub use queries::held_by;
-pub(super) use queries::within;
+pub(super) use queries::{after, among, within};
 pub use standing::{Standing, standing};
 pub use types::{
     BadHolderKind, BadHostname, BadNote, Claim, Edit, Holder, HolderKind, Hostname, Note, Purpose,
@@ -440,6 +443,14 @@ pub async fn release(space: &mut Space<'_>, address: Address, by: &Reserver) -> 
     legal(address, status, Status::Available)?;
     let old = old.ok_or(Refusal::Missing("address"))?;
     yours(&old, by)?;
+    if old.holder.as_ref().is_some_and(|holder| holder.kind.is_host()) {
+        return Err(Refusal::Field {
+            address,
+            status: old.status,
+            field: "holder",
+            why: "a host names it; change or delete the host",
+        });
+    }
     let action = match status {
         Status::Quarantine => "address.quarantine_ended",
         _ => "address.released",

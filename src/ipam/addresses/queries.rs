@@ -151,6 +151,57 @@ pub async fn held_by(tx: &mut Tx, tenant: TenantId, holder: &Holder) -> Result<V
     records(rows)
 }
 
+/// The rows above an address, or from the first, at most `limit`.
+pub(in crate::ipam) async fn after(
+    tx: &mut Tx,
+    tenant: TenantId,
+    after: Option<Address>,
+    limit: i64,
+) -> Result<Vec<Record>> {
+    let rows = tx
+        .query(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM address WHERE tenant_id = $1 AND address > $2 ORDER BY address LIMIT $3"
+        ))
+        .bind(tenant.to_string())
+        .bind(after.map(Address::key).unwrap_or_default())
+        .bind(limit)
+        .all()
+        .await?;
+    records(rows)
+}
+
+/// Most addresses one statement of [`among`] names.
+const NAMED: usize = 50;
+
+/// The rows of these addresses.
+pub(in crate::ipam) async fn among(
+    tx: &mut Tx,
+    tenant: TenantId,
+    addresses: &[Address],
+) -> Result<Vec<Record>> {
+    let mut found = Vec::new();
+    for some in addresses.chunks(NAMED) {
+        let query = tx.query(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM address WHERE tenant_id = $1 AND address IN (
+                 $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
+                 $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45,
+                 $46, $47, $48, $49, $50, $51)"
+        ));
+        // Places that are left over name the last address again.
+        let last = some.iter().rev().take(1).cycle();
+        let named = some.iter().chain(last).take(NAMED);
+        let query = named.fold(query.bind(tenant.to_string()), |query, address| {
+            query.bind(address.key())
+        });
+        found.extend(records(query.all().await?)?);
+    }
+    Ok(found)
+}
+
 /// The rows whose reservation or quarantine has ended, of all tenants: whose, and which.
 pub(super) async fn ended(
     tx: &mut Tx,
@@ -243,6 +294,25 @@ pub(super) async fn claims_within(
         .bind(range.first().key())
         .bind(range.last().key())
         .bind(limit)
+        .all()
+        .await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// The addresses somebody claims without holding them.
+pub(super) async fn claimed_by(
+    tx: &mut Tx,
+    tenant: TenantId,
+    holder: &Holder,
+) -> Result<Vec<Claim>> {
+    let rows: Vec<ClaimRow> = tx
+        .query(sql!(
+            "SELECT id, address, kind, holder_id, name, mac, hostname, platform, manufacturer, created_at
+             FROM address_claim WHERE tenant_id = $1 AND holder_id = $2 AND kind = $3 ORDER BY address"
+        ))
+        .bind(tenant.to_string())
+        .bind(holder.id.clone())
+        .bind(holder.kind.as_str().to_owned())
         .all()
         .await?;
     rows.into_iter().map(TryInto::try_into).collect()

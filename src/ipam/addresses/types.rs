@@ -93,6 +93,11 @@ impl HolderKind {
             Self::External => "external",
         }
     }
+
+    /// Whether it is one of a host's two interfaces, which the host's own settings name.
+    pub fn is_host(self) -> bool {
+        matches!(self, Self::Host | Self::Bmc)
+    }
 }
 
 impl std::str::FromStr for HolderKind {

@@ -1,14 +1,18 @@
 //! Hosts: servers, gateways, printers and other machines whose addresses follow what is written
 //! here. Saving, changing or deleting one moves its addresses in the same transaction.
+//!
+//! What a host names it holds or, where somebody else does, claims: that is a conflict with two
+//! sides. Who loses when a conflict is decided names the address no longer ([`let_go`]).
 
 pub mod api;
 mod queries;
+mod standing;
 mod types;
 pub mod web;
 
 use serde_json::{Value, json};
 
-use super::addresses::{self, Claimed, Holder, Tenure};
+use super::addresses::{self, Claimed, Holder, HolderKind, Record, Tenure};
 use super::space::Space;
 use super::subnets;
 use crate::audit::{Event, Page};
@@ -17,7 +21,8 @@ use crate::id::{HostId, TenantId};
 use crate::net::{self, Address, Range};
 use crate::web::Error;
 
-pub use types::{BadHostName, Host, HostName, Sort, Spec};
+pub use standing::{Interface, Party, Standing, counts, list_standing, standing};
+pub use types::{BadHostName, Host, HostName, Only, Sort, Spec};
 
 /// Why a host cannot be saved as asked.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +88,8 @@ pub struct Saved {
 
 /// Adds a host. Its addresses are its own if they are free.
 pub async fn create(space: &mut Space<'_>, spec: &Spec) -> Outcome<Saved> {
-    fits(space, spec, None).await?;
+    unused(space, spec, None).await?;
+    fits(space, spec, [None, None]).await?;
     let id: HostId = space.new_id()?;
     queries::insert(space, id, spec).await?;
     let conflicts = claim(space, id, spec).await?;
@@ -107,7 +113,8 @@ pub async fn update(
     if old.spec == *spec {
         return Ok(Saved { host: old, conflicts: Vec::new() });
     }
-    fits(space, spec, Some(id)).await?;
+    unused(space, spec, Some(id)).await?;
+    fits(space, spec, [old.spec.primary_ip, old.spec.bmc_ip]).await?;
     queries::update(space, id, spec).await?;
     let (before, after) = (interfaces(id, &old.spec), interfaces(id, spec));
     for ((before, holder), (after, _)) in before.into_iter().zip(after) {
@@ -146,19 +153,26 @@ fn interfaces(id: HostId, spec: &Spec) -> [(Option<Address>, Holder); 2] {
     [(spec.primary_ip, Holder::host(id, &name)), (spec.bmc_ip, Holder::bmc(id, &name))]
 }
 
-async fn fits(space: &mut Space<'_>, spec: &Spec, own: Option<HostId>) -> Outcome<()> {
+/// Refused if another host has the name.
+async fn unused(space: &mut Space<'_>, spec: &Spec, own: Option<HostId>) -> Outcome<()> {
     let tenant = space.tenant();
     match queries::named(space.tx(), tenant, &spec.hostname.key()).await? {
-        Some(other) if Some(other) != own => {
-            return Err(Refusal::NameTaken(spec.hostname.clone()));
-        }
-        _ => {}
+        Some(other) if Some(other) != own => Err(Refusal::NameTaken(spec.hostname.clone())),
+        _ => Ok(()),
     }
+}
+
+/// Refused if no machine may have one of the addresses. Those it has already, it keeps: a subnet
+/// may have been laid around them since.
+async fn fits(space: &mut Space<'_>, spec: &Spec, known: [Option<Address>; 2]) -> Outcome<()> {
+    let tenant = space.tenant();
     if spec.primary_ip.is_some() && spec.primary_ip == spec.bmc_ip {
         return Err(Refusal::SameAddress);
     }
     for (field, address) in [("primary_ip", spec.primary_ip), ("bmc_ip", spec.bmc_ip)] {
-        let Some(address) = address else { continue };
+        let Some(address) = address.filter(|address| !known.contains(&Some(*address))) else {
+            continue;
+        };
         let subnet = subnets::around(space.tx(), tenant, address).await?;
         let Some(subnet) = subnet else { continue };
         let never = subnet.cidr.never().into_iter().find(|(never, _)| *never == address);
@@ -199,6 +213,47 @@ async fn claim(space: &mut Space<'_>, id: HostId, spec: &Spec) -> Outcome<Vec<St
     Ok(conflicts)
 }
 
+/// Claims what a stored host names once more, as when it was saved: nothing changes where all is
+/// as it should be. Returns what it holds.
+pub(super) async fn settle(space: &mut Space<'_>, host: &Host) -> Outcome<Vec<Record>> {
+    let mut held = Vec::new();
+    for (address, tenure) in tenures(host.id, &host.spec) {
+        let Some(address) = address else { continue };
+        if let Claimed::Held(record) =
+            addresses::claim(space, address, &tenure).await.map_err(fault)?
+        {
+            held.push(record);
+        }
+    }
+    Ok(held)
+}
+
+/// A host lost an address to another in a conflict, and names it no longer. Others than hosts have
+/// no settings that could name one.
+pub(super) async fn let_go(
+    space: &mut Space<'_>,
+    address: Address,
+    loser: Option<&Holder>,
+    to: &str,
+) -> Result<()> {
+    let Some(loser) = loser.filter(|loser| loser.kind.is_host()) else { return Ok(()) };
+    let Ok(id) = loser.id.parse::<HostId>() else { return Ok(()) };
+    let tenant = space.tenant();
+    let Some(old) = queries::get(space.tx(), tenant, id).await? else { return Ok(()) };
+    let mut spec = old.spec.clone();
+    let field =
+        if loser.kind == HolderKind::Bmc { &mut spec.bmc_ip } else { &mut spec.primary_ip };
+    if *field != Some(address) {
+        return Ok(());
+    }
+    *field = None;
+    queries::update(space, id, &spec).await?;
+    let event = Event::new("host.changed", &spec.hostname, &id);
+    let event = event.before(describe(&old.spec)).after(describe(&spec));
+    space.record(event.note(format!("{address} went to {to}")));
+    Ok(())
+}
+
 async fn withdraw(space: &mut Space<'_>, address: Address, holder: &Holder) -> Outcome<()> {
     addresses::withdraw(space, address, holder).await.map_err(fault)
 }
@@ -226,23 +281,36 @@ pub async fn named(tx: &mut Tx, tenant: TenantId, name: &HostName) -> Result<Opt
 pub(super) struct Search {
     pattern: String,
     mac: String,
-    range: Option<Range>,
+    /// A part of an address can mean as many ranges; those not needed are the first again.
+    ranges: [Option<Range>; 4],
+    only: Only,
 }
 
 impl Search {
-    fn of(text: &str) -> Self {
+    fn of(text: &str, only: Only) -> Self {
         if text.is_empty() {
-            return Self::default();
+            return Self { only, ..Self::default() };
         }
         let mac = net::mac_part(text).map(|digits| format!("%{digits}%")).unwrap_or_default();
-        // Of a part of an address that may mean several ranges, all from the first to the last.
-        let ranges = net::ranges_matching(text).unwrap_or_default();
-        let range = match (ranges.first(), ranges.last()) {
-            (Some(first), Some(last)) => Range::new(first.first(), last.last()),
-            _ => None,
-        };
-        Self { pattern: format!("%{}%", db::literal(&text.to_lowercase())), mac, range }
+        let found = net::ranges_matching(text).unwrap_or_default();
+        let range = |n: usize| found.get(n).or(found.first()).copied();
+        Self {
+            pattern: format!("%{}%", db::literal(&text.to_lowercase())),
+            mac,
+            ranges: [range(0), range(1), range(2), range(3)],
+            only,
+        }
     }
+}
+
+/// Every host after `after` in the order in which they were made, at most `limit`.
+pub(super) async fn after(
+    tx: &mut Tx,
+    tenant: TenantId,
+    after: Option<HostId>,
+    limit: i64,
+) -> Result<Vec<Host>> {
+    queries::after(tx, tenant, after, limit).await
 }
 
 /// A page of hosts, and how many match: part of a name, an address, a MAC in any notation, or
@@ -254,7 +322,19 @@ pub async fn list(
     sort: Sort,
     page: Page,
 ) -> Result<(Vec<Host>, i64)> {
-    let search = Search::of(search.trim());
+    list_only(tx, tenant, search, Only::All, sort, page).await
+}
+
+/// As [`list`], of some hosts only.
+pub async fn list_only(
+    tx: &mut Tx,
+    tenant: TenantId,
+    search: &str,
+    only: Only,
+    sort: Sort,
+    page: Page,
+) -> Result<(Vec<Host>, i64)> {
+    let search = Search::of(search.trim(), only);
     let hosts = queries::list(tx, tenant, &search, sort, page).await?;
     Ok((hosts, queries::count(tx, tenant, &search).await?))
 }

@@ -76,8 +76,33 @@ macro_rules! matching {
          AND ($2 = '' OR hostname_key LIKE $2 ESCAPE '\\' OR lower(manufacturer) LIKE $2 ESCAPE '\\'
               OR lower(device_type) LIKE $2 ESCAPE '\\' OR lower(description) LIKE $2 ESCAPE '\\'
               OR ($3 <> '' AND (nic_mac LIKE $3 OR bmc_mac LIKE $3))
-              OR (primary_ip >= $4 AND primary_ip <= $5) OR (bmc_ip >= $4 AND bmc_ip <= $5))"
+              OR (primary_ip >= $4 AND primary_ip <= $5) OR (bmc_ip >= $4 AND bmc_ip <= $5)
+              OR (primary_ip >= $6 AND primary_ip <= $7) OR (bmc_ip >= $6 AND bmc_ip <= $7)
+              OR (primary_ip >= $8 AND primary_ip <= $9) OR (bmc_ip >= $8 AND bmc_ip <= $9)
+              OR (primary_ip >= $10 AND primary_ip <= $11) OR (bmc_ip >= $10 AND bmc_ip <= $11))
+         AND ($12 = ''
+              OR ($12 = 'conflict'
+                  AND (EXISTS (SELECT 1 FROM address_claim AS c
+                               WHERE c.tenant_id = $1 AND c.holder_id = host.id AND c.kind IN ('host', 'bmc'))
+                       OR EXISTS (SELECT 1 FROM address AS a
+                                  WHERE a.tenant_id = $1 AND a.holder_id = host.id AND a.holder_id <> ''
+                                    AND a.holder_kind IN ('host', 'bmc') AND a.conflict)))
+              OR ($12 = 'orphan'
+                  AND EXISTS (SELECT 1 FROM address AS a
+                              WHERE a.tenant_id = $1 AND (a.address = host.primary_ip OR a.address = host.bmc_ip)
+                                AND a.subnet_id IS NULL)))"
     };
+}
+
+fn filter<'q>(query: Query<'q>, tenant: TenantId, search: &super::Search) -> Query<'q> {
+    let query =
+        query.bind(tenant.to_string()).bind(search.pattern.clone()).bind(search.mac.clone());
+    let query = search.ranges.iter().fold(query, |query, range| {
+        query
+            .bind(range.map(|range| range.first().key()))
+            .bind(range.map(|range| range.last().key()))
+    });
+    query.bind(search.only.name().to_owned())
 }
 
 macro_rules! page {
@@ -89,18 +114,9 @@ macro_rules! page {
             matching!(),
             " ORDER BY ",
             $order,
-            " LIMIT $6 OFFSET $7"
+            " LIMIT $13 OFFSET $14"
         )
     };
-}
-
-fn filter<'q>(query: Query<'q>, tenant: TenantId, search: &super::Search) -> Query<'q> {
-    query
-        .bind(tenant.to_string())
-        .bind(search.pattern.clone())
-        .bind(search.mac.clone())
-        .bind(search.range.map(|range| range.first().key()))
-        .bind(search.range.map(|range| range.last().key()))
 }
 
 pub(super) async fn list(
@@ -116,6 +132,10 @@ pub(super) async fn list(
         Sort::NameDown => page!("hostname_key DESC"),
         Sort::Address => page!("primary_ip IS NULL, primary_ip, hostname_key"),
         Sort::AddressDown => page!("primary_ip IS NULL, primary_ip DESC, hostname_key"),
+        Sort::Type => page!("device_type = '', lower(device_type), hostname_key"),
+        Sort::TypeDown => page!("device_type = '', lower(device_type) DESC, hostname_key"),
+        Sort::Maker => page!("manufacturer = '', lower(manufacturer), hostname_key"),
+        Sort::MakerDown => page!("manufacturer = '', lower(manufacturer) DESC, hostname_key"),
     };
     let rows: Vec<HostRow> =
         filter(tx.query(text), tenant, search).bind(page.limit).bind(page.offset).all().await?;
@@ -125,6 +145,51 @@ pub(super) async fn list(
 pub(super) async fn count(tx: &mut Tx, tenant: TenantId, search: &super::Search) -> Result<i64> {
     let query = tx.query(concat!("SELECT count(*) FROM host WHERE ", matching!()));
     filter(query, tenant, search).scalar().await
+}
+
+/// Hosts in the order of their ids, which is that in which they were made.
+pub(super) async fn after(
+    tx: &mut Tx,
+    tenant: TenantId,
+    after: Option<HostId>,
+    limit: i64,
+) -> Result<Vec<Host>> {
+    let rows: Vec<HostRow> = tx
+        .query(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM host WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3"
+        ))
+        .bind(tenant.to_string())
+        .bind(after.map(|id| id.to_string()).unwrap_or_default())
+        .bind(limit)
+        .all()
+        .await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// How many hosts there are, how many of them have a conflict, and how many an address in no
+/// subnet. The two are counted from the addresses' side, where they are few.
+pub(super) async fn totals(tx: &mut Tx, tenant: TenantId) -> Result<(i64, i64, i64)> {
+    tx.query(sql!(
+        "SELECT (SELECT count(*) FROM host WHERE tenant_id = $1),
+             (SELECT count(*) FROM (
+                  SELECT c.holder_id FROM address_claim AS c WHERE c.tenant_id = $1 AND c.kind IN ('host', 'bmc')
+                  UNION
+                  SELECT a.holder_id FROM address_claim AS c
+                  JOIN address AS a ON a.tenant_id = c.tenant_id AND a.address = c.address
+                  WHERE c.tenant_id = $1 AND a.holder_kind IN ('host', 'bmc')) AS disputed),
+             (SELECT count(*) FROM (
+                  SELECT a.holder_id FROM address AS a
+                  WHERE a.tenant_id = $1 AND a.subnet_id IS NULL AND a.holder_kind IN ('host', 'bmc')
+                  UNION
+                  SELECT c.holder_id FROM address_claim AS c
+                  JOIN address AS a ON a.tenant_id = c.tenant_id AND a.address = c.address
+                  WHERE c.tenant_id = $1 AND a.subnet_id IS NULL AND c.kind IN ('host', 'bmc')) AS orphaned)"
+    ))
+    .bind(tenant.to_string())
+    .one()
+    .await
 }
 
 pub(super) async fn named(tx: &mut Tx, tenant: TenantId, key: &str) -> Result<Option<HostId>> {

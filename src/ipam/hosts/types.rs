@@ -97,15 +97,23 @@ pub enum Sort {
     NameDown,
     Address,
     AddressDown,
+    Type,
+    TypeDown,
+    Maker,
+    MakerDown,
 }
 
 impl Sort {
     /// Every order with its name in the URL.
-    pub const ALL: [(Self, &'static str); 4] = [
+    pub const ALL: [(Self, &'static str); 8] = [
         (Self::Name, "hostname"),
         (Self::NameDown, "-hostname"),
         (Self::Address, "address"),
         (Self::AddressDown, "-address"),
+        (Self::Type, "type"),
+        (Self::TypeDown, "-type"),
+        (Self::Maker, "manufacturer"),
+        (Self::MakerDown, "-manufacturer"),
     ];
 
     /// The order called `name`, if there is one.
@@ -116,5 +124,33 @@ impl Sort {
     /// Its name in the URL.
     pub fn name(self) -> &'static str {
         Self::ALL.into_iter().find(|(sort, _)| *sort == self).map_or("hostname", |(_, name)| name)
+    }
+}
+
+/// Which hosts a list shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Only {
+    /// All.
+    #[default]
+    All,
+    /// Those with an address that another has or claims.
+    Conflict,
+    /// Those with an address in no subnet.
+    Orphan,
+}
+
+impl Only {
+    /// Every choice with its name in the URL.
+    pub const ALL: [(Self, &'static str); 3] =
+        [(Self::All, ""), (Self::Conflict, "conflict"), (Self::Orphan, "orphan")];
+
+    /// The choice called `name`, if there is one.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(_, known)| *known == name).map(|(only, _)| only)
+    }
+
+    /// Its name in the URL.
+    pub fn name(self) -> &'static str {
+        Self::ALL.into_iter().find(|(only, _)| *only == self).map_or("", |(_, name)| name)
     }
 }

@@ -1,0 +1,49 @@
+//! What becomes of addresses when who holds them goes, or is called something else.
+
+use super::types::{Holder, Record, Tenure};
+use super::{Outcome, change, claims, describe, event, queries};
+use crate::ipam::space::Space;
+use crate::net::Address;
+
+/// Somebody goes for good: what they held is free, or the oldest claimant's, and what they claimed
+/// they claim no longer. Returns what they held.
+pub async fn leave(space: &mut Space<'_>, holder: &Holder, why: &str) -> Outcome<Vec<Address>> {
+    let tenant = space.tenant();
+    let held = queries::held_by(space.tx(), tenant, holder).await?;
+    for record in &held {
+        claims::vacate(space, record, "address.released", Some(why.to_owned())).await?;
+    }
+    for claim in queries::claimed_by(space.tx(), tenant, holder).await? {
+        let Some(record) = queries::get(space.tx(), tenant, claim.address).await? else { continue };
+        let standing = queries::claims(space.tx(), tenant, claim.address).await?.len();
+        claims::retract(space, &record, &claim, standing).await?;
+    }
+    Ok(held.into_iter().map(|record| record.address).collect())
+}
+
+/// Somebody is called something else: so are they at each address they hold or claim.
+pub async fn rename(space: &mut Space<'_>, holder: &Holder) -> Outcome<()> {
+    let tenant = space.tenant();
+    for old in queries::held_by(space.tx(), tenant, holder).await? {
+        let new = Record { holder: Some(holder.clone()), ..old.clone() };
+        if new != old {
+            change(space, &old, new, "address.changed").await?;
+        }
+    }
+    for claim in queries::claimed_by(space.tx(), tenant, holder).await? {
+        if let Some(tenure) = &claim.tenure {
+            let tenure = Tenure { holder: holder.clone(), ..tenure.clone() };
+            queries::claim(space, claim.id, claim.address, Ok(&tenure)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a row and every claim on it, and says so in the log. Whoever calls this lets the subnet
+/// be filled anew.
+pub(in crate::ipam) async fn erase(space: &mut Space<'_>, record: &Record) -> Outcome<()> {
+    queries::drop_claims(space, record.address).await?;
+    space.forget(record).await?;
+    space.record(event("address.cleared", record).before(describe(record)));
+    Ok(())
+}

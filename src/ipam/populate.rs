@@ -1,1 +1,0 @@
-//! `patchbay ipam populate`: the addresses of hosts, brought up to date.
