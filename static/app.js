@@ -22,6 +22,15 @@ document.addEventListener('click', async (event) => {
   }
 });
 
+// A printed page says at its head what it is; where the server did not, the browser does.
+for (const button of document.querySelectorAll('[data-print]')) button.hidden = false;
+document.addEventListener('click', (event) => { if (event.target.closest('[data-print]')) print(); });
+addEventListener('beforeprint', () => {
+  const { dataset } = document.documentElement;
+  dataset.title ??= document.title.replace(/ - Patchbay$/, '');
+  dataset.made ??= new Date().toLocaleString();
+});
+
 // One box that ticks all of a list, and shows whether all, some or none are ticked.
 document.addEventListener('change', (event) => {
   const table = event.target.closest('table');

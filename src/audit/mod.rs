@@ -141,6 +141,19 @@ pub async fn of(
     queries::of(tx, tenant, subject_id, page).await
 }
 
+/// What happened to one thing, by its id, newest first, and how often something did. Only actions
+/// that begin with `action`.
+pub async fn about(
+    tx: &mut Tx,
+    tenant: TenantId,
+    action: &str,
+    subject_id: &str,
+    page: Page,
+) -> Result<(Vec<Record>, i64)> {
+    let records = queries::about(tx, tenant, action, subject_id, page).await?;
+    Ok((records, queries::count_about(tx, tenant, action, subject_id).await?))
+}
+
 /// The number of the newest committed change.
 pub async fn head(tx: &mut Tx) -> Result<i64> {
     queries::head(tx).await

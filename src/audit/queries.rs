@@ -135,6 +135,38 @@ pub(super) async fn count(tx: &mut Tx, tenant: TenantId, filter: &Filter) -> Res
         .await
 }
 
+pub(super) async fn about(
+    tx: &mut Tx,
+    tenant: TenantId,
+    action: &str,
+    subject_id: &str,
+    page: Page,
+) -> Result<Vec<Record>> {
+    tx.query(sql!("SELECT * FROM audit_event WHERE tenant_id = $1 AND subject_id = $2 AND action LIKE $3 ESCAPE '\\'
+             ORDER BY seq DESC LIMIT $4 OFFSET $5"))
+        .bind(tenant.to_string())
+        .bind(subject_id.to_owned())
+        .bind(beginning(action))
+        .bind(page.limit)
+        .bind(page.offset)
+        .all()
+        .await
+}
+
+pub(super) async fn count_about(
+    tx: &mut Tx,
+    tenant: TenantId,
+    action: &str,
+    subject_id: &str,
+) -> Result<i64> {
+    tx.query(sql!("SELECT count(*) FROM audit_event WHERE tenant_id = $1 AND subject_id = $2 AND action LIKE $3 ESCAPE '\\'"))
+        .bind(tenant.to_string())
+        .bind(subject_id.to_owned())
+        .bind(beginning(action))
+        .scalar()
+        .await
+}
+
 pub(super) async fn pending(tx: &mut Tx, limit: i64) -> Result<Vec<Record>> {
     tx.query(sql!(
         "SELECT * FROM audit_event

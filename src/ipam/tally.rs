@@ -244,6 +244,37 @@ pub async fn of(tx: &mut Tx, tenant: TenantId, scope: &Scope) -> Result<Counts> 
     Ok(counts(rows))
 }
 
+#[derive(sqlx::FromRow)]
+struct Scoped {
+    scope: Vec<u8>,
+    class: i64,
+    entries: i64,
+    high: i64,
+    low: i64,
+}
+
+/// The counts of every subnet that has any, each without smaller ones inside.
+pub async fn of_subnets(tx: &mut Tx, tenant: TenantId) -> Result<BTreeMap<SubnetId, Counts>> {
+    let rows: Vec<Scoped> = tx
+        .query(sql!(
+            "SELECT scope, class, entries, high, low FROM tally WHERE tenant_id = $1 AND scope >= $2 AND scope < $3"
+        ))
+        .bind(tenant.to_string())
+        .bind(vec![SUBNET])
+        .bind(vec![SUBNET + 1])
+        .all()
+        .await?;
+    let mut all: BTreeMap<SubnetId, Counts> = BTreeMap::new();
+    for Scoped { scope, class, entries, high, low } in rows {
+        let id = scope.get(1..).and_then(|id| uuid::Uuid::from_slice(id).ok());
+        if let Some(id) = id {
+            let count = counts(vec![Sum { class, entries, high, low }]);
+            all.entry(id.into()).or_default().merge(&count, 1);
+        }
+    }
+    Ok(all)
+}
+
 /// What a level of blocks counts from `from` (inclusive) up to `until` (exclusive).
 async fn between(tx: &mut Tx, tenant: TenantId, from: Scope, until: Scope) -> Result<Counts> {
     if from >= until {

@@ -188,7 +188,7 @@ pub async fn resolve(
         return Ok(hosts::let_go(space, address, loser, &record.keeper()).await?);
     }
     if record.status != Status::Allocated {
-        super::legal(&record, Status::Allocated)?;
+        super::legal(address, record.status, Status::Allocated)?;
     }
     let tenure = claim.tenure.as_ref().ok_or(Refusal::Field {
         address,

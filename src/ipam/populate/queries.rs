@@ -20,6 +20,7 @@ pub(super) async fn counted(tx: &mut Tx, tenant: TenantId) -> Result<Vec<Range>>
 static COUNT: Bulk = Bulk {
     head: "INSERT INTO populated (tenant_id, first_key, last_key) VALUES",
     columns: 3,
+    most: 128,
     tail: "",
 };
 
