@@ -53,7 +53,7 @@ enum Command {
     Check,
     /// Add what a CSV or XLSX file holds, all of it or nothing
     Import {
-        /// What it holds: users
+        /// What it holds: users, or a DHCP server's leases
         kind: String,
         /// The file
         file: PathBuf,

@@ -19,6 +19,7 @@ pub mod asterisk;
 pub mod backup;
 pub mod check;
 pub mod csv;
+pub mod leases;
 pub mod operator;
 pub mod serve;
 

@@ -3,9 +3,12 @@
 use patchbay::app::routes;
 use patchbay::auth::Role;
 use patchbay::auth::access::Access;
+use patchbay::ipam::observe;
+use patchbay::ipam::space::Space;
+use patchbay::ipam::subnets::{self, Spec};
 use patchbay::web::assets;
 
-use crate::support::app::{Answer, Browser, PASSWORD, TestApp, both_databases, next};
+use crate::support::app::{Answer, Browser, PASSWORD, TestApp, both_databases, next, tester};
 
 /// Who calls, in the table's order. The last three send a token instead of a cookie.
 const CALLERS: [&str; 9] = [
@@ -74,6 +77,35 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("PATCH", "/api/v1/users/{id}", "{}", "401 401 401 401 401 401 200 403 404"),
     ("DELETE", "/api/v1/users/{id}", "", "401 401 401 401 401 401 200 403 404"),
     ("POST", "/api/v1/users/{id}/secret", "", "401 401 401 401 401 401 200 403 404"),
+    ("GET", "/ipam/observe", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/ipam/observe/sweeps", "", "303 200 200 200 200 200 303 303 303"),
+    ("POST", "/ipam/observe/sweeps/{sweep}/stop", "", "303 303 303 403 403 404 303 303 303"),
+    ("GET", "/ipam/observe/subnets/{id}", "", "303 200 200 200 200 404 303 303 303"),
+    (
+        "POST",
+        "/ipam/observe/subnets/{id}",
+        "pace=50&keep_days=7",
+        "303 303 303 403 403 404 303 303 303",
+    ),
+    ("GET", "/ipam/observe/subnets/{id}/panel", "", "303 200 200 200 200 404 303 303 303"),
+    ("GET", "/ipam/observe/subnets/{id}/progress", "", "303 200 200 200 200 404 303 303 303"),
+    ("POST", "/ipam/observe/subnets/{id}/sweeps", "", "303 303 303 403 403 404 303 303 303"),
+    ("GET", "/ipam/observe/leases", "", "303 200 200 403 403 200 303 303 303"),
+    ("POST", "/ipam/observe/leases", "text=x", "303 422 422 403 403 422 303 303 303"),
+    ("GET", "/ipam/observe/{address}", "", "303 200 200 200 200 200 303 303 303"),
+    ("POST", "/ipam/observe/{address}/name", "", "303 200 200 200 403 200 303 303 303"),
+    (
+        "POST",
+        "/ipam/observe/{address}/hostname",
+        "hostname=x",
+        "303 422 422 422 403 422 303 303 303",
+    ),
+    ("POST", "/api/v1/subnets/{id}/sweeps", "", "401 401 401 401 401 401 202 403 404"),
+    ("GET", "/api/v1/sweeps", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/v1/sweeps/{sweep}", "", "401 401 401 401 401 401 200 200 404"),
+    ("POST", "/api/v1/sweeps/{sweep}/stop", "", "401 401 401 401 401 401 202 403 404"),
+    ("POST", "/api/v1/observations", "[]", "401 401 401 401 401 401 200 403 200"),
+    ("POST", "/api/v1/observations/leases", "[]", "401 401 401 401 401 401 200 403 200"),
     // Asterisk has never been here, so applying is refused to whoever may ask for it.
     ("GET", "/apply", "", "303 200 200 200 200 403 303 303 303"),
     ("POST", "/apply", "", "303 409 409 403 403 403 303 303 303"),
@@ -105,6 +137,9 @@ impl Target {
                 let id = format!("SELECT id FROM api_token WHERE token_hash = '{hash}'");
                 app.texts(&id).await[0].clone()
             }
+            _ if path.starts_with("/ipam/observe/") || path.contains("/sweeps") => {
+                observed(app, path.contains("{sweep}")).await
+            }
             _ if path.contains("{id}") || body.contains("{id}") => {
                 admin.add("Ann", &format!("{new}@example.com"), "").await
             }
@@ -124,12 +159,34 @@ impl Target {
         let path = path
             .replace("/static/{name}", assets::url("app.css").unwrap())
             .replace("{id}", &id)
+            .replace("{sweep}", &id)
+            // One whose name no server of ours is asked for.
+            .replace("{address}", "127.0.0.1")
             .replace("{run}", "1")
             .replace("/files/{name}", "/files/pjsip.conf")
             .replace("{token}", &token);
         let body = body.replace("{user}", &user).replace("{id}", &id).replace("{new}", &new);
         Self { path, body }
     }
+}
+
+/// A subnet, or the sweep of one.
+async fn observed(app: &TestApp, swept: bool) -> String {
+    let n = next();
+    let cidr = format!("10.{}.{}.0/28", n / 256 % 256, n % 256).parse().unwrap();
+    let mut change = app.state.change(&tester()).await.unwrap();
+    let mut space = Space::open(&mut change, app.state.vault.entropy()).await.unwrap();
+    let spec = Spec::new(format!("observed {n}").parse().unwrap(), cidr);
+    let subnet = subnets::create(&mut space, &spec, false, false).await.unwrap().id;
+    space.close().await.unwrap();
+    let sweep = if swept {
+        let entropy = app.state.vault.entropy();
+        Some(observe::start(&mut change, entropy, subnet).await.unwrap().id)
+    } else {
+        None
+    };
+    change.commit().await.unwrap();
+    sweep.map_or_else(|| subnet.to_string(), |sweep| sweep.to_string())
 }
 
 /// A user of each kind and everything they carry.

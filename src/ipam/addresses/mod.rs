@@ -22,7 +22,8 @@ use crate::id::TenantId;
 use crate::net::{Address, Range};
 use crate::web::Error;
 
-pub use claims::{Claimed, claim, end, expire, note_seen, resolve, withdraw};
+pub(super) use claims::vacate;
+pub use claims::{Claimed, claim, end, expire, forget_seen, note_seen, resolve, withdraw};
 pub use list::{Entry, Filter, Listing, Sort, Stats, counts, list};
 pub use queries::held_by;
 pub(super) use queries::within;

@@ -249,7 +249,7 @@ pub(super) async fn claims_within(
 
 /// What a machine that was merely seen is known by.
 pub(super) struct Seen {
-    pub mac: Mac,
+    pub mac: Option<Mac>,
 }
 
 /// Writes down a claim, or what is new of it.
@@ -283,9 +283,9 @@ pub(super) async fn claim(
             .bind(tenure.manufacturer.to_string()),
         Err(seen) => row
             .bind("seen".to_owned())
-            .bind(seen.mac.hex())
+            .bind(seen.mac.map(Mac::hex).unwrap_or_default())
             .bind(String::new())
-            .bind(seen.mac.hex())
+            .bind(seen.mac.map(Mac::hex).unwrap_or_default())
             .bind(String::new())
             .bind(String::new())
             .bind(String::new()),
