@@ -105,7 +105,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("GET", "/api/v1/sweeps/{sweep}", "", "401 401 401 401 401 401 200 200 404"),
     ("POST", "/api/v1/sweeps/{sweep}/stop", "", "401 401 401 401 401 401 202 403 404"),
     ("POST", "/api/v1/observations", "[]", "401 401 401 401 401 401 200 403 200"),
-    ("POST", "/api/v1/observations/leases", "[]", "401 401 401 401 401 401 200 403 200"),
+    ("POST", "/api/v1/observations/leases", "[]", "401 401 401 401 401 401 422 403 422"),
     // Asterisk has never been here, so applying is refused to whoever may ask for it.
     ("GET", "/apply", "", "303 200 200 200 200 403 303 303 303"),
     ("POST", "/apply", "", "303 409 409 403 403 403 303 303 303"),

@@ -279,6 +279,7 @@ pub(super) async fn settings(
     Ok(row.map(|(minutes, pace, keep_days)| Settings { minutes, pace, keep_days }))
 }
 
+/// The next sweep stays due when it was, unless the time between them is another.
 pub(super) async fn set(
     tx: &mut Tx,
     tenant: TenantId,
@@ -289,7 +290,8 @@ pub(super) async fn set(
     tx.query(sql!(
         "INSERT INTO observation (subnet_id, tenant_id, minutes, pace, keep_days, next_at) VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (subnet_id) DO UPDATE
-         SET minutes = excluded.minutes, pace = excluded.pace, keep_days = excluded.keep_days, next_at = excluded.next_at"
+         SET minutes = excluded.minutes, pace = excluded.pace, keep_days = excluded.keep_days,
+             next_at = CASE WHEN observation.minutes = excluded.minutes THEN observation.next_at ELSE excluded.next_at END"
     ))
     .bind(subnet.to_string())
     .bind(tenant.to_string())

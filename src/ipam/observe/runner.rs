@@ -6,7 +6,7 @@
 //! leaves its sweeps "running": whoever finds that its file is not locked any more (on the same
 //! machine), or its lease over (anywhere), calls them interrupted.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, TryLockError};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ use crate::web::Error;
 /// Sweeps done at once by one process.
 const MOST_AT_ONCE: usize = 4;
 /// Addresses written down in one transaction.
-const BATCH: usize = 256;
+const BATCH: usize = 128;
 /// How long what was seen waits to be written down, at most.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often one looks whether there is something to do.
@@ -46,7 +46,10 @@ const TRIES: u32 = 20;
 /// How long a ping waits for its answer.
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// How often what is old is forgotten.
-const TIDY: Duration = Duration::from_mins(5);
+const TIDY: Duration = Duration::from_mins(1);
+/// Addresses that are forgotten in one transaction, and such transactions before the next minute.
+const AT_ONCE: i64 = 100;
+const MOST_ROUNDS: usize = 100;
 /// Days a sweep's row is kept.
 const KEPT_DAYS: i64 = 30;
 
@@ -232,7 +235,7 @@ impl<E: Echo + Send + Sync + 'static> Runner<E> {
                     return tracing::info!(subnet = %sweep.subnet, state = state.as_str(), "swept");
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the end of a sweep could not be written down")
+                    tracing::warn!(%error, "the end of a sweep could not be written down");
                 }
             }
             tokio::time::sleep(PATIENCE).await;
@@ -404,31 +407,53 @@ fn refused(refusal: addresses::Refusal) -> Error {
 /// Ends leases that are over, calls inactive what was not seen for days, forgets addresses nobody
 /// holds that stay silent, and sweeps of long ago. Run now and then; safe to run anywhere at once.
 pub async fn tidy(state: &State) -> Result<(), Error> {
-    const AT_ONCE: i64 = 200;
     let now = state.clock.now();
-    let over = queries::over(&mut state.read().await?, now, AT_ONCE).await?;
-    for (tenant, address) in over {
-        let mut change = state.change(&actor(tenant)).await?;
-        let mut space = Space::open(&mut change, state.vault.entropy()).await?;
-        if queries::drop_lease(space.tx(), tenant, address, now).await? {
-            let ended = Sighting::new(address, now, What::Ended);
-            seen(&mut space, &[ended]).await.map_err(refused)?;
+    for _ in 0..MOST_ROUNDS {
+        let over = queries::over(&mut state.read().await?, now, AT_ONCE).await?;
+        for (tenant, addresses) in by_tenant(&over) {
+            let mut change = state.change(&actor(tenant)).await?;
+            let mut space = Space::open(&mut change, state.vault.entropy()).await?;
+            let mut ended = Vec::new();
+            for address in addresses {
+                if queries::drop_lease(space.tx(), tenant, address, now).await? {
+                    ended.push(Sighting::new(address, now, What::Ended));
+                }
+            }
+            seen(&mut space, &ended).await.map_err(refused)?;
+            space.close().await?;
+            change.commit_seen().await?;
         }
-        space.close().await?;
-        change.commit_seen().await?;
+        if over.is_empty() {
+            break;
+        }
     }
     let days = (Settings::default().keep_days, DAY);
-    let aged = queries::aged(&mut state.read().await?, now, days, AT_ONCE).await?;
-    for (tenant, address) in aged {
-        let mut change = state.change(&actor(tenant)).await?;
-        let mut space = Space::open(&mut change, state.vault.entropy()).await?;
-        age(&mut space, address, now).await.map_err(refused)?;
-        space.close().await?;
-        change.commit_seen().await?;
+    for _ in 0..MOST_ROUNDS {
+        let aged = queries::aged(&mut state.read().await?, now, days, AT_ONCE).await?;
+        for (tenant, addresses) in by_tenant(&aged) {
+            let mut change = state.change(&actor(tenant)).await?;
+            let mut space = Space::open(&mut change, state.vault.entropy()).await?;
+            for address in addresses {
+                age(&mut space, address, now).await.map_err(refused)?;
+            }
+            space.close().await?;
+            change.commit_seen().await?;
+        }
+        if aged.is_empty() {
+            break;
+        }
     }
     let mut tx = state.db.write().await?;
     queries::forget_sweeps(&mut tx, now.plus(-KEPT_DAYS * DAY)).await?;
     Ok(tx.commit().await?)
+}
+
+fn by_tenant(pairs: &[(TenantId, Address)]) -> BTreeMap<TenantId, Vec<Address>> {
+    let mut all: BTreeMap<TenantId, Vec<Address>> = BTreeMap::new();
+    for (tenant, address) in pairs {
+        all.entry(*tenant).or_default().push(*address);
+    }
+    all
 }
 
 /// An address was not seen for days.
