@@ -469,11 +469,11 @@ both_databases! {
         let kea = format!("address,hwaddr,client_id,valid_lifetime,expire,subnet_id,fqdn_fwd,fqdn_rev,hostname,state\n10.1.0.200,{PHONE},,600,{until},1,0,0,phone,0\nnonsense\n");
         let page = by.post("/ipam/observe/leases", &[("text", &kea)]).await;
         assert_eq!(page.status, 200);
-        page.shows("1</b> leases in the file. Nothing has been changed yet.");
-        page.shows("1 lines could not be read");
+        page.shows("1</b> lease in the file. Nothing has been changed yet.");
+        page.shows("1 line could not be read");
         assert_eq!(row(&app, "10.1.0.200").await, None);
         let page = by.post("/ipam/observe/leases", &[("text", &kea), ("confirmed", "1")]).await;
-        page.shows("1</b> leases read.");
+        page.shows("1</b> lease read.");
         assert!(row(&app, "10.1.0.200").await.is_some());
         let page = by.post("/ipam/observe/leases", &[("text", "hello <script>\n")]).await;
         assert_eq!(page.status, 422);

@@ -162,8 +162,8 @@ impl Sweep {
         let seconds = (self.total - self.asked) / self.pace.max(1);
         match seconds {
             0..20 => "a few seconds".to_owned(),
-            20..120 => format!("{seconds} s"),
-            _ => format!("{} min", seconds / 60),
+            20..120 => format!("about {seconds} s"),
+            _ => format!("about {} min", seconds / 60),
         }
     }
 }

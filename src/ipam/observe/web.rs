@@ -391,6 +391,11 @@ async fn leases_page(by: Operator) -> Answer {
     ok(&LeasesPage::new(&by).await?)
 }
 
+/// `lease` or `leases`.
+pub fn leases_word(count: &usize) -> &'static str {
+    if *count == 1 { "lease" } else { "leases" }
+}
+
 /// The content of what was sent.
 async fn content(source: &Source) -> Result<Vec<u8>, Error> {
     match source {
