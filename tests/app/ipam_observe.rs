@@ -705,6 +705,10 @@ both_databases! {
         app.pass(601);
         total(2).await;
         assert!(!app.audit().await.iter().any(|line| line.contains("sweep.started")));
+        // Another pace is no reason to begin.
+        assert_eq!(by.post(&path, &[("minutes", "10"), ("pace", "400"), ("keep_days", "3")]).await.status, 303);
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        total(2).await;
         assert_eq!(by.post(&path, &[("minutes", ""), ("pace", "500"), ("keep_days", "3")]).await.status, 303);
         app.pass(6_000);
         tokio::time::sleep(Duration::from_millis(2_500)).await;
@@ -775,6 +779,13 @@ both_databases! {
         assert!(held.active && !held.conflict && held.status == Status::Allocated);
         assert!(row(&app, "127.0.5.4").await.unwrap().conflict);
         consistent(&app).await;
+        // And so over IPv6, of which only what is known is asked.
+        let v6 = subnet(&app, "::/64").await;
+        allocate(&app, "::1", "").await;
+        let sweep = start(&script, v6).await;
+        let done = until(&script, &sweep, over).await;
+        assert_eq!((&done["state"], &done["asked"], &done["seen"]), (&json!("done"), &json!(1), &json!(1)), "{done}");
+        assert!(row(&app, "::1").await.unwrap().active);
         assert!(program.stop().success());
     }
 
@@ -801,12 +812,15 @@ both_databases! {
         assert!(after["finished_at"].is_string() && after["error"].as_str().unwrap().contains("ended before"));
         assert_eq!(app.number(active).await, found);
         consistent(&app).await;
+        let there = || std::fs::read_dir(app.dir().join("sweeps")).unwrap().count();
+        assert_eq!(there(), 1, "only who lives shows that it does");
         // And it may be swept anew.
         let again = start(&script, net).await;
         until(&script, &again, |sweep| sweep["asked"].as_i64().unwrap() > 10).await;
         assert!(program.stop().success());
         let left = get(&script, &again).await;
         assert_eq!(left["state"], "interrupted", "asked to stop, the program says so itself");
+        assert_eq!(there(), 0);
     }
 
     async fn a_living_process_beside_is_not_taken_for_dead(app: TestApp) {

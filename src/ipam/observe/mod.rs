@@ -4,6 +4,7 @@
 //! one place that decides what follows. A sweep is a row of the table `sweep`: pages and calls put
 //! it there or ask it to stop, and one of the serving processes does it ([`Runner`]).
 
+mod ageing;
 pub mod api;
 pub mod leases;
 mod names;
@@ -19,9 +20,10 @@ use crate::auth::access::Route;
 use crate::db::{Result, Tx};
 use crate::id::{SubnetId, SweepId, TenantId};
 
+pub use ageing::tidy;
 pub use api::Paths;
 pub use names::{Named, name_of};
-pub use runner::{Runner, tidy};
+pub use runner::Runner;
 pub use seen::seen;
 pub use sweep::{MOST, Refusal, schedule, settings, start, stop};
 pub use types::{Found, Settings, Sighting, Sweep, SweepState, What};

@@ -114,11 +114,12 @@ pub(super) async fn get(tx: &mut Tx, tenant: TenantId, id: SweepId) -> Result<Op
     row.map(TryInto::try_into).transpose()
 }
 
-/// Every tenant's sweeps that are not over, the oldest first.
+/// Every tenant's sweeps that are not over: those under way, then the longest waiting.
 pub(super) async fn under_way(tx: &mut Tx) -> Result<Vec<(TenantId, Sweep)>> {
     let tenants: Vec<(String, String)> = tx
         .query(sql!(
-            "SELECT id, tenant_id FROM sweep WHERE state IN ('queued', 'running') ORDER BY created_at, id LIMIT 1000"
+            "SELECT id, tenant_id FROM sweep WHERE state IN ('queued', 'running')
+             ORDER BY CASE state WHEN 'running' THEN 0 ELSE 1 END, created_at, id LIMIT 64"
         ))
         .all()
         .await?;

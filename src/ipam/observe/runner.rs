@@ -6,7 +6,7 @@
 //! leaves its sweeps "running": whoever finds that its file is not locked any more (on the same
 //! machine), or its lease over (anywhere), calls them interrupted.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -17,8 +17,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, timeout_at};
 
+use super::ageing::tidy;
 use super::sweep::{self, Refusal};
-use super::types::{DAY, Settings, Sighting, Sweep, SweepState, What};
+use super::types::{Sighting, Sweep, SweepState, What};
 use super::{queries, seen};
 use crate::audit::{Actor, Via};
 use crate::id::TenantId;
@@ -47,11 +48,6 @@ const TRIES: u32 = 20;
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// How often what is old is forgotten.
 const TIDY: Duration = Duration::from_mins(1);
-/// Addresses that are forgotten in one transaction, and such transactions before the next minute.
-const AT_ONCE: i64 = 100;
-const MOST_ROUNDS: usize = 100;
-/// Days a sweep's row is kept.
-const KEPT_DAYS: i64 = 30;
 
 /// Opens what pings are sent with, given a random number.
 type Open<E> = Box<dyn Fn(u64) -> Result<E, PingError> + Send + Sync>;
@@ -113,6 +109,20 @@ fn is_dead(state: &State, name: &str) -> bool {
     }
 }
 
+/// Removes what dead processes left that did no sweep.
+async fn sweep_up(state: &State) -> Result<(), Error> {
+    let under_way = queries::under_way(&mut state.read().await?).await?;
+    for file in std::fs::read_dir(directory(state))? {
+        let name = file?.file_name();
+        let name = name.to_str().unwrap_or_default();
+        if under_way.iter().all(|(_, sweep)| sweep.runner != name) {
+            // Looking removes it.
+            is_dead(state, name);
+        }
+    }
+    Ok(())
+}
+
 /// Why a sweep cannot go on.
 enum Halt {
     /// Its subnet is gone, or another process took this one for dead.
@@ -150,6 +160,9 @@ impl<E: Echo + Send + Sync + 'static> Runner<E> {
         let me = Arc::new(self);
         let leaving = leave.clone();
         tracing::debug!(presence = %me.presence.path.display(), "sweeps are done here");
+        if let Err(error) = sweep_up(&me.state).await {
+            tracing::warn!(%error, "what earlier processes left could not be removed");
+        }
         let mut doing = JoinSet::new();
         let (mut turn, mut tidying) = (interval(TURN), interval(TIDY));
         loop {
@@ -397,84 +410,9 @@ fn fault(refusal: Refusal) -> Error {
     }
 }
 
-fn refused(refusal: addresses::Refusal) -> Error {
+pub(super) fn refused(refusal: addresses::Refusal) -> Error {
     match refusal {
         addresses::Refusal::Fault(error) => error,
         other => Error::Io(std::io::Error::other(other.to_string())),
     }
-}
-
-/// Ends leases that are over, calls inactive what was not seen for days, forgets addresses nobody
-/// holds that stay silent, and sweeps of long ago. Run now and then; safe to run anywhere at once.
-pub async fn tidy(state: &State) -> Result<(), Error> {
-    let now = state.clock.now();
-    for _ in 0..MOST_ROUNDS {
-        let over = queries::over(&mut state.read().await?, now, AT_ONCE).await?;
-        for (tenant, addresses) in by_tenant(&over) {
-            let mut change = state.change(&actor(tenant)).await?;
-            let mut space = Space::open(&mut change, state.vault.entropy()).await?;
-            let mut ended = Vec::new();
-            for address in addresses {
-                if queries::drop_lease(space.tx(), tenant, address, now).await? {
-                    ended.push(Sighting::new(address, now, What::Ended));
-                }
-            }
-            seen(&mut space, &ended).await.map_err(refused)?;
-            space.close().await?;
-            change.commit_seen().await?;
-        }
-        if over.is_empty() {
-            break;
-        }
-    }
-    let days = (Settings::default().keep_days, DAY);
-    for _ in 0..MOST_ROUNDS {
-        let aged = queries::aged(&mut state.read().await?, now, days, AT_ONCE).await?;
-        for (tenant, addresses) in by_tenant(&aged) {
-            let mut change = state.change(&actor(tenant)).await?;
-            let mut space = Space::open(&mut change, state.vault.entropy()).await?;
-            for address in addresses {
-                age(&mut space, address, now).await.map_err(refused)?;
-            }
-            space.close().await?;
-            change.commit_seen().await?;
-        }
-        if aged.is_empty() {
-            break;
-        }
-    }
-    let mut tx = state.db.write().await?;
-    queries::forget_sweeps(&mut tx, now.plus(-KEPT_DAYS * DAY)).await?;
-    Ok(tx.commit().await?)
-}
-
-fn by_tenant(pairs: &[(TenantId, Address)]) -> BTreeMap<TenantId, Vec<Address>> {
-    let mut all: BTreeMap<TenantId, Vec<Address>> = BTreeMap::new();
-    for (tenant, address) in pairs {
-        all.entry(*tenant).or_default().push(*address);
-    }
-    all
-}
-
-/// An address was not seen for days.
-async fn age(
-    space: &mut Space<'_>,
-    address: Address,
-    now: crate::time::Timestamp,
-) -> addresses::Outcome<()> {
-    use crate::ipam::class::Status;
-    let tenant = space.tenant();
-    let Some(record) = addresses::get(space.tx(), tenant, address).await? else { return Ok(()) };
-    let days = match record.subnet {
-        Some(subnet) => sweep::settings(space.tx(), tenant, subnet).await?.keep_days,
-        None => Settings::default().keep_days,
-    };
-    // It may have been seen since it was found old.
-    if record.last_seen.is_none_or(|last| now.since(last) <= days * DAY) {
-        return Ok(());
-    }
-    if record.status == Status::Available {
-        return addresses::end(space, address).await;
-    }
-    seen(space, &[Sighting::new(address, now, What::Silent)]).await.map(drop)
 }

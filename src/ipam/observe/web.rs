@@ -1,28 +1,24 @@
 //! The pages of what is seen: sweeps, a subnet's panel, the name of an address, leases.
 
+mod address;
+pub mod leases;
+
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, web};
+use actix_web::web;
 use askama::Template;
 use serde::Deserialize;
 
-use super::leases::{self, FILE_LIMIT, Summary};
-use super::names::{self, Named};
+use super::leases::FILE_LIMIT;
 use super::types::{KeepDays, Minutes, PerSecond, Settings, Sweep, SweepState};
 use super::{Refusal, queries, sweep};
 use crate::audit::Page;
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
-use crate::db::Tx;
 use crate::id::{SubnetId, SweepId};
-use crate::ipam::addresses::{self, Claim, Edit, Hostname, Record};
-use crate::ipam::space::Space;
 use crate::ipam::subnets::{self, Subnet};
-use crate::ipam::web::reserver;
-use crate::net::Address;
 use crate::probe::icmp::Pinger;
 use crate::time::Timestamp;
 use crate::web::form::{Field, Form};
-use crate::web::sheet::{Source, Spool, Upload};
 use crate::web::{Answer, Error, Shell, flash, invalid, ok, respond, see_other};
 
 /// Bytes of leases that may be pasted.
@@ -46,11 +42,13 @@ pub fn routes() -> Vec<Route> {
         Route::get("/ipam/observe/subnets/{id}/panel", read, panel),
         Route::get("/ipam/observe/subnets/{id}/progress", read, progress),
         Route::post("/ipam/observe/subnets/{id}/sweeps", manage, start),
-        Route::get("/ipam/observe/leases", manage, leases_page),
-        Route::post("/ipam/observe/leases", manage, import).limit(PASTE_LIMIT).uploads(FILE_LIMIT),
-        Route::get("/ipam/observe/{address}", read, show),
-        Route::post("/ipam/observe/{address}/name", reserve, name),
-        Route::post("/ipam/observe/{address}/hostname", reserve, take_name),
+        Route::get("/ipam/observe/leases", manage, leases::page),
+        Route::post("/ipam/observe/leases", manage, leases::import)
+            .limit(PASTE_LIMIT)
+            .uploads(FILE_LIMIT),
+        Route::get("/ipam/observe/{address}", read, address::show),
+        Route::post("/ipam/observe/{address}/name", reserve, address::name),
+        Route::post("/ipam/observe/{address}/hostname", reserve, address::take_name),
     ]
 }
 
@@ -253,192 +251,4 @@ async fn stop(by: Operator, id: web::Path<SweepId>) -> Answer {
         Err(Refusal::Fault(error)) => Err(error),
         Err(_) => Err(Error::NotFound),
     }
-}
-
-// One address
-
-#[derive(Template)]
-#[template(path = "ipam/observe/address.html", blocks = ["answer"])]
-struct AddressPage {
-    shell: Shell,
-    address: Address,
-    record: Option<Record>,
-    claims: Vec<Claim>,
-    subnet: Option<Subnet>,
-    named: Option<Named>,
-    error: Option<String>,
-    may_ask: bool,
-}
-
-impl AddressPage {
-    async fn new(by: &Operator, address: Address) -> Result<Self, Error> {
-        let (mut tx, tenant) = (by.read().await?, by.tenant());
-        Ok(Self {
-            shell: by.shell(&mut tx, "/ipam/addresses").await?,
-            address,
-            record: addresses::get(&mut tx, tenant, address).await?,
-            claims: addresses::claims_on(&mut tx, tenant, address).await?,
-            subnet: subnets::around(&mut tx, tenant, address).await?,
-            named: None,
-            error: None,
-            may_ask: by.may(Right::ReserveAddresses),
-        })
-    }
-
-    /// The name found, if it is not what is written.
-    fn offer(&self) -> Option<(&Hostname, i64)> {
-        match (&self.named, &self.record) {
-            (Some(Named::Called(name)), Some(record)) if name.key() != record.hostname.key() => {
-                Some((name, record.version))
-            }
-            _ => None,
-        }
-    }
-}
-
-/// An address in a path; what is none is not there.
-fn address_of(path: &str) -> Result<Address, Error> {
-    path.parse().map_err(|_| Error::NotFound)
-}
-
-async fn show(by: Operator, path: web::Path<String>) -> Answer {
-    ok(&AddressPage::new(&by, address_of(&path)?).await?)
-}
-
-async fn look_up(by: &Operator, tx: Tx, address: Address) -> Result<Named, Error> {
-    let mut tx = tx;
-    let servers = names::servers(&mut tx, by.tenant(), address).await?;
-    // Whoever waits for an answer keeps no snapshot of the database open.
-    drop(tx);
-    Ok(super::name_of(by.state().vault.entropy(), address, &servers).await)
-}
-
-async fn name(request: HttpRequest, by: Operator, path: web::Path<String>) -> Answer {
-    let address = address_of(&path)?;
-    let tx = by.read().await?;
-    let named = look_up(&by, tx, address).await?;
-    let page = AddressPage { named: Some(named), ..AddressPage::new(&by, address).await? };
-    if request.headers().contains_key("hx-request") { ok(&page.as_answer()) } else { ok(&page) }
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct NameForm {
-    hostname: Field,
-    version: i64,
-}
-
-async fn take_name(by: Operator, path: web::Path<String>, form: Form<NameForm>) -> Answer {
-    let address = address_of(&path)?;
-    let mut form = form.0;
-    let Some(hostname) = form.hostname.parse::<Hostname>() else {
-        let error = form.hostname.error;
-        return invalid(&AddressPage { error, ..AddressPage::new(&by, address).await? });
-    };
-    let mut change = by.change().await?;
-    let mut space = Space::open(&mut change, by.state().vault.entropy()).await?;
-    let edit = Edit { hostname: Some(hostname), ..Edit::default() };
-    let edited =
-        addresses::edit(&mut space, address, Some(form.version), &edit, &reserver(&by)).await;
-    match edited {
-        Ok(_) => {
-            space.close().await?;
-            let changed = change.commit_if_any().await?;
-            let path = format!("/ipam/observe/{address}");
-            Ok(flash::done_if(changed, &path, "Saved as its host name"))
-        }
-        Err(addresses::Refusal::Fault(error)) => Err(error),
-        Err(refusal) => {
-            drop(space);
-            drop(change);
-            let status = match refusal {
-                addresses::Refusal::Stale(_) => StatusCode::PRECONDITION_FAILED,
-                addresses::Refusal::NotYours { .. } => StatusCode::CONFLICT,
-                _ => StatusCode::UNPROCESSABLE_ENTITY,
-            };
-            let error = Some(refusal.to_string());
-            respond(status, &AddressPage { error, ..AddressPage::new(&by, address).await? })
-        }
-    }
-}
-
-// Leases
-
-#[derive(Template)]
-#[template(path = "ipam/observe/leases.html")]
-struct LeasesPage {
-    shell: Shell,
-    summary: Option<Summary>,
-    done: bool,
-    text: String,
-    kept: String,
-    error: Option<String>,
-}
-
-impl LeasesPage {
-    async fn new(by: &Operator) -> Result<Self, Error> {
-        let shell = by.shell(&mut by.read().await?, NAV).await?;
-        let (text, kept) = (String::new(), String::new());
-        Ok(Self { shell, summary: None, done: false, text, kept, error: None })
-    }
-
-    fn awaits(&self) -> bool {
-        !self.done && self.summary.as_ref().is_some_and(|summary| summary.leases > 0)
-    }
-}
-
-async fn leases_page(by: Operator) -> Answer {
-    ok(&LeasesPage::new(&by).await?)
-}
-
-/// `lease` or `leases`.
-pub fn leases_word(count: &usize) -> &'static str {
-    if *count == 1 { "lease" } else { "leases" }
-}
-
-/// The content of what was sent.
-async fn content(source: &Source) -> Result<Vec<u8>, Error> {
-    match source {
-        Source::Text(text) => Ok(text.clone().into_bytes()),
-        Source::File(file) => Ok(tokio::fs::read(file.path()).await?),
-    }
-}
-
-async fn import(by: Operator, mut upload: Upload) -> Answer {
-    let spool = Spool::of(by.state());
-    let mut page = LeasesPage::new(&by).await?;
-    let Some(source) = upload.source(&spool, by.id())? else {
-        page.error = Some(
-            "the file is no longer here: a checked file is kept for one hour, and used once; choose it again"
-                .to_owned(),
-        );
-        return invalid(&page);
-    };
-    let content = content(&source).await?;
-    let mut change = by.change().await?;
-    match leases::import(&mut change, by.state().vault.entropy(), &content).await {
-        Ok(summary) if upload.is_confirmed() && summary.leases > 0 => {
-            change.commit().await?;
-            (page.summary, page.done) = (Some(summary), true);
-        }
-        Ok(summary) => {
-            drop(change);
-            page.summary = Some(summary);
-            match source {
-                Source::Text(text) => page.text = text,
-                Source::File(file) if page.awaits() => page.kept = spool.keep(file, by.id())?,
-                Source::File(_) => {}
-            }
-        }
-        Err(leases::Refusal::Fault(error)) => return Err(error),
-        Err(refusal) => {
-            drop(change);
-            page.error = Some(refusal.to_string());
-            if let Source::Text(text) = source {
-                page.text = text;
-            }
-            return invalid(&page);
-        }
-    }
-    ok(&page)
 }
