@@ -573,6 +573,36 @@ both_databases! {
         assert_eq!(script.get("/api/v1/sweeps?subnet=x").await.status, 422);
     }
 
+    async fn a_sweep_notes_which_machine_the_kernel_found(app: TestApp) {
+        let net = subnet(&app, "10.1.0.0/28").await;
+        for (address, mac) in [("10.1.0.4", PHONE), ("10.1.0.5", PHONE), ("10.1.0.6", "")] {
+            allocate(&app, address, mac).await;
+        }
+        let arp = app.dir().join("arp");
+        let text: String = [("10.1.0.4", PHONE), ("10.1.0.5", OTHER), ("10.1.0.6", OTHER), ("10.1.0.7", OTHER)]
+            .map(|(address, mac)| format!("{address} 0x1 0x2 {mac} * eth0\n")).concat();
+        std::fs::write(&arp, format!("IP address HW type Flags HW address Mask Device\n{text}")).unwrap();
+        let (leave, leaving) = watch::channel(false);
+        let runner = Runner::asking(app.state.clone(), |_| Ok(Fake::new(|_| true))).unwrap().knowing(arp);
+        let running = Running { leave, task: tokio::spawn(runner.run(leaving)) };
+        let script = app.script(Role::Operator).await;
+        let sweep = start(&script, net).await;
+        assert_eq!(until(&script, &sweep, over).await["state"], "done");
+        let mut conflicts = Vec::new();
+        for n in 3..15 {
+            let record = row(&app, &format!("10.1.0.{n}")).await.unwrap();
+            if record.status == Status::Allocated {
+                conflicts.push((n, record.conflict, record.seen_mac.map(|mac| mac.to_string())));
+            }
+        }
+        let mac = |mac: &str| Some(mac.to_owned());
+        assert_eq!(conflicts, [(4, false, mac(PHONE)), (5, true, mac(OTHER)), (6, false, mac(OTHER))]);
+        let mut tx = app.state.read().await.unwrap();
+        let claims = addresses::claims_on(&mut tx, TenantId::DEFAULT, at("10.1.0.7")).await.unwrap();
+        assert_eq!(claims.iter().map(addresses::Claim::claimant).collect::<Vec<_>>(), [format!("seen as {OTHER}")]);
+        running.leave().await;
+    }
+
     async fn of_ipv6_only_known_addresses_are_asked_and_too_many_never(app: TestApp) {
         let v6 = subnet(&app, "2001:db8::/64").await;
         let huge = subnet(&app, "10.0.0.0/8").await;

@@ -56,6 +56,8 @@ type Open<E> = Box<dyn Fn(u64) -> Result<E, PingError> + Send + Sync>;
 pub struct Runner<E> {
     state: State,
     open: Open<E>,
+    /// Where the kernel shows whom it knows.
+    arp: PathBuf,
     /// What it calls itself in the rows of its sweeps.
     name: String,
     presence: Presence,
@@ -151,7 +153,13 @@ impl<E: Echo + Send + Sync + 'static> Runner<E> {
         let name = state.vault.entropy().text(20)?;
         let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
         let presence = Presence::show(&state, &name)?;
-        Ok(Self { state, open: Box::new(open), name, presence })
+        Ok(Self { state, open: Box::new(open), arp: ARP.into(), name, presence })
+    }
+
+    /// As it was, but reading the kernel's neighbours elsewhere.
+    #[must_use]
+    pub fn knowing(self, arp: PathBuf) -> Self {
+        Self { arp, ..self }
     }
 
     /// Does sweeps until `leave` is true, and then writes down that those under way were
@@ -352,7 +360,7 @@ impl<E: Echo + Send + Sync + 'static> Runner<E> {
         let batch = waiting.get_mut(..count).unwrap_or_default();
         let answered = batch.iter().filter(|sighting| sighting.what == What::Present).count();
         if answered > 0 {
-            let macs = macs().await;
+            let macs = macs(&self.arp).await;
             for sighting in batch.iter_mut().filter(|sighting| sighting.what == What::Present) {
                 sighting.mac = macs.get(&sighting.address).copied();
             }
@@ -397,8 +405,8 @@ fn pace(per_second: i64) -> Pace {
 }
 
 /// The hardware addresses the kernel knows at this moment; none if it does not tell.
-async fn macs() -> HashMap<Address, Mac> {
-    let known = neighbours::read(Path::new(ARP)).await.unwrap_or_default();
+async fn macs(arp: &Path) -> HashMap<Address, Mac> {
+    let known = neighbours::read(arp).await.unwrap_or_default();
     let pairs = known.into_iter().map(|(address, mac)| Some((address.into(), mac.parse().ok()?)));
     pairs.flatten().collect()
 }
