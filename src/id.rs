@@ -82,6 +82,8 @@ ids! {
     HostId;
     /// A claim on an address that somebody else holds.
     ClaimId;
+    /// One look at every address of a subnet.
+    SweepId;
 }
 
 impl TenantId {

@@ -98,6 +98,13 @@ impl Change {
         Ok(any)
     }
 
+    /// Commits what is merely seen (that an address answered again, how far a sweep is), which
+    /// nobody does and the log need not tell, together with whatever was recorded.
+    pub async fn commit_seen(mut self) -> Result<()> {
+        self.flush().await?;
+        self.tx.commit().await
+    }
+
     /// Writes down what was noted so far, so that a change of very many things need not keep all
     /// of it in memory. Whoever else changes something waits from here on.
     pub async fn flush(&mut self) -> Result<()> {

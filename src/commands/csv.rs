@@ -19,6 +19,9 @@ pub async fn import(
     file: &Path,
     dry_run: bool,
 ) -> anyhow::Result<ExitCode> {
+    if kind == "leases" {
+        return super::leases::import(session, file, dry_run).await;
+    }
     known(kind)?;
     let read =
         std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;

@@ -20,6 +20,7 @@ pub mod backup;
 pub mod check;
 pub mod csv;
 pub mod ipam;
+pub mod leases;
 pub mod operator;
 pub mod serve;
 

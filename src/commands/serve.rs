@@ -6,11 +6,13 @@ use std::time::Duration;
 use actix_web::{App, HttpServer};
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusBuilder;
+use tokio::sync::watch;
 
 use super::Session;
 use crate::app::{self, Shared};
 use crate::apply::Applier;
 use crate::ipam::addresses;
+use crate::ipam::observe::Runner;
 use crate::state::State;
 use crate::web::Error;
 use crate::web::sheet::Spool;
@@ -18,6 +20,8 @@ use crate::{api, auth};
 
 /// How long a stop waits for an Apply under way.
 const LONGEST_APPLY: Duration = Duration::from_mins(2);
+/// How long a stop waits for what sweeps under way have yet to write down.
+const LONGEST_SWEEP: Duration = Duration::from_secs(8);
 
 /// Serves until SIGTERM or SIGINT; requests being answered are finished first.
 pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
@@ -36,9 +40,16 @@ pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
     announce(session).await?;
     let housekeeping = tokio::spawn(housekeeping(session.state.clone()));
     let expiry = tokio::spawn(expiry(session.state.clone()));
+    let (leave, leaving) = watch::channel(false);
+    let runner = Runner::new(session.state.clone()).context("sweeps cannot be done here")?;
+    let sweeps = tokio::spawn(runner.run(leaving));
     server.run().await.context("the server stopped")?;
     housekeeping.abort();
     expiry.abort();
+    let _ = leave.send(true);
+    if tokio::time::timeout(LONGEST_SWEEP, sweeps).await.is_err() {
+        tracing::warn!("stopped in the middle of a sweep; the next start notices");
+    }
     if tokio::time::timeout(LONGEST_APPLY, applier.idle()).await.is_err() {
         tracing::warn!("stopped in the middle of an apply; the next start repairs it");
     }

@@ -3,9 +3,12 @@
 use patchbay::app::routes;
 use patchbay::auth::Role;
 use patchbay::auth::access::Access;
+use patchbay::ipam::observe;
+use patchbay::ipam::space::Space;
+use patchbay::ipam::subnets::{self, Spec};
 use patchbay::web::assets;
 
-use crate::support::app::{Answer, Browser, PASSWORD, TestApp, both_databases, next};
+use crate::support::app::{Answer, Browser, PASSWORD, TestApp, both_databases, next, tester};
 
 /// Who calls, in the table's order. The last three send a token instead of a cookie.
 const CALLERS: [&str; 9] = [
@@ -77,8 +80,18 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("GET", "/ipam/addresses", "", "303 200 200 200 200 200 303 303 303"),
     ("GET", "/ipam/addresses/table", "", "303 200 200 200 200 200 303 303 303"),
     ("GET", "/ipam/addresses/take", "subnet={subnet}", "303 404 404 404 403 404 303 303 303"),
-    ("POST", "/ipam/addresses/take", "subnet={subnet}&note=x", "303 201 201 201 403 404 303 303 303"),
-    ("POST", "/ipam/addresses/bulk", "action=reserve&id={address}", "303 200 200 200 403 200 303 303 303"),
+    (
+        "POST",
+        "/ipam/addresses/take",
+        "subnet={subnet}&note=x",
+        "303 201 201 201 403 404 303 303 303",
+    ),
+    (
+        "POST",
+        "/ipam/addresses/bulk",
+        "action=reserve&id={address}",
+        "303 200 200 200 403 200 303 303 303",
+    ),
     ("GET", "/ipam/addresses/{address}", "", "303 200 200 200 200 200 303 303 303"),
     ("GET", "/ipam/addresses/{address}/row", "", "303 303 303 303 303 303 303 303 303"),
     ("GET", "/ipam/addresses/{address}/edit", "", "303 303 303 303 403 303 303 303 303"),
@@ -88,23 +101,97 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("GET", "/ipam/addresses/{address}/release", "", "303 303 303 303 403 303 303 303 303"),
     ("POST", "/ipam/addresses/{address}/release", "", "303 409 409 409 403 409 303 303 303"),
     ("GET", "/ipam/addresses/{address}/quarantine", "", "303 200 200 403 403 200 303 303 303"),
-    ("POST", "/ipam/addresses/{address}/quarantine", "reason=x", "303 303 303 403 403 409 303 303 303"),
+    (
+        "POST",
+        "/ipam/addresses/{address}/quarantine",
+        "reason=x",
+        "303 303 303 403 403 409 303 303 303",
+    ),
     ("GET", "/ipam/addresses/{address}/allocate", "", "303 200 200 403 403 200 303 303 303"),
-    ("POST", "/ipam/addresses/{address}/allocate", "kind=external&holder=x", "303 303 303 403 403 409 303 303 303"),
+    (
+        "POST",
+        "/ipam/addresses/{address}/allocate",
+        "kind=external&holder=x",
+        "303 303 303 403 403 409 303 303 303",
+    ),
     ("GET", "/ipam/addresses/{address}/resolve", "", "303 303 303 403 403 303 303 303 303"),
     ("POST", "/ipam/addresses/{address}/resolve", "", "303 422 422 403 403 422 303 303 303"),
     ("GET", "/api/v1/addresses", "", "401 401 401 401 401 401 200 200 200"),
-    ("POST", "/api/v1/addresses/bulk", "{\"action\":\"reserve\",\"note\":\"x\",\"addresses\":[\"{address}\"]}", "401 401 401 401 401 401 200 403 409"),
+    (
+        "POST",
+        "/api/v1/addresses/bulk",
+        "{\"action\":\"reserve\",\"note\":\"x\",\"addresses\":[\"{address}\"]}",
+        "401 401 401 401 401 401 200 403 409",
+    ),
     ("GET", "/api/v1/addresses/{address}", "", "401 401 401 401 401 401 200 200 404"),
     ("GET", "/api/v1/addresses/{address}/history", "", "401 401 401 401 401 401 200 200 200"),
     ("PATCH", "/api/v1/addresses/{address}", "{}", "401 401 401 401 401 401 422 403 422"),
-    ("POST", "/api/v1/addresses/{address}/reserve", "{\"note\":\"x\"}", "401 401 401 401 401 401 200 403 409"),
+    (
+        "POST",
+        "/api/v1/addresses/{address}/reserve",
+        "{\"note\":\"x\"}",
+        "401 401 401 401 401 401 200 403 409",
+    ),
     ("POST", "/api/v1/addresses/{address}/release", "", "401 401 401 401 401 401 409 403 409"),
-    ("POST", "/api/v1/addresses/{address}/quarantine", "{\"reason\":\"x\"}", "401 401 401 401 401 401 200 403 409"),
-    ("POST", "/api/v1/addresses/{address}/allocate", "{\"holder\":{\"kind\":\"external\",\"name\":\"x\"}}", "401 401 401 401 401 401 200 403 409"),
-    ("POST", "/api/v1/addresses/{address}/resolve", "{\"claim\":\"00000000-0000-0000-0000-000000000000\",\"decision\":\"keep\"}", "401 401 401 401 401 401 404 403 404"),
-    ("POST", "/api/v1/subnets/{id}/next-free", "{\"note\":\"x\"}", "401 401 401 401 401 401 201 403 404"),
-    ("POST", "/api/v1/pools/{id}/next-free", "{\"note\":\"x\"}", "401 401 401 401 401 401 201 403 404"),
+    (
+        "POST",
+        "/api/v1/addresses/{address}/quarantine",
+        "{\"reason\":\"x\"}",
+        "401 401 401 401 401 401 200 403 409",
+    ),
+    (
+        "POST",
+        "/api/v1/addresses/{address}/allocate",
+        "{\"holder\":{\"kind\":\"external\",\"name\":\"x\"}}",
+        "401 401 401 401 401 401 200 403 409",
+    ),
+    (
+        "POST",
+        "/api/v1/addresses/{address}/resolve",
+        "{\"claim\":\"00000000-0000-0000-0000-000000000000\",\"decision\":\"keep\"}",
+        "401 401 401 401 401 401 404 403 404",
+    ),
+    (
+        "POST",
+        "/api/v1/subnets/{id}/next-free",
+        "{\"note\":\"x\"}",
+        "401 401 401 401 401 401 201 403 404",
+    ),
+    (
+        "POST",
+        "/api/v1/pools/{id}/next-free",
+        "{\"note\":\"x\"}",
+        "401 401 401 401 401 401 201 403 404",
+    ),
+    ("GET", "/ipam/observe", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/ipam/observe/sweeps", "", "303 200 200 200 200 200 303 303 303"),
+    ("POST", "/ipam/observe/sweeps/{sweep}/stop", "", "303 303 303 403 403 404 303 303 303"),
+    ("GET", "/ipam/observe/subnets/{id}", "", "303 200 200 200 200 404 303 303 303"),
+    (
+        "POST",
+        "/ipam/observe/subnets/{id}",
+        "pace=50&keep_days=7",
+        "303 303 303 403 403 404 303 303 303",
+    ),
+    ("GET", "/ipam/observe/subnets/{id}/panel", "", "303 200 200 200 200 404 303 303 303"),
+    ("GET", "/ipam/observe/subnets/{id}/progress", "", "303 200 200 200 200 404 303 303 303"),
+    ("POST", "/ipam/observe/subnets/{id}/sweeps", "", "303 303 303 403 403 404 303 303 303"),
+    ("GET", "/ipam/observe/leases", "", "303 200 200 403 403 200 303 303 303"),
+    ("POST", "/ipam/observe/leases", "text=x", "303 422 422 403 403 422 303 303 303"),
+    ("GET", "/ipam/observe/{address}", "", "303 200 200 200 200 200 303 303 303"),
+    ("POST", "/ipam/observe/{address}/name", "", "303 200 200 200 403 200 303 303 303"),
+    (
+        "POST",
+        "/ipam/observe/{address}/hostname",
+        "hostname=x",
+        "303 422 422 422 403 422 303 303 303",
+    ),
+    ("POST", "/api/v1/subnets/{id}/sweeps", "", "401 401 401 401 401 401 202 403 404"),
+    ("GET", "/api/v1/sweeps", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/v1/sweeps/{sweep}", "", "401 401 401 401 401 401 200 200 404"),
+    ("POST", "/api/v1/sweeps/{sweep}/stop", "", "401 401 401 401 401 401 202 403 404"),
+    ("POST", "/api/v1/observations", "[]", "401 401 401 401 401 401 200 403 200"),
+    ("POST", "/api/v1/observations/leases", "[]", "401 401 401 401 401 401 422 403 422"),
     // Asterisk has never been here, so applying is refused to whoever may ask for it.
     ("GET", "/apply", "", "303 200 200 200 200 403 303 303 303"),
     ("POST", "/apply", "", "303 409 409 403 403 403 303 303 303"),
@@ -141,6 +228,9 @@ impl Target {
                 let pool = format!("SELECT id FROM pool WHERE subnet_id = '{subnet}'");
                 if path.contains("pools") { app.texts(&pool).await[0].clone() } else { subnet }
             }
+            _ if path.starts_with("/ipam/observe/") || path.contains("/sweeps") => {
+                observed(app, path.contains("{sweep}")).await
+            }
             _ if path.contains("{id}") || body.contains("{id}") => {
                 admin.add("Ann", &format!("{new}@example.com"), "").await
             }
@@ -157,7 +247,10 @@ impl Target {
             "/welcome/{token}" => app.link(app.operator(&new, Role::Auditor).await).await,
             _ => String::new(),
         };
-        let address = if format!("{path}{body}").contains("{address}") {
+        let address = if path.starts_with("/ipam/observe/") {
+            // One whose name no server of ours is asked for.
+            "127.0.0.1".to_owned()
+        } else if format!("{path}{body}").contains("{address}") {
             crate::ipam_addresses::free_address(app, &new).await
         } else {
             String::new()
@@ -166,6 +259,7 @@ impl Target {
             .replace("{address}", &address)
             .replace("/static/{name}", assets::url("app.css").unwrap())
             .replace("{id}", &id)
+            .replace("{sweep}", &id)
             .replace("{run}", "1")
             .replace("/files/{name}", "/files/pjsip.conf")
             .replace("{token}", &token);
@@ -173,6 +267,25 @@ impl Target {
         let body = body.replace("{user}", &user).replace("{id}", &id).replace("{new}", &new);
         Self { path, body }
     }
+}
+
+/// A subnet, or the sweep of one.
+async fn observed(app: &TestApp, swept: bool) -> String {
+    let n = next();
+    let cidr = format!("10.{}.{}.0/28", n / 256 % 256, n % 256).parse().unwrap();
+    let mut change = app.state.change(&tester()).await.unwrap();
+    let mut space = Space::open(&mut change, app.state.vault.entropy()).await.unwrap();
+    let spec = Spec::new(format!("observed {n}").parse().unwrap(), cidr);
+    let subnet = subnets::create(&mut space, &spec, false, false).await.unwrap().id;
+    space.close().await.unwrap();
+    let sweep = if swept {
+        let entropy = app.state.vault.entropy();
+        Some(observe::start(&mut change, entropy, subnet).await.unwrap().id)
+    } else {
+        None
+    };
+    change.commit().await.unwrap();
+    sweep.map_or_else(|| subnet.to_string(), |sweep| sweep.to_string())
 }
 
 /// A user of each kind and everything they carry.

@@ -274,6 +274,8 @@ impl TestApp {
             ("users", "id || name || email || version"),
             ("extension", "number || user_id || enabled || secret_at"),
             ("idempotency", "key || request_hash"),
+            ("observation", "subnet_id || pace"),
+            ("sweep", "id || state || stopping"),
         ] {
             let rows = format!("SELECT CAST({columns} AS TEXT) FROM {table} ORDER BY 1");
             writeln!(all, "{table}: {:#?}", self.texts(&rows).await).unwrap();

@@ -95,8 +95,30 @@ pub(super) async fn note(
 
 /// A machine was seen with an address that is another's; true if that is new. The caller writes
 /// the row, which is now in conflict.
-pub async fn note_seen(space: &mut Space<'_>, record: &mut Record, mac: Mac) -> Outcome<bool> {
+pub async fn note_seen(
+    space: &mut Space<'_>,
+    record: &mut Record,
+    mac: Option<Mac>,
+) -> Outcome<bool> {
     note(space, record, Err(&Seen { mac })).await
+}
+
+/// Machines seen with an address that contradict nothing any more are no claimants; true if that
+/// is new. The caller writes the row, which may be in conflict no longer.
+pub async fn forget_seen(
+    space: &mut Space<'_>,
+    record: &mut Record,
+    over: impl Fn(Option<Mac>) -> bool,
+) -> Outcome<bool> {
+    let tenant = space.tenant();
+    let claims = queries::claims(space.tx(), tenant, record.address).await?;
+    let (gone, left): (Vec<Claim>, Vec<Claim>) =
+        claims.into_iter().partition(|claim| claim.tenure.is_none() && over(claim.mac));
+    for claim in &gone {
+        queries::drop_claim(space, claim.id).await?;
+    }
+    record.conflict = !left.is_empty();
+    Ok(!gone.is_empty())
 }
 
 /// A holder no longer names an address: it is free, or the oldest claimant's. If it only claimed
@@ -132,7 +154,7 @@ pub(super) async fn retract(
 
 /// Whoever holds an address goes. The oldest claimant follows; without one the address is free,
 /// but keeps its row, and is not given out unasked, while a machine answers there.
-pub(super) async fn vacate(
+pub(in crate::ipam) async fn vacate(
     space: &mut Space<'_>,
     old: &Record,
     action: &'static str,

@@ -29,7 +29,8 @@ use crate::net::{Address, Range};
 use crate::time::Timestamp;
 use crate::web::Error;
 
-pub use claims::{Claimed, claim, end, expire, note_seen, resolve, withdraw};
+pub(super) use claims::vacate;
+pub use claims::{Claimed, claim, end, expire, forget_seen, note_seen, resolve, withdraw};
 pub(super) use holders::erase;
 pub use holders::{leave, rename};
 pub use list::{Entry, Filter, Listing, Sort, Stats, counts, list};

@@ -194,9 +194,8 @@ pub(in crate::ipam) async fn among(
         // Places that are left over name the last address again.
         let last = some.iter().rev().take(1).cycle();
         let named = some.iter().chain(last).take(NAMED);
-        let query = named.fold(query.bind(tenant.to_string()), |query, address| {
-            query.bind(address.key())
-        });
+        let query =
+            named.fold(query.bind(tenant.to_string()), |query, address| query.bind(address.key()));
         found.extend(records(query.all().await?)?);
     }
     Ok(found)
@@ -320,7 +319,7 @@ pub(super) async fn claimed_by(
 
 /// What a machine that was merely seen is known by.
 pub(super) struct Seen {
-    pub mac: Mac,
+    pub mac: Option<Mac>,
 }
 
 /// Writes down a claim, or what is new of it.
@@ -354,9 +353,9 @@ pub(super) async fn claim(
             .bind(tenure.manufacturer.to_string()),
         Err(seen) => row
             .bind("seen".to_owned())
-            .bind(seen.mac.hex())
+            .bind(seen.mac.map(Mac::hex).unwrap_or_default())
             .bind(String::new())
-            .bind(seen.mac.hex())
+            .bind(seen.mac.map(Mac::hex).unwrap_or_default())
             .bind(String::new())
             .bind(String::new())
             .bind(String::new()),
