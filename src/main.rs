@@ -53,7 +53,7 @@ enum Command {
     Check,
     /// Add what a CSV or XLSX file holds, all of it or nothing
     Import {
-        /// What it holds: users
+        /// What it holds: users, subnets, addresses or hosts
         kind: String,
         /// The file
         file: PathBuf,
@@ -63,7 +63,7 @@ enum Command {
     },
     /// Print as CSV
     Export {
-        /// What: users
+        /// What: users, subnets, addresses or hosts
         kind: String,
     },
     /// Write a consistent copy of the database to a file, while serving

@@ -23,9 +23,9 @@ use crate::net::{Address, Range};
 use crate::web::Error;
 
 pub use claims::{Claimed, claim, end, expire, note_seen, resolve, withdraw};
-pub use list::{Entry, Filter, Listing, Sort, Stats, counts, list};
+pub use list::{Entry, Filter, Listing, Sort, Stats, Stream, counts, list};
 pub use queries::held_by;
-pub(super) use queries::within;
+pub(super) use queries::{user_name, within};
 pub use types::{
     BadHolderKind, BadHostname, BadNote, Claim, Edit, Holder, HolderKind, Hostname, Note, Purpose,
     Record, Reserver, Tenure, Wish,

@@ -259,6 +259,17 @@ pub async fn list(
     Ok((hosts, queries::count(tx, tenant, &search).await?))
 }
 
+/// The hosts after the one called `after` in the order of their names, at most `limit`.
+pub async fn after(
+    tx: &mut Tx,
+    tenant: TenantId,
+    search: &str,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Host>> {
+    queries::after(tx, tenant, &Search::of(search.trim()), after, limit).await
+}
+
 fn describe(spec: &Spec) -> Value {
     let show = |address: Option<Address>| address.map(|address| address.to_string());
     json!({
