@@ -59,7 +59,7 @@ enum Command {
     Check,
     /// Add what a CSV or XLSX file holds, all of it or nothing
     Import {
-        /// What it holds: users, or a DHCP server's leases
+        /// What it holds: users, subnets, addresses, hosts, or a DHCP server's leases
         kind: String,
         /// The file
         file: PathBuf,
@@ -69,7 +69,7 @@ enum Command {
     },
     /// Print as CSV
     Export {
-        /// What: users
+        /// What: users, subnets, addresses or hosts
         kind: String,
     },
     /// Write a consistent copy of the database to a file, while serving

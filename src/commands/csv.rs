@@ -5,14 +5,17 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+use futures_util::StreamExt as _;
 
 use super::Session;
 use crate::audit::Page;
 use crate::id::TenantId;
+use crate::ipam::exchange::{self, Asked, Importer, Kind};
 use crate::users::{self, Filter, Sort, import};
-use crate::web::sheet::Sheet;
+use crate::web::csv;
+use crate::web::sheet::{Report, Sheet};
 
-/// Adds the users in `file` to the default tenant; prints each fault as `line N, column: reason`.
+/// Adds what is in `file` to the default tenant; prints each fault as `line N, column: reason`.
 pub async fn import(
     session: &Session,
     kind: &str,
@@ -22,18 +25,33 @@ pub async fn import(
     if kind == "leases" {
         return super::leases::import(session, file, dry_run).await;
     }
-    known(kind)?;
+    let kind = known(kind)?;
     let read =
         std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let Some(kind) = kind else { return users(session, read, dry_run).await };
+    let actor = crate::auth::local_actor();
+    let called = file.file_name().unwrap_or_default().to_string_lossy();
+    let importer =
+        Importer { state: &session.state, actor: &actor, name: &actor.name, file: &called };
+    let report = importer.run(kind, Sheet::open(read), dry_run).await?;
+    if is_refused(&report) {
+        say!("nothing was imported");
+        return Ok(ExitCode::FAILURE);
+    }
+    let (would, added) = (if dry_run { "would be " } else { "" }, report.added);
+    let noun = kind.noun(added);
+    say!(
+        "{added} {noun} {would}added, {} changed, {} unchanged",
+        report.changed,
+        report.unchanged()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn users(session: &Session, file: std::fs::File, dry_run: bool) -> anyhow::Result<ExitCode> {
     let mut change = session.state.change(&crate::auth::local_actor()).await?;
-    let report = import::run(&mut change, &session.state.vault, Sheet::open(read)).await?;
-    for fault in &report.faults {
-        say!("line {}, {}: {}", fault.line, fault.column, fault.reason);
-    }
-    if report.more > 0 {
-        say!("and {} more", report.more);
-    }
-    if !report.is_clean() {
+    let report = import::run(&mut change, &session.state.vault, Sheet::open(file)).await?;
+    if is_refused(&report) {
         say!("nothing was added");
         return Ok(ExitCode::FAILURE);
     }
@@ -46,9 +64,34 @@ pub async fn import(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints the users of the default tenant.
+/// Prints what is wrong, if anything is.
+fn is_refused(report: &Report) -> bool {
+    for fault in &report.faults {
+        say!("line {}, {}: {}", fault.line, fault.column, fault.reason);
+    }
+    if report.more > 0 {
+        say!("and {} more", report.more);
+    }
+    !report.is_clean()
+}
+
+/// Prints everything of a kind in the default tenant.
 pub async fn export(session: &Session, kind: &str) -> anyhow::Result<ExitCode> {
-    known(kind)?;
+    let Some(kind) = known(kind)? else { return export_users(session).await };
+    let tx = session.state.read().await?;
+    let asked = Asked::default();
+    let rows = exchange::rows(kind, tx, TenantId::DEFAULT, "", &asked).await??;
+    let names: Vec<&str> = exchange::headings(kind).iter().map(|heading| heading.name).collect();
+    let mut out = std::io::stdout();
+    out.write_all(&csv::write(&names, [])?)?;
+    let mut rows = std::pin::pin!(rows);
+    while let Some(batch) = rows.next().await {
+        out.write_all(&csv::rows(batch?)?)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn export_users(session: &Session) -> anyhow::Result<ExitCode> {
     let everything = Page { offset: 0, limit: i64::MAX };
     let mut tx = session.state.read().await?;
     let (list, _) =
@@ -58,6 +101,11 @@ pub async fn export(session: &Session, kind: &str) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn known(kind: &str) -> anyhow::Result<()> {
-    if kind == "users" { Ok(()) } else { bail!("KIND must be users, not {kind:?}") }
+/// What is asked for; none is users.
+fn known(kind: &str) -> anyhow::Result<Option<Kind>> {
+    match kind.parse() {
+        Ok(kind) => Ok(Some(kind)),
+        Err(_) if kind == "users" => Ok(None),
+        Err(_) => bail!("KIND must be users, subnets, addresses or hosts, not {kind:?}"),
+    }
 }

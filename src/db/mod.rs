@@ -222,6 +222,8 @@ enum On<'e> {
     Sqlite(&'e mut SqliteConnection, SqliteArguments),
     PostgresPool(&'e PgPool, PgArguments),
     Postgres(&'e mut PgConnection, PgArguments),
+    /// The values of one row of very many, as `PostgreSQL` copies them.
+    Copied(Vec<u8>),
 }
 
 enum AnyRow {
@@ -252,6 +254,7 @@ impl<'e> Query<'e> {
         let bound = match &mut self.on {
             On::SqlitePool(_, arguments) | On::Sqlite(_, arguments) => arguments.add(value),
             On::PostgresPool(_, arguments) | On::Postgres(_, arguments) => arguments.add(value),
+            On::Copied(row) => bulk::copied(row, &value),
         };
         if let Err(error) = bound {
             self.bad.get_or_insert(sqlx::Error::Encode(error));
@@ -275,6 +278,7 @@ impl<'e> Query<'e> {
             On::Postgres(on, values) => {
                 sqlx::query_with(self.sql, values).execute(on).await?.rows_affected()
             }
+            On::Copied(_) => return Err(never_asked()),
         })
     }
 
@@ -333,6 +337,7 @@ impl<'e> Query<'e> {
             On::Postgres(on, values) => {
                 sqlx::query_with(self.sql, values).fetch_optional(on).await?.map(AnyRow::Postgres)
             }
+            On::Copied(_) => return Err(never_asked()),
         })
     }
 
@@ -351,6 +356,7 @@ impl<'e> Query<'e> {
             On::Postgres(on, values) => {
                 AnyRows::Postgres(sqlx::query_with(self.sql, values).fetch_all(on).await?)
             }
+            On::Copied(_) => return Err(never_asked()),
         })
     }
 
@@ -359,10 +365,16 @@ impl<'e> Query<'e> {
         let bound = match &self.on {
             On::SqlitePool(_, values) | On::Sqlite(_, values) => values.len(),
             On::PostgresPool(_, values) | On::Postgres(_, values) => values.len(),
+            On::Copied(_) => return Ok(()),
         };
         debug_assert_eq!(placeholders(self.sql), bound, "values bound to {}", self.sql);
         self.bad.take().map_or(Ok(()), Err)
     }
+}
+
+/// Rows that are copied are no statement.
+fn never_asked() -> sqlx::Error {
+    sqlx::Error::Protocol("a row that is copied answers nothing".into())
 }
 
 fn placeholders(sql: &str) -> usize {
@@ -370,7 +382,7 @@ fn placeholders(sql: &str) -> usize {
         let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
         digits.parse::<usize>().ok()
     });
-    numbers.max().unwrap_or(0)
+    numbers.max().unwrap_or_else(|| sql.matches('?').count())
 }
 
 /// Marks a constant statement. A test finds every one by this name and prepares it on both
@@ -421,6 +433,7 @@ mod tests {
     #[test]
     fn placeholders_are_counted_by_the_highest() {
         assert_eq!(placeholders("SELECT $1 WHERE $2 = $1"), 2);
+        assert_eq!(placeholders("VALUES (?, ?)"), 2);
         assert_eq!(placeholders("SELECT 1"), 0);
     }
 

@@ -4,6 +4,10 @@
 //! the last page costs what the first does. A search for words goes through an index of pieces of
 //! words and shows rows only, as do the other orders.
 
+mod stream;
+
+pub use stream::Stream;
+
 use super::queries::{self, AddressRow, columns, records};
 use super::rows::{Matching, Words};
 use super::types::Record;

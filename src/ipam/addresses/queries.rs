@@ -379,7 +379,11 @@ pub(super) async fn drop_claims(space: &mut Space<'_>, address: Address) -> Resu
 }
 
 /// The name of a user of the tenant.
-pub(super) async fn user_name(tx: &mut Tx, tenant: TenantId, id: &str) -> Result<Option<String>> {
+pub(in crate::ipam) async fn user_name(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: &str,
+) -> Result<Option<String>> {
     tx.query(sql!("SELECT name FROM users WHERE tenant_id = $1 AND id = $2"))
         .bind(tenant.to_string())
         .bind(id.to_owned())

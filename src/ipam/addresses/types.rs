@@ -269,7 +269,7 @@ impl Record {
     }
 
     /// Forgets who holds it and why, and everything known of the machine.
-    pub(super) fn clear(&mut self, status: Status, now: Timestamp) {
+    pub(in crate::ipam) fn clear(&mut self, status: Status, now: Timestamp) {
         *self = Self {
             id: self.id,
             status,

@@ -338,6 +338,17 @@ pub async fn list_only(
     Ok((hosts, queries::count(tx, tenant, &search).await?))
 }
 
+/// The hosts after the one called `after` in the order of their names, at most `limit`.
+pub async fn after_name(
+    tx: &mut Tx,
+    tenant: TenantId,
+    search: &str,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Host>> {
+    queries::after_name(tx, tenant, &Search::of(search.trim(), Only::All), after, limit).await
+}
+
 fn describe(spec: &Spec) -> Value {
     let show = |address: Option<Address>| address.map(|address| address.to_string());
     json!({

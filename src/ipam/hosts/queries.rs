@@ -142,6 +142,26 @@ pub(super) async fn list(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
+/// The hosts after the one whose name is `after`, in the order of their names.
+pub(super) async fn after_name(
+    tx: &mut Tx,
+    tenant: TenantId,
+    search: &super::Search,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Host>> {
+    let query = tx.query(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM host WHERE ",
+        matching!(),
+        " AND hostname_key > $13 ORDER BY hostname_key LIMIT $14"
+    ));
+    let rows: Vec<HostRow> =
+        filter(query, tenant, search).bind(after.to_owned()).bind(limit).all().await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
 pub(super) async fn count(tx: &mut Tx, tenant: TenantId, search: &super::Search) -> Result<i64> {
     let query = tx.query(concat!("SELECT count(*) FROM host WHERE ", matching!()));
     filter(query, tenant, search).scalar().await

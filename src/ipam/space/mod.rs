@@ -208,22 +208,44 @@ impl<'c> Space<'c> {
         let tenant = self.tenant();
         self.drain(subnet.id).await?;
         let pools = subnets::pools(self.tx(), subnet.id).await?;
-        let mut holes = withheld(subnet, &pools);
-        holes.extend(subnets::ranges_inside(self.tx(), tenant, subnet.id).await?);
-        holes.extend(rows::taken(self.tx(), tenant, subnet).await?);
-        let holes = net::normalised(holes);
-        let mut gaps = Vec::new();
-        for pool in &pools {
-            let Some(kind) = pool.kind.gives() else { continue };
-            for range in net::subtract(&[pool.range], &holes) {
-                gaps.push(Gap { range, subnet: subnet.id, pool: pool.id, kind });
-            }
-        }
-        rows::add_gaps(self.tx(), tenant, &gaps).await?;
-        for gap in &gaps {
+        let inside = subnets::ranges_inside(self.tx(), tenant, subnet.id).await?;
+        let taken = rows::taken(self.tx(), tenant, subnet).await?;
+        self.add_gaps(&gaps_of(subnet, &pools, inside, taken)).await
+    }
+
+    async fn add_gaps(&mut self, gaps: &[Gap]) -> Result<()> {
+        let tenant = self.tenant();
+        rows::add_gaps(self.tx(), tenant, gaps).await?;
+        for gap in gaps {
             self.note_gap(gap, 1);
         }
         Ok(())
+    }
+
+    /// Works out the gaps of many subnets of which all is known but their rows.
+    pub async fn fill(&mut self, laid: &[Laid]) -> Result<()> {
+        const AT_ONCE: usize = 1024;
+        let tenant = self.tenant();
+        for old in laid.iter().filter(|laid| !laid.fresh) {
+            self.drain(old.subnet.id).await?;
+        }
+        let any = rows::any(self.tx(), tenant).await?;
+        let mut gaps = Vec::new();
+        for laid in laid {
+            let taken =
+                if any { rows::taken(self.tx(), tenant, &laid.subnet).await? } else { Vec::new() };
+            gaps.extend(gaps_of(&laid.subnet, &laid.pools, laid.inside.clone(), taken));
+            if gaps.len() >= AT_ONCE {
+                self.add_gaps(&std::mem::take(&mut gaps)).await?;
+            }
+        }
+        self.add_gaps(&gaps).await
+    }
+
+    /// Whether any address has a row.
+    pub async fn any(&mut self) -> Result<bool> {
+        let tenant = self.tenant();
+        rows::any(self.tx(), tenant).await
     }
 
     /// As [`Self::refill`], for subnets whose gaps may pass from one to another.
@@ -334,6 +356,35 @@ impl<'c> Space<'c> {
             .await?;
         Ok(last - count + 1)
     }
+}
+
+/// A subnet and what is needed to fill it.
+#[derive(Debug)]
+pub struct Laid {
+    /// The subnet.
+    pub subnet: Subnet,
+    /// Its pools.
+    pub pools: Vec<Pool>,
+    /// The subnets directly inside.
+    pub inside: Vec<Range>,
+    /// Whether it was made just now and has no gaps.
+    pub fresh: bool,
+}
+
+/// What the pools of a subnet have free.
+fn gaps_of(subnet: &Subnet, pools: &[Pool], inside: Vec<Range>, taken: Vec<Range>) -> Vec<Gap> {
+    let mut holes = withheld(subnet, pools);
+    holes.extend(inside);
+    holes.extend(taken);
+    let holes = net::normalised(holes);
+    let mut gaps = Vec::new();
+    for pool in pools {
+        let Some(kind) = pool.kind.gives() else { continue };
+        for range in net::subtract(&[pool.range], &holes) {
+            gaps.push(Gap { range, subnet: subnet.id, pool: pool.id, kind });
+        }
+    }
+    gaps
 }
 
 /// The addresses of a subnet that no pool gives out: network, broadcast, gateway, exclusions.

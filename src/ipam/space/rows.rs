@@ -162,20 +162,51 @@ pub(super) async fn add_gaps(tx: &mut Tx, tenant: TenantId, gaps: &[Gap]) -> Res
     .await
 }
 
-/// The addresses of a subnet that have a row.
+/// Rows read at once where there may be very many.
+const STRIDE: i64 = 10_000;
+
+/// The addresses of a subnet that have a row; those in a row as one range.
 pub(super) async fn taken(tx: &mut Tx, tenant: TenantId, subnet: &Subnet) -> Result<Vec<Range>> {
-    let rows: Vec<(Vec<u8>,)> = tx
-        .query(sql!(
-            "SELECT address FROM address
-             WHERE tenant_id = $1 AND address >= $2 AND address <= $3 ORDER BY address"
-        ))
+    let mut ranges: Vec<Range> = Vec::new();
+    let (mut from, last) = (subnet.cidr.network(), subnet.cidr.last());
+    loop {
+        let rows: Vec<(Vec<u8>,)> = tx
+            .query(sql!(
+                "SELECT address FROM address
+                 WHERE tenant_id = $1 AND address >= $2 AND address <= $3 ORDER BY address LIMIT $4"
+            ))
+            .bind(tenant.to_string())
+            .bind(from.key())
+            .bind(last.key())
+            .bind(STRIDE)
+            .all()
+            .await?;
+        let full = i64::try_from(rows.len()).is_ok_and(|count| count == STRIDE);
+        for (address,) in rows {
+            let address = Address::try_from(address).map_err(damaged)?;
+            let before = ranges.last().map(|range| range.last());
+            match ranges.last_mut() {
+                Some(range) if before.and_then(Address::next) == Some(address) => {
+                    *range = Range::new(range.first(), address).unwrap_or(*range);
+                }
+                _ => ranges.push(Range::single(address)),
+            }
+        }
+        match ranges.last().and_then(|range| range.last().next()).filter(|_| full) {
+            Some(next) if next <= last => from = next,
+            _ => return Ok(ranges),
+        }
+    }
+}
+
+/// Whether the tenant has any row.
+pub(super) async fn any(tx: &mut Tx, tenant: TenantId) -> Result<bool> {
+    let one: Option<i64> = tx
+        .query(sql!("SELECT id FROM address WHERE tenant_id = $1 LIMIT 1"))
         .bind(tenant.to_string())
-        .bind(subnet.cidr.network().key())
-        .bind(subnet.cidr.last().key())
-        .all()
+        .optional_scalar()
         .await?;
-    let single = |row: (Vec<u8>,)| Address::try_from(row.0).map(Range::single).map_err(damaged);
-    rows.into_iter().map(single).collect()
+    Ok(one.is_some())
 }
 
 /// What lists sort by; the last byte there is for none.

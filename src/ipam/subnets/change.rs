@@ -71,7 +71,7 @@ async fn named(space: &mut Space<'_>, spec: &Spec, own: Option<SubnetId>) -> Out
     }
 }
 
-fn fits(spec: &Spec) -> Outcome<()> {
+pub(super) fn fits(spec: &Spec) -> Outcome<()> {
     match spec.fault() {
         Some((field, why)) => Err(Refusal::Field { field, why }),
         None => Ok(()),
@@ -119,11 +119,16 @@ async fn stored(space: &mut Space<'_>, id: SubnetId) -> Outcome<Subnet> {
 
 /// Writes the pools of a subnet that has none.
 async fn lay(space: &mut Space<'_>, id: SubnetId, spec: &Spec) -> Outcome<()> {
-    let mut pools = Vec::new();
-    for (kind, range, derived) in spec.pools() {
-        pools.push(Pool { id: space.new_id()?, kind, range, derived });
-    }
-    Ok(queries::add_pools(space, id, &pools).await?)
+    let pools = drawn(space, spec)?;
+    Ok(queries::add_pools(space, pools.iter().map(|pool| (id, pool))).await?)
+}
+
+/// The pools of what is laid down.
+pub(super) fn drawn(space: &Space<'_>, spec: &Spec) -> Outcome<Vec<Pool>> {
+    let pools = spec.pools().into_iter();
+    let pools =
+        pools.map(|(kind, range, derived)| Ok(Pool { id: space.new_id()?, kind, range, derived }));
+    pools.collect()
 }
 
 /// What a new subnet does to the addresses it takes over.

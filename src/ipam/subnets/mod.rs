@@ -1,11 +1,14 @@
 //! Subnets: which addresses there are, where, and which of them may be given out.
 
 pub mod api;
+mod bulk;
 mod change;
 mod queries;
 mod reshape;
 mod types;
 pub mod web;
+
+use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
@@ -14,6 +17,7 @@ use crate::id::{PoolId, SubnetId, TenantId};
 use crate::net::{self, Address, BadRange, Cidr, Range};
 use crate::web::Error;
 
+pub use bulk::create_all;
 pub use change::{create, delete, update};
 pub use reshape::{Piece, merge, pieces, split};
 pub use types::{
@@ -181,6 +185,15 @@ pub async fn around(tx: &mut Tx, tenant: TenantId, address: Address) -> Result<O
 /// The pools of a subnet, in the order of their addresses.
 pub async fn pools(tx: &mut Tx, subnet: SubnetId) -> Result<Vec<Pool>> {
     queries::pools(tx, subnet).await
+}
+
+/// The pools of every subnet of the tenant.
+pub async fn all_pools(tx: &mut Tx, tenant: TenantId) -> Result<HashMap<SubnetId, Vec<Pool>>> {
+    let mut pools: HashMap<SubnetId, Vec<Pool>> = HashMap::new();
+    for (subnet, pool) in queries::all_pools(tx, tenant).await? {
+        pools.entry(subnet).or_default().push(pool);
+    }
+    Ok(pools)
 }
 
 pub(super) async fn ranges_inside(

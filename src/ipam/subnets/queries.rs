@@ -218,6 +218,42 @@ pub(super) async fn insert(
     Ok(made == 1)
 }
 
+static ADD: Bulk = Bulk {
+    head: "INSERT INTO subnet (id, tenant_id, name, name_key, first_key, last_key, length, parent_id, vlan, gateway, site,
+               site_key, dns, description, created_at, updated_at) VALUES",
+    columns: 16,
+    most: 128,
+    tail: "",
+};
+
+/// Adds subnets, each after those around it.
+pub(super) async fn insert_all(space: &mut Space<'_>, subnets: &[&Subnet]) -> Result<()> {
+    let tenant = space.tenant().to_string();
+    let rows: Vec<(&str, &Subnet)> =
+        subnets.iter().map(|subnet| (tenant.as_str(), *subnet)).collect();
+    space
+        .tx()
+        .insert_many(&ADD, &rows, |row, (tenant, subnet)| {
+            row.bind(subnet.id.to_string())
+                .bind((*tenant).to_owned())
+                .bind(subnet.name.to_string())
+                .bind(subnet.name.key())
+                .bind(subnet.cidr.network().key())
+                .bind(subnet.cidr.last().key())
+                .bind(i64::from(subnet.cidr.length()))
+                .bind(subnet.parent.map(|id| id.to_string()))
+                .bind(subnet.vlan.map(super::types::Vlan::as_i64))
+                .bind(subnet.gateway.map(Address::key))
+                .bind(subnet.site.to_string())
+                .bind(subnet.site.key())
+                .bind(subnet.dns.to_string())
+                .bind(subnet.description.to_string())
+                .bind(subnet.created_at)
+                .bind(subnet.updated_at)
+        })
+        .await
+}
+
 pub(super) async fn update(
     space: &mut Space<'_>,
     id: SubnetId,
@@ -294,15 +330,41 @@ pub(super) async fn pools(tx: &mut Tx, subnet: SubnetId) -> Result<Vec<Pool>> {
         .bind(subnet.to_string())
         .all()
         .await?;
-    let pool = |row: PoolRow| {
-        Ok(Pool {
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+impl TryFrom<PoolRow> for Pool {
+    type Error = sqlx::Error;
+
+    fn try_from(row: PoolRow) -> Result<Self> {
+        Ok(Self {
             id: row.id.try_into().map_err(damaged)?,
             kind: row.kind.try_into().map_err(damaged)?,
             range: range(row.first_key, row.last_key)?,
             derived: row.derived,
         })
-    };
-    rows.into_iter().map(pool).collect()
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct OwnedPoolRow {
+    subnet_id: String,
+    #[sqlx(flatten)]
+    pool: PoolRow,
+}
+
+/// Every pool of the tenant with its subnet, those of one subnet in the order of their addresses.
+pub(super) async fn all_pools(tx: &mut Tx, tenant: TenantId) -> Result<Vec<(SubnetId, Pool)>> {
+    let rows: Vec<OwnedPoolRow> = tx
+        .query(sql!(
+            "SELECT subnet_id, id, kind, first_key, last_key, derived FROM pool WHERE tenant_id = $1 ORDER BY first_key"
+        ))
+        .bind(tenant.to_string())
+        .all()
+        .await?;
+    let pair =
+        |row: OwnedPoolRow| Ok((row.subnet_id.try_into().map_err(damaged)?, row.pool.try_into()?));
+    rows.into_iter().map(pair).collect()
 }
 
 static ADD_POOLS: Bulk = Bulk {
@@ -314,12 +376,11 @@ static ADD_POOLS: Bulk = Bulk {
 
 pub(super) async fn add_pools(
     space: &mut Space<'_>,
-    subnet: SubnetId,
-    pools: &[Pool],
+    pools: impl Iterator<Item = (SubnetId, &Pool)>,
 ) -> Result<()> {
     let tenant = space.tenant().to_string();
     let rows: Vec<(String, String, &Pool)> =
-        pools.iter().map(|pool| (tenant.clone(), subnet.to_string(), pool)).collect();
+        pools.map(|(subnet, pool)| (tenant.clone(), subnet.to_string(), pool)).collect();
     space
         .tx()
         .insert_many(&ADD_POOLS, &rows, |row, (tenant, subnet, pool)| {

@@ -34,6 +34,8 @@ pub struct ImportView {
     pub text: String,
     /// The token of the file kept until it is confirmed; empty when there is none.
     pub kept: String,
+    /// What that file was called; empty when that is of no importance.
+    pub name: String,
     /// What the import did or would do; `None` before the first check.
     pub report: Option<Report>,
     /// Whether it was done.
@@ -45,8 +47,8 @@ pub struct ImportView {
 impl ImportView {
     /// The page before anything was sent.
     pub fn new(what: Import) -> Self {
-        let (text, kept) = (String::new(), String::new());
-        Self { what, text, kept, report: None, done: false, gone: false }
+        let (text, kept, name) = (String::new(), String::new(), String::new());
+        Self { what, text, kept, name, report: None, done: false, gone: false }
     }
 
     /// The page when the file to be confirmed is there no longer.

@@ -28,6 +28,10 @@ const TEXT: &str = "text";
 const FILE: &str = "file";
 /// The field with the token of a file kept since the dry run.
 const KEPT: &str = "kept";
+/// The field with what the kept file was called.
+const NAME: &str = "file_name";
+/// Characters of a file's name that are remembered.
+const LONGEST_NAME: usize = 200;
 
 /// Where a table comes from.
 #[derive(Debug)]
@@ -56,6 +60,8 @@ impl Source {
 #[derive(Debug, Default)]
 pub struct Upload {
     file: Option<Spooled>,
+    /// What the file was called where it came from.
+    called: Option<String>,
     fields: BTreeMap<String, String>,
 }
 
@@ -63,6 +69,13 @@ impl Upload {
     /// A field as it was sent; empty when it was not.
     pub fn field(&self, name: &str) -> &str {
         self.fields.get(name).map_or("", String::as_str)
+    }
+
+    /// What the file is called where it came from, for people to recognise; empty when nobody said.
+    pub fn name(&self) -> String {
+        let name = self.called.as_deref().unwrap_or_else(|| self.field(NAME));
+        let visible = name.chars().filter(|letter| !crate::text::is_invisible(*letter));
+        visible.take(LONGEST_NAME).collect()
     }
 
     /// Whether to do it, after having seen what would be done.
@@ -88,7 +101,7 @@ impl Upload {
             body.extend_from_slice(&chunk.map_err(|error| broke_off(&error))?);
         }
         let pairs: Vec<(String, String)> = urlencoded(&body)?;
-        Ok(Self { file: None, fields: pairs.into_iter().collect() })
+        Ok(Self { fields: pairs.into_iter().collect(), ..Self::default() })
     }
 
     async fn of_multipart(
@@ -118,13 +131,14 @@ impl Upload {
     }
 
     async fn add_file(&mut self, part: Field, spool: &Spool) -> Result<(), Error> {
-        let named = part.content_disposition().and_then(|about| about.get_filename());
-        let named = named.is_some_and(|name| !name.is_empty());
+        let called = part.content_disposition().and_then(|about| about.get_filename());
+        let called = called.filter(|name| !name.is_empty()).map(str::to_owned);
         let (file, size) = store(spool, part.map_err(unreadable)).await?;
         // A browser sends an empty part without a name when no file was chosen.
-        if size == 0 && !named {
+        if size == 0 && called.is_none() {
             return Ok(());
         }
+        self.called = called;
         match self.file.replace(file) {
             None => Ok(()),
             Some(_) => Err(Error::BadRequest("send one file at a time")),
