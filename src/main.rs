@@ -188,9 +188,7 @@ async fn dispatch(command: Command, session: &Session) -> anyhow::Result<ExitCod
         Command::Asterisk { command: AsteriskCommand::Check } => {
             commands::asterisk::check(session).await
         }
-        Command::Ipam {
-            command: IpamCommand::Populate { clear, reservations, yes, tenant },
-        } => {
+        Command::Ipam { command: IpamCommand::Populate { clear, reservations, yes, tenant } } => {
             let clear = match (clear, reservations) {
                 (false, _) => Clear::Nothing,
                 (true, false) => Clear::Holders,

@@ -431,7 +431,8 @@ struct EnableForm {
 async fn enable(by: Operator, id: web::Path<UserId>, form: Form<EnableForm>) -> Answer {
     let mut change = by.change().await?;
     let edit = Edit { enabled: Some(form.0.enabled.0), ..Edit::default() };
-    let user = super::edit(&mut change, &by.state().vault, *id, None, &edit).await.map_err(missing)?;
+    let user =
+        super::edit(&mut change, &by.state().vault, *id, None, &edit).await.map_err(missing)?;
     let changed = change.commit_if_any().await?;
     let said = if user.enabled {
         "Enabled; the phone can register after the next Apply"

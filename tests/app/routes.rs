@@ -84,7 +84,12 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("POST", "/ipam/hosts/{id}", "hostname={new}&version=1", "303 303 303 403 403 404 303 303 303"),
     ("GET", "/ipam/hosts/{id}/row", "", "303 200 200 200 200 404 303 303 303"),
     ("GET", "/ipam/hosts/{id}/row/edit", "", "303 200 200 403 403 404 303 303 303"),
-    ("POST", "/ipam/hosts/{id}/row", "hostname={new}&version=1", "303 200 200 403 403 404 303 303 303"),
+    (
+        "POST",
+        "/ipam/hosts/{id}/row",
+        "hostname={new}&version=1",
+        "303 200 200 403 403 404 303 303 303",
+    ),
     ("GET", "/api/v1/hosts", "", "401 401 401 401 401 401 200 200 200"),
     ("POST", "/api/v1/hosts", "{}", "401 401 401 401 401 401 422 403 422"),
     ("GET", "/api/v1/hosts/{id}", "", "401 401 401 401 401 401 200 200 404"),

@@ -193,9 +193,8 @@ pub(in crate::ipam) async fn among(
         // Places that are left over name the last address again.
         let last = some.iter().rev().take(1).cycle();
         let named = some.iter().chain(last).take(NAMED);
-        let query = named.fold(query.bind(tenant.to_string()), |query, address| {
-            query.bind(address.key())
-        });
+        let query =
+            named.fold(query.bind(tenant.to_string()), |query, address| query.bind(address.key()));
         found.extend(records(query.all().await?)?);
     }
     Ok(found)

@@ -323,8 +323,7 @@ async fn list_hosts(by: Operator, params: web::Query<HostListParams>) -> Answer 
     let sort = sort.ok_or_else(|| unknown("sort", "there is no such order"))?;
     let at = list::stretch(&params.page, list::size(&params.size));
     let mut tx = by.read().await?;
-    let (hosts, total) =
-        super::list_only(&mut tx, by.tenant(), &params.q, only, sort, at).await?;
+    let (hosts, total) = super::list_only(&mut tx, by.tenant(), &params.q, only, sort, at).await?;
     let standings = list_standing(&mut tx, by.tenant(), &hosts).await?;
     let hosts = hosts.iter().zip(&standings).map(|(host, standing)| out(host, standing)).collect();
     let (page, size) = (at.offset / at.limit + 1, at.limit);

@@ -241,8 +241,7 @@ pub(super) async fn let_go(
     let tenant = space.tenant();
     let Some(old) = queries::get(space.tx(), tenant, id).await? else { return Ok(()) };
     let mut spec = old.spec.clone();
-    let field =
-        if loser.kind == HolderKind::Bmc { &mut spec.bmc_ip } else { &mut spec.primary_ip };
+    let field = if loser.kind == HolderKind::Bmc { &mut spec.bmc_ip } else { &mut spec.primary_ip };
     if *field != Some(address) {
         return Ok(());
     }

@@ -98,11 +98,7 @@ pub async fn standing(tx: &mut Tx, tenant: TenantId, host: &Host) -> Result<Stan
 }
 
 /// How each of these hosts stands, in their order.
-pub async fn list_standing(
-    tx: &mut Tx,
-    tenant: TenantId,
-    hosts: &[Host],
-) -> Result<Vec<Standing>> {
+pub async fn list_standing(tx: &mut Tx, tenant: TenantId, hosts: &[Host]) -> Result<Vec<Standing>> {
     let named = hosts.iter().flat_map(|host| [host.spec.primary_ip, host.spec.bmc_ip]);
     let named: Vec<Address> = named.flatten().collect();
     let records = addresses::among(tx, tenant, &named).await?;
@@ -113,7 +109,8 @@ pub async fn list_standing(
         let mut standing = Standing::default();
         let macs = [host.spec.nic_mac, host.spec.bmc_mac];
         let fields = ["primary_ip", "bmc_ip"].into_iter().zip(macs);
-        for ((address, own), (field, mac)) in interfaces(host.id, &host.spec).into_iter().zip(fields)
+        for ((address, own), (field, mac)) in
+            interfaces(host.id, &host.spec).into_iter().zip(fields)
         {
             let Some(address) = address else { continue };
             let record = records.get(&address).cloned();

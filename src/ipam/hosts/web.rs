@@ -82,8 +82,7 @@ impl IndexPage {
         let (tenant, mut tx) = (by.tenant(), by.read().await?);
         let (only, sort) = (query.only(), query.sort()?);
         let at = list::stretch(&query.page, list::size(&query.size));
-        let (hosts, matching) =
-            super::list_only(&mut tx, tenant, &query.q, only, sort, at).await?;
+        let (hosts, matching) = super::list_only(&mut tx, tenant, &query.q, only, sort, at).await?;
         let standings = list_standing(&mut tx, tenant, &hosts).await?;
         let (total, conflicts, orphans) = super::counts(&mut tx, tenant).await?;
         let sorted = if sort == Sort::default() { String::new() } else { sort.name().to_owned() };
@@ -158,8 +157,7 @@ async fn row(by: Operator, id: web::Path<HostId>) -> Answer {
 
 /// The list as it was filtered, if that is what `path` is; else all of it.
 fn list_at(path: &str) -> &str {
-    let ours =
-        path.starts_with("/ipam/hosts?") && path.bytes().all(|byte| byte.is_ascii_graphic());
+    let ours = path.starts_with("/ipam/hosts?") && path.bytes().all(|byte| byte.is_ascii_graphic());
     if ours { path } else { LIST }
 }
 

@@ -140,9 +140,7 @@ async fn save(
     let mut space = Space::open(&mut change, by.state().vault.entropy()).await?;
     let saved = match id {
         None => super::super::create(&mut space, spec).await?,
-        Some((id, version)) => {
-            super::super::update(&mut space, id, Some(version), spec).await?
-        }
+        Some((id, version)) => super::super::update(&mut space, id, Some(version), spec).await?,
     };
     space.close().await?;
     let changed = change.commit_if_any().await?;
@@ -239,7 +237,11 @@ pub(super) async fn row_edit(by: Operator, id: web::Path<HostId>) -> Answer {
     ok(&RowEditFragment { id: *id, form: HostForm::of(&host), theirs: None })
 }
 
-pub(super) async fn row_update(by: Operator, id: web::Path<HostId>, form: Form<HostForm>) -> Answer {
+pub(super) async fn row_update(
+    by: Operator,
+    id: web::Path<HostId>,
+    form: Form<HostForm>,
+) -> Answer {
     match apply_edit(&by, *id, form.0).await? {
         Edited::Done(saved, _) => ok(&RowFragment::new(&by, saved.host).await?),
         Edited::Refused(status, form, theirs) => {
