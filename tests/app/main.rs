@@ -29,6 +29,7 @@ mod ipam_exchange;
 mod ipam_hosts;
 mod ipam_model;
 mod ipam_observe;
+mod ipam_populate;
 mod ipam_report;
 mod ipam_rush;
 mod ipam_subnets;

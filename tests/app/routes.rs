@@ -208,6 +208,27 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("POST", "/ipam/hosts/import", "", "303 422 422 403 403 422 303 303 303"),
     ("GET", "/api/v1/hosts/export", "", "401 401 401 401 401 401 200 200 200"),
     ("POST", "/api/v1/hosts/import", "{}", "401 401 401 401 401 401 415 403 415"),
+    ("GET", "/ipam/hosts", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/ipam/hosts/table", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/ipam/hosts/new", "", "303 200 200 403 403 200 303 303 303"),
+    ("POST", "/ipam/hosts", "", "303 422 422 403 403 422 303 303 303"),
+    ("POST", "/ipam/hosts/deletion", "id={id}", "303 200 200 403 403 200 303 303 303"),
+    ("GET", "/ipam/hosts/{id}", "", "303 200 200 200 200 404 303 303 303"),
+    ("GET", "/ipam/hosts/{id}/edit", "", "303 200 200 403 403 404 303 303 303"),
+    ("POST", "/ipam/hosts/{id}", "hostname={new}&version=1", "303 303 303 403 403 404 303 303 303"),
+    ("GET", "/ipam/hosts/{id}/row", "", "303 200 200 200 200 404 303 303 303"),
+    ("GET", "/ipam/hosts/{id}/row/edit", "", "303 200 200 403 403 404 303 303 303"),
+    (
+        "POST",
+        "/ipam/hosts/{id}/row",
+        "hostname={new}&version=1",
+        "303 200 200 403 403 404 303 303 303",
+    ),
+    ("GET", "/api/v1/hosts", "", "401 401 401 401 401 401 200 200 200"),
+    ("POST", "/api/v1/hosts", "{}", "401 401 401 401 401 401 422 403 422"),
+    ("GET", "/api/v1/hosts/{id}", "", "401 401 401 401 401 401 200 200 404"),
+    ("PATCH", "/api/v1/hosts/{id}", "{}", "401 401 401 401 401 401 200 403 404"),
+    ("DELETE", "/api/v1/hosts/{id}", "", "401 401 401 401 401 401 204 403 404"),
     // Asterisk has never been here, so applying is refused to whoever may ask for it.
     ("GET", "/apply", "", "303 200 200 200 200 403 303 303 303"),
     ("POST", "/apply", "", "303 409 409 403 403 403 303 303 303"),
@@ -246,6 +267,10 @@ impl Target {
             }
             _ if path.starts_with("/ipam/observe/") || path.contains("/sweeps") => {
                 observed(app, path.contains("{sweep}")).await
+            }
+            _ if path.contains("/hosts") && (path.contains("{id}") || body.contains("{id}")) => {
+                let made = admin.post("/ipam/hosts", &[("hostname", &format!("h-{new}"))]).await;
+                made.location().rsplit_once('/').unwrap().1.to_owned()
             }
             _ if path.contains("{id}") || body.contains("{id}") => {
                 admin.add("Ann", &format!("{new}@example.com"), "").await
