@@ -17,7 +17,10 @@ pub fn grouped(count: &(impl Copy + Into<i128>)) -> String {
     if digits.len() > 13 {
         let (first, second) =
             (digits.get(..1).unwrap_or_default(), digits.get(1..2).unwrap_or_default());
-        return format!("about {first}.{second} × 10^{}", digits.len() - 1);
+        const RAISED: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
+        let power = (digits.len() - 1).to_string();
+        let raised = power.bytes().filter_map(|digit| RAISED.get(usize::from(digit - b'0')));
+        return format!("{first}.{second} × 10{}", raised.collect::<String>());
     }
     let mut text = String::new();
     for (n, digit) in digits.chars().enumerate() {
@@ -102,7 +105,7 @@ mod tests {
             (1_000, "1,000"),
             (1_234_567, "1,234,567"),
             (-12_345, "-12,345"),
-            (1 << 64, "about 1.8 × 10^19"),
+            (1 << 64, "1.8 × 10¹⁹"),
         ] {
             assert_eq!(grouped(&count), text);
         }
