@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn how_long_ago_is_said_in_the_largest_unit() {
-        let at = |seconds| ago(Timestamp(1_000_000_000), Timestamp(1_000_000_000 - seconds));
+        let at = |seconds: i64| ago(Timestamp(1_000_000_000), Timestamp(1_000_000_000 - seconds));
         let told = [0, 59, 60, 7_200, 86_400, 3 * 86_400, 45 * 86_400, 800 * 86_400].map(at);
         assert_eq!(
             told,
