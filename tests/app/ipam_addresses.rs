@@ -91,6 +91,14 @@ fn listed(page: &Answer) -> Vec<String> {
     rows.map(name).collect()
 }
 
+/// Markup that only a string that was not escaped could have brought in.
+#[track_caller]
+fn is_inert(page: &Answer) {
+    for live in ["<script>alert", "\"the boss\" O'Neil", "Bob <1234>", "<&>\"'"] {
+        assert!(!page.text.contains(live), "{live}: {}", page.text);
+    }
+}
+
 /// Every status, and the word with which an address is brought into it.
 const STATUSES: [(&str, &str); 4] = [
     ("available", "release"),
@@ -795,5 +803,79 @@ both_databases! {
         for nowhere in ["/api/v1/subnets/00000000-0000-0000-0000-000000000000/next-free", "/api/v1/pools/00000000-0000-0000-0000-000000000000/next-free", "/api/v1/subnets/x/next-free"] {
             assert_eq!(script.send("POST", nowhere, &json!({ "note": "x" })).await.status, 404);
         }
+    }
+
+    async fn hostile_words_are_refused_or_inert_wherever_they_are_shown(app: TestApp) {
+        let id = block(&app, "hostile").await;
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let script = app.script(Role::Admin).await;
+        let file: serde_json::Value = serde_json::from_str(include_str!("hostile-strings.json")).unwrap();
+        let mut kept = 0;
+        for entry in file.as_array().unwrap() {
+            let input = entry["input"].as_str().unwrap();
+            let form = [("subnet", id.as_str()), ("note", input)];
+            let taken = admin.post("/ipam/addresses/take", &form).await;
+            if taken.status != 201 {
+                assert_eq!(taken.status, 422, "{input:?}");
+                assert!(!taken.field_error("note").is_empty());
+                is_inert(&taken);
+                continue;
+            }
+            kept += 1;
+            let address = taken.between(r#"id="taken">"#, "<").to_owned();
+            let api = script.get(&format!("/api/v1/addresses/{address}")).await.json();
+            assert_eq!(api["description"], input.trim());
+            let path = format!("/ipam/addresses/{address}");
+            let search = format!("/ipam/addresses?q={address}");
+            for page in [path.clone(), format!("{path}/edit"), format!("{path}/release"), search] {
+                let page = admin.get(&page).await;
+                assert_eq!(page.status, 200);
+                page.shows(input.trim());
+                is_inert(&page);
+            }
+            let query = serde_html_form::to_string([("q", input)]).unwrap();
+            let found = admin.get(&format!("/ipam/addresses?{query}")).await;
+            assert!(matches!(found.status, 200 | 400), "{input:?}: {found:?}");
+            is_inert(&found);
+            let given = [("kind", "external"), ("holder", input), ("hostname", ""), ("mac", input)];
+            let refused = admin.post(&format!("{path}/allocate"), &given).await;
+            assert_eq!(refused.status, 422);
+            is_inert(&refused);
+            let holder = json!({ "holder": { "kind": "external", "name": input } });
+            let called = script.send("POST", &format!("/api/v1/addresses/{address}/allocate"), &holder).await;
+            assert!(matches!(called.status, 200 | 422), "{called:?}");
+            is_inert(&admin.get(&path).await);
+        }
+        assert!(kept > 20, "{kept}");
+    }
+
+    async fn of_two_who_want_one_address_one_is_told_who_has_it(app: TestApp) {
+        office(&app).await;
+        let ann = app.signed_in("ann", Role::Helpdesk).await;
+        let other = app.another().await;
+        let bob = app.signed_in("bob", Role::Helpdesk).await;
+        let there = crate::support::app::Browser { app: &other, cookie: bob.cookie.clone(), csrf: bob.csrf.clone() };
+        for n in 10..20 {
+            let path = format!("/ipam/addresses/10.20.5.{n}/reserve");
+            let (a, b) = futures_util::future::join(
+                ann.post(&path, &[("note", "Ann's")]), there.post(&path, &[("note", "Bob's")]),
+            ).await;
+            let mut statuses = [a.status, b.status];
+            statuses.sort_unstable();
+            assert_eq!(statuses, [303, 409], "{a:?} {b:?}");
+            let (late, winner) = if a.status == 409 { (a, "bob (Bob's)") } else { (b, "ann (Ann's)") };
+            late.shows(winner);
+        }
+    }
+
+    async fn a_night_on_which_very_many_reservations_end_frees_them_all(app: TestApp) {
+        let id = block(&app, "fair").await;
+        let script = app.script(Role::Helpdesk).await;
+        let body = json!({ "count": 250, "note": "Fair", "until": "2023-11-15" });
+        let taken = script.send("POST", &format!("/api/v1/subnets/{id}/next-free"), &body).await;
+        assert_eq!((taken.status, taken.json()["addresses"].as_array().unwrap().len()), (201, 250));
+        app.pass(2 * 24 * 60 * 60);
+        assert_eq!(addresses::expire(&app.state).await.unwrap(), 250);
+        assert_eq!(app.number("SELECT count(*) FROM gap").await, 1);
     }
 }
