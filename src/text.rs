@@ -12,12 +12,15 @@ pub fn is_invisible(c: char) -> bool {
 
 /// A count as people read it: `12,345`; beyond a million millions only how large it is.
 pub fn grouped(count: &(impl Copy + Into<i128>)) -> String {
+    const RAISED: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
     let count: i128 = (*count).into();
     let digits = count.unsigned_abs().to_string();
     if digits.len() > 13 {
         let (first, second) =
             (digits.get(..1).unwrap_or_default(), digits.get(1..2).unwrap_or_default());
-        return format!("about {first}.{second} × 10^{}", digits.len() - 1);
+        let power = (digits.len() - 1).to_string();
+        let raised = power.bytes().filter_map(|digit| RAISED.get(usize::from(digit - b'0')));
+        return format!("{first}.{second} × 10{}", raised.collect::<String>());
     }
     let mut text = String::new();
     for (n, digit) in digits.chars().enumerate() {
@@ -102,7 +105,7 @@ mod tests {
             (1_000, "1,000"),
             (1_234_567, "1,234,567"),
             (-12_345, "-12,345"),
-            (1 << 64, "about 1.8 × 10^19"),
+            (1_i128 << 64, "1.8 × 10¹⁹"),
         ] {
             assert_eq!(grouped(&count), text);
         }

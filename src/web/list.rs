@@ -27,7 +27,7 @@ pub fn size(asked: &str) -> i64 {
 
 /// The stretch of rows that page `asked` (from 1; anything else is 1) of `size` rows shows.
 pub fn stretch(asked: &str, size: i64) -> Page {
-    let page = asked.parse::<i64>().unwrap_or(1).clamp(1, i64::MAX / 200);
+    let page = asked.parse::<i64>().unwrap_or(1).clamp(1, i64::MAX / size.max(1));
     Page { offset: (page - 1) * size, limit: size }
 }
 

@@ -245,12 +245,18 @@ pub async fn end(space: &mut Space<'_>, address: Address) -> Outcome<()> {
 pub async fn expire(state: &State) -> Outcome<usize> {
     const AT_ONCE: i64 = 200;
     let now = state.clock.now();
-    let ended = queries::ended(&mut state.read().await?, now, AT_ONCE).await?;
     let mut freed = 0;
-    for (tenant, address) in ended {
-        freed += usize::from(expire_one(state, tenant, address).await?);
+    loop {
+        let ended = queries::ended(&mut state.read().await?, now, AT_ONCE).await?;
+        let full = i64::try_from(ended.len()).is_ok_and(|count| count == AT_ONCE);
+        let before = freed;
+        for (tenant, address) in ended {
+            freed += usize::from(expire_one(state, tenant, address).await?);
+        }
+        if !full || freed == before {
+            return Ok(freed);
+        }
     }
-    Ok(freed)
 }
 
 async fn expire_one(state: &State, tenant: TenantId, address: Address) -> Outcome<bool> {

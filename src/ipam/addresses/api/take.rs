@@ -123,6 +123,7 @@ pub(super) async fn take_from_pool(
 }
 
 /// The answer, now or again.
+#[expect(clippy::unnecessary_wraps, reason = "it is what a repeated request is dressed by")]
 fn dressed(status: StatusCode, body: Vec<u8>) -> Answer {
     Ok(HttpResponse::build(status).content_type("application/json").body(body))
 }

@@ -44,6 +44,7 @@ pub(super) struct View {
     zone: Zone,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "templates hand over references")]
 impl View {
     async fn new(
         tx: &mut Tx,
@@ -262,7 +263,7 @@ async fn parse(
         Some(Parsed::Job(job)) => Ok(Some(job)),
         Some(Parsed::ToUser) => {
             let people = places::people(tx, by.tenant(), &form.holder.value, PEOPLE).await?;
-            Ok(form.to_one_of(people))
+            Ok(form.choose(people))
         }
         None => Ok(None),
     }

@@ -118,7 +118,7 @@ impl BulkPage {
         matches!(self.verb, Verb::Reserve | Verb::Quarantine)
     }
 
-    fn most(&self) -> String {
+    fn most() -> String {
         grouped(&MOST)
     }
 

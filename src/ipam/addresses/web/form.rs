@@ -173,7 +173,7 @@ impl ActForm {
     }
 
     /// The user meant, if it can be only one; else the form asks who of them.
-    pub(super) fn to_one_of(&mut self, people: Vec<Person>) -> Option<Job> {
+    pub(super) fn choose(&mut self, people: Vec<Person>) -> Option<Job> {
         let chosen = people.iter().find(|person| person.id.to_string() == self.person).cloned();
         let person = match (chosen, people.as_slice()) {
             (Some(chosen), _) => chosen,

@@ -34,6 +34,7 @@ pub(super) struct Line {
     pub(super) zone: Zone,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "templates hand over references")]
 impl Line {
     /// What the row is called in the page.
     pub(super) fn slug(&self) -> String {

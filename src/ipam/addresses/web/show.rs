@@ -39,6 +39,7 @@ struct ShowPage {
     now: Timestamp,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "templates hand over references")]
 impl ShowPage {
     fn status(&self) -> Option<Status> {
         self.standing.status()
