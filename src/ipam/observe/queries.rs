@@ -1,8 +1,10 @@
 //! The SQL of observation.
 
+use std::collections::BTreeMap;
+
 use super::types::{Settings, Sweep, SweepState};
 use crate::audit::Page;
-use crate::db::{Result, Tx};
+use crate::db::{Bulk, Result, Tx};
 use crate::id::{SubnetId, SweepId, TenantId};
 use crate::ipam::addresses::Record;
 use crate::ipam::space::damaged;
@@ -431,22 +433,24 @@ fn pairs(rows: Vec<(String, Vec<u8>)>) -> Result<Vec<(TenantId, Address)>> {
 
 // Leases
 
-pub(super) async fn put_lease(
+static PUT_LEASES: Bulk = Bulk {
+    head: "INSERT INTO lease (tenant_id, address, until) VALUES",
+    columns: 3,
+    tail: "ON CONFLICT (tenant_id, address) DO UPDATE SET until = excluded.until",
+};
+
+/// Until when addresses are leased.
+pub(super) async fn put_leases(
     tx: &mut Tx,
     tenant: TenantId,
-    address: Address,
-    until: Option<Timestamp>,
+    leases: BTreeMap<Address, Option<Timestamp>>,
 ) -> Result<()> {
-    tx.query(sql!(
-        "INSERT INTO lease (tenant_id, address, until) VALUES ($1, $2, $3)
-         ON CONFLICT (tenant_id, address) DO UPDATE SET until = excluded.until"
-    ))
-    .bind(tenant.to_string())
-    .bind(address.key())
-    .bind(until)
-    .run()
+    let leases = leases.into_iter().map(|(address, until)| (tenant.to_string(), address, until));
+    let leases: Vec<(String, Address, Option<Timestamp>)> = leases.collect();
+    tx.insert_many(&PUT_LEASES, &leases, |row, (tenant, address, until)| {
+        row.bind(tenant.clone()).bind(address.key()).bind(*until)
+    })
     .await
-    .map(drop)
 }
 
 /// Leases that are over.

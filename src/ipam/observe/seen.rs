@@ -14,7 +14,7 @@
 //!
 //! What is merely seen again leaves the row's version alone: nobody's editing is disturbed by it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::queries;
 use super::types::{DAY, Found, Sighting, What};
@@ -26,6 +26,7 @@ use crate::ipam::class::{Kind, Status};
 use crate::ipam::space::{Space, pool_of, withheld};
 use crate::ipam::subnets::{self, Pool, Subnet};
 use crate::net::{Address, Range};
+use crate::time::Timestamp;
 
 /// How the ids of those begin whom a DHCP server gave an address.
 const LEASE: &str = "dhcp-";
@@ -35,16 +36,22 @@ const FRESH_DAYS: i64 = 7;
 const APART: u128 = 256;
 /// Most rows read in one go.
 const AT_ONCE: i64 = 65_536;
+/// Most numbers of rows asked for at once.
+const MOST_IDS: usize = 64;
 
 /// Turns sightings into what is known of the addresses. They may be in any order and of any
 /// addresses; a sighting older than what is known already changes nothing.
 pub async fn seen(space: &mut Space<'_>, sightings: &[Sighting]) -> Outcome<Found> {
     let rows = load(space, sightings).await?;
-    let mut eye = Eye { space, rows, subnets: HashMap::new(), found: Found::default() };
-    for sighting in sightings {
-        eye.look(sighting).await?;
+    let (subnets, leases) = (Vec::new(), BTreeMap::new());
+    let mut eye = Eye { space, rows, subnets, leases, ids: 0..0, found: Found::default() };
+    for (n, sighting) in sightings.iter().enumerate() {
+        eye.look(sighting, sightings.len() - n).await?;
     }
-    Ok(eye.found)
+    let (leases, found) = (eye.leases, eye.found);
+    let tenant = space.tenant();
+    queries::put_leases(space.tx(), tenant, leases).await?;
+    Ok(found)
 }
 
 /// The rows of all addresses: those close together in one question.
@@ -82,15 +89,35 @@ enum Place {
     In(SubnetId, Kind),
 }
 
+/// A subnet met before.
+struct Known {
+    subnet: Subnet,
+    pools: Vec<Pool>,
+    /// The addresses of smaller subnets inside.
+    others: Vec<Range>,
+}
+
+impl Known {
+    fn owns(&self, address: Address) -> bool {
+        self.subnet.cidr.contains(address)
+            && !self.others.iter().any(|range| range.contains(address))
+    }
+}
+
 struct Eye<'e, 'c> {
     space: &'e mut Space<'c>,
     rows: BTreeMap<Address, Record>,
-    subnets: HashMap<SubnetId, (Subnet, Vec<Pool>)>,
+    subnets: Vec<Known>,
+    /// Until when addresses are leased, to be written down.
+    leases: BTreeMap<Address, Option<Timestamp>>,
+    /// Numbers for new rows.
+    ids: std::ops::Range<i64>,
     found: Found,
 }
 
 impl Eye<'_, '_> {
-    async fn look(&mut self, sighting: &Sighting) -> Outcome<()> {
+    /// `left` is how many sightings there are with this one.
+    async fn look(&mut self, sighting: &Sighting, left: usize) -> Outcome<()> {
         let old = self.rows.remove(&sighting.address);
         let now = match (sighting.what, old) {
             (What::Silent | What::Ended, None) => None,
@@ -98,16 +125,15 @@ impl Eye<'_, '_> {
             (What::Ended, Some(old)) => self.ended(old).await?,
             (What::Leased(until), old) => {
                 self.found.seen += 1;
-                let held = self.leased(old, sighting).await?;
+                let held = self.leased(old, sighting, left).await?;
                 if held.as_ref().is_some_and(is_leased) {
-                    let tenant = self.space.tenant();
-                    queries::put_lease(self.space.tx(), tenant, sighting.address, until).await?;
+                    self.leases.insert(sighting.address, until);
                 }
                 held
             }
             (What::Present | What::Declined, old) => {
                 self.found.seen += 1;
-                self.answers(old, sighting).await?
+                self.answers(old, sighting, left).await?
             }
         };
         self.rows.extend(now.map(|record| (record.address, record)));
@@ -115,21 +141,38 @@ impl Eye<'_, '_> {
     }
 
     async fn place(&mut self, address: Address) -> Outcome<Place> {
-        let tenant = self.space.tenant();
-        let Some(subnet) = subnets::around(self.space.tx(), tenant, address).await? else {
+        let known = self.subnets.iter().position(|known| known.owns(address));
+        let at = if let Some(at) = known {
+            at
+        } else {
+            let tenant = self.space.tenant();
+            let tx = self.space.tx();
+            let Some(subnet) = subnets::around(tx, tenant, address).await? else {
+                return Ok(Place::Nowhere);
+            };
+            let pools = subnets::pools(tx, subnet.id).await?;
+            let others = subnets::ranges_inside(tx, tenant, subnet.id).await?;
+            self.subnets.push(Known { subnet, pools, others });
+            self.subnets.len() - 1
+        };
+        let Some(Known { subnet, pools, .. }) = self.subnets.get(at) else {
             return Ok(Place::Nowhere);
         };
-        let id = subnet.id;
-        if !self.subnets.contains_key(&id) {
-            let pools = subnets::pools(self.space.tx(), id).await?;
-            self.subnets.insert(id, (subnet, pools));
-        }
-        let Some((subnet, pools)) = self.subnets.get(&id) else { return Ok(Place::Nowhere) };
         if withheld(subnet, pools).iter().any(|range| range.contains(address)) {
             return Ok(Place::Withheld);
         }
         let kind = pool_of(subnet, pools, address).map_or(Kind::Static, |(_, kind)| kind);
-        Ok(Place::In(id, kind))
+        Ok(Place::In(subnet.id, kind))
+    }
+
+    /// A number for a new row; those of all that may follow are asked for at once.
+    async fn id(&mut self, left: usize) -> Outcome<i64> {
+        if self.ids.is_empty() {
+            let count = left.clamp(1, MOST_IDS);
+            let first = self.space.ids(count).await?;
+            self.ids = first..first + i64::try_from(count).unwrap_or(1);
+        }
+        Ok(self.ids.next().unwrap_or_default())
     }
 
     fn is_fresh(&self, sighting: &Sighting) -> bool {
@@ -140,15 +183,16 @@ impl Eye<'_, '_> {
         &mut self,
         old: Option<Record>,
         sighting: &Sighting,
+        left: usize,
     ) -> Outcome<Option<Record>> {
         match old {
             Some(old) => self.again(old, sighting, true).await.map(Some),
-            None => self.appears(sighting).await,
+            None => self.appears(sighting, left).await,
         }
     }
 
     /// A free address is in use.
-    async fn appears(&mut self, sighting: &Sighting) -> Outcome<Option<Record>> {
+    async fn appears(&mut self, sighting: &Sighting, left: usize) -> Outcome<Option<Record>> {
         let address = sighting.address;
         if !self.is_fresh(sighting) {
             return Ok(None);
@@ -158,7 +202,7 @@ impl Eye<'_, '_> {
             Place::Nowhere => (None, Kind::Dhcp),
             Place::In(subnet, kind) => (Some(subnet), kind),
         };
-        let id = self.space.ids(1).await?;
+        let id = self.id(left).await?;
         let mut record = Record::new(address, id, subnet, kind, self.space.at());
         write_down(&mut record, sighting);
         self.space.add(&record).await?;
@@ -270,6 +314,7 @@ impl Eye<'_, '_> {
         &mut self,
         old: Option<Record>,
         sighting: &Sighting,
+        left: usize,
     ) -> Outcome<Option<Record>> {
         let tenure = tenure(sighting);
         let mut old = old;
@@ -280,24 +325,45 @@ impl Eye<'_, '_> {
                 old = Some(record);
             }
         }
-        let theirs = match &old {
-            Some(old) if is_leased(old) => true,
-            Some(old) => {
-                old.status == Status::Available && old.kind == Kind::Dhcp && old.subnet.is_some()
-            }
-            None => {
-                let place = self.place(sighting.address).await?;
-                matches!(place, Place::In(_, Kind::Dhcp))
-            }
+        let Some(known) = old else {
+            return match self.place(sighting.address).await? {
+                Place::In(subnet, Kind::Dhcp) => {
+                    self.lease(subnet, sighting, tenure, left).await.map(Some)
+                }
+                _ => self.appears(sighting, left).await,
+            };
         };
-        if !theirs {
-            return self.answers(old, sighting).await;
+        let free =
+            known.status == Status::Available && known.kind == Kind::Dhcp && known.subnet.is_some();
+        if !is_leased(&known) && !free {
+            return self.again(known, sighting, true).await.map(Some);
         }
-        let held_before = old.as_ref().is_some_and(is_leased);
-        self.found.leased += usize::from(!held_before);
+        self.found.leased += usize::from(free);
         let (addresses::Claimed::Held(record) | addresses::Claimed::Conflict(record)) =
             addresses::claim(self.space, sighting.address, &tenure).await?;
         self.again(record, sighting, false).await.map(Some)
+    }
+
+    /// A free address of a DHCP pool is a client's: as [`addresses::claim`] does it, but with all
+    /// that is known already.
+    async fn lease(
+        &mut self,
+        subnet: SubnetId,
+        sighting: &Sighting,
+        tenure: Tenure,
+        left: usize,
+    ) -> Outcome<Record> {
+        let id = self.id(left).await?;
+        let now = self.space.at();
+        let mut record = Record::new(sighting.address, id, Some(subnet), Kind::Dhcp, now);
+        record.status = Status::Allocated;
+        (record.hostname, record.mac) = (tenure.hostname, tenure.mac);
+        record.holder = Some(tenure.holder);
+        write_down(&mut record, sighting);
+        self.space.add(&record).await?;
+        (self.found.leased, self.found.new) = (self.found.leased + 1, self.found.new + 1);
+        self.space.record(event("address.allocated", &record).after(describe(&record)));
+        Ok(record)
     }
 
     /// A lease's own address is free, whether or not its machine was seen of late.
