@@ -241,7 +241,10 @@ pub async fn rows(
     Ok(Ok(stream::unfold(Some((tx, source)), |state| async move {
         let (mut tx, mut source) = state?;
         match source.next(&mut tx).await {
-            Ok(rows) if rows.is_empty() => None,
+            // Ended here and now, rather than when its connection is next used.
+            Ok(rows) if rows.is_empty() => {
+                tx.commit().await.err().map(|error| (Err(error.into()), None))
+            }
             Ok(rows) => Some((Ok(rows), Some((tx, source)))),
             Err(error) => Some((Err(error.into()), None)),
         }
