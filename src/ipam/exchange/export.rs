@@ -262,7 +262,7 @@ impl Source {
                 .by_ref()
                 .take(BATCH)
                 .map(|subnet| {
-                    subnet_row(&subnet, pools.remove(&subnet.id).unwrap_or_default(), names)
+                    subnet_row(&subnet, pools.get(&subnet.id).map_or(&[], Vec::as_slice), names)
                 })
                 .collect()),
             Self::Addresses { stream, names, at_once } => {
@@ -284,8 +284,8 @@ fn shown<T: ToString>(value: Option<T>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
-fn subnet_row(subnet: &Subnet, pools: Vec<Pool>, names: &Names) -> Vec<String> {
-    let spec = subnets::spec(subnet, &pools);
+fn subnet_row(subnet: &Subnet, pools: &[Pool], names: &Names) -> Vec<String> {
+    let spec = subnets::spec(subnet, pools);
     let parent = subnet.parent.and_then(|parent| names.get(&parent)).map(|(cidr, _)| *cidr);
     vec![
         spec.name.to_string(),
