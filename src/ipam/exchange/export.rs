@@ -241,7 +241,10 @@ pub async fn rows(
     Ok(Ok(stream::unfold(Some((tx, source)), |state| async move {
         let (mut tx, mut source) = state?;
         match source.next(&mut tx).await {
-            Ok(rows) if rows.is_empty() => None,
+            // Ended here and now, rather than when its connection is next used.
+            Ok(rows) if rows.is_empty() => {
+                tx.commit().await.err().map(|error| (Err(error.into()), None))
+            }
             Ok(rows) => Some((Ok(rows), Some((tx, source)))),
             Err(error) => Some((Err(error.into()), None)),
         }
@@ -259,7 +262,7 @@ impl Source {
                 .by_ref()
                 .take(BATCH)
                 .map(|subnet| {
-                    subnet_row(&subnet, pools.remove(&subnet.id).unwrap_or_default(), names)
+                    subnet_row(&subnet, pools.get(&subnet.id).map_or(&[], Vec::as_slice), names)
                 })
                 .collect()),
             Self::Addresses { stream, names, at_once } => {
@@ -281,8 +284,8 @@ fn shown<T: ToString>(value: Option<T>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
-fn subnet_row(subnet: &Subnet, pools: Vec<Pool>, names: &Names) -> Vec<String> {
-    let spec = subnets::spec(subnet, &pools);
+fn subnet_row(subnet: &Subnet, pools: &[Pool], names: &Names) -> Vec<String> {
+    let spec = subnets::spec(subnet, pools);
     let parent = subnet.parent.and_then(|parent| names.get(&parent)).map(|(cidr, _)| *cidr);
     vec![
         spec.name.to_string(),

@@ -1,6 +1,8 @@
 //! Subnets from a file. They nest as their addresses say: neither `NetBox` nor `phpIPAM` writes
 //! what lies in what, and two blocks either nest or have nothing in common.
 
+#![expect(clippy::option_option, reason = "a column may be missing, or there and empty")]
+
 use std::collections::{BTreeSet, HashMap};
 use std::str::FromStr;
 

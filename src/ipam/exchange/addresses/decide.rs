@@ -11,7 +11,6 @@ use crate::time::Timestamp;
 
 /// What becomes of an address.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one at a time")]
 pub enum Verdict {
     /// It gets a row.
     Added(Record),

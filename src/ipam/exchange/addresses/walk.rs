@@ -8,7 +8,7 @@ use super::{Layout, Rows};
 use crate::db::Tx;
 use crate::id::{SubnetId, TenantId};
 use crate::ipam::addresses::{self, HolderKind, Record, describe, event};
-use crate::ipam::space::Space;
+use crate::ipam::space::{Laid, Space};
 use crate::ipam::subnets;
 use crate::net::{Address, Range};
 use crate::web::Error;
@@ -87,11 +87,9 @@ impl<'s, 'c, 'r> Walk<'s, 'c, 'r> {
             }
         }
         self.write().await?;
-        if let (Sink::Space(space), true) = (&mut self.sink, self.report.is_clean()) {
-            for place in &self.touched {
-                let Some(place) = self.places.all.get(*place) else { continue };
-                space.refill(&place.subnet).await?;
-            }
+        let Self { mut sink, report, places, touched, .. } = self;
+        if let (Sink::Space(space), true) = (&mut sink, report.is_clean()) {
+            space.fill(&places.laid(&touched)).await?;
         }
         Ok(())
     }
@@ -210,6 +208,22 @@ impl Places {
             .collect();
         let by_id = all.iter().enumerate().map(|(at, place)| (place.subnet.id, at)).collect();
         Ok(Self { all, by_id })
+    }
+
+    /// What is needed to fill some of them anew.
+    fn laid(self, touched: &BTreeSet<usize>) -> Vec<Laid> {
+        let mut inside: HashMap<SubnetId, Vec<Range>> = HashMap::new();
+        for place in &self.all {
+            if let Some(parent) = place.subnet.parent {
+                inside.entry(parent).or_default().push(place.subnet.cidr.range());
+            }
+        }
+        let touched = self.all.into_iter().enumerate().filter(|(at, _)| touched.contains(at));
+        let laid = touched.map(|(_, Place { subnet, pools, .. })| {
+            let inside = inside.remove(&subnet.id).unwrap_or_default();
+            Laid { subnet, pools, inside, fresh: false }
+        });
+        laid.collect()
     }
 
     fn around(&self, address: Address) -> Option<usize> {

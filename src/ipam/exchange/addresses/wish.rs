@@ -1,5 +1,7 @@
 //! What a row of a file says of an address.
 
+#![expect(clippy::option_option, reason = "a column may be missing, or there and empty")]
+
 use std::str::FromStr;
 
 use crate::ipam::addresses::{HolderKind, Hostname, Note};
@@ -152,7 +154,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn fault(&mut self, column: &'static str, why: impl ToString) {
+    fn fault(&mut self, column: &'static str, why: &impl ToString) {
         self.faults.push((column, why.to_string()));
     }
 
@@ -161,7 +163,7 @@ impl Reader<'_> {
         T: FromStr<Err: ToString>,
     {
         let parsed = self.cells.column(column)?.parse();
-        parsed.map_err(|error: T::Err| self.fault(column, error)).ok()
+        parsed.map_err(|error: T::Err| self.fault(column, &error)).ok()
     }
 
     /// As [`Self::read`], where nothing is an answer too.
@@ -178,7 +180,7 @@ impl Reader<'_> {
     /// A column that has no place in a row with this status.
     fn only(&mut self, column: &'static str, why: &'static str) {
         if !self.cells.cell(column).is_empty() {
-            self.fault(column, why);
+            self.fault(column, &why);
         }
     }
 
@@ -195,7 +197,7 @@ impl Reader<'_> {
     fn status(&mut self) -> (Status, Option<Kind>) {
         let word = self.cells.cell("status");
         columns::status(word).unwrap_or_else(|| {
-            self.fault("status", columns::BAD_STATUS);
+            self.fault("status", &columns::BAD_STATUS);
             (Status::Allocated, None)
         })
     }
@@ -204,7 +206,7 @@ impl Reader<'_> {
         let text = self.cells.column("until")?;
         let read = moment(text);
         if read.is_none() && !text.is_empty() {
-            self.fault("until", "write a time such as 2026-12-31 or 2026-12-31T18:00:00Z");
+            self.fault("until", &"write a time such as 2026-12-31 or 2026-12-31T18:00:00Z");
         }
         Some(read)
     }
@@ -224,7 +226,7 @@ impl Reader<'_> {
         let name = self.read::<Line<200>>("holder").unwrap_or_default();
         let id = self.read::<Line<200>>("holder_id").unwrap_or_default();
         if name.is_empty() && id.is_empty() {
-            self.fault("holder", "say who holds it");
+            self.fault("holder", &"say who holds it");
         }
         let kind = kind.unwrap_or(HolderKind::External);
         Who::Named { kind, id: id.to_string(), name: name.to_string() }
@@ -240,7 +242,7 @@ impl Reader<'_> {
         match text.parse::<Line<200>>() {
             Ok(line) => Who::Described(line.to_string()),
             Err(error) => {
-                self.fault("description", error);
+                self.fault("description", &error);
                 Who::Described(String::new())
             }
         }
@@ -262,7 +264,7 @@ impl Reader<'_> {
         } else {
             text
         };
-        text.parse().map_err(|error: <Note as FromStr>::Err| self.fault(column, error)).ok()
+        text.parse().map_err(|error: <Note as FromStr>::Err| self.fault(column, &error)).ok()
     }
 }
 
@@ -281,7 +283,7 @@ impl Wish {
         let (status, dynamic) = reader.status();
         let kind = match cells.cell("type").to_lowercase().as_str() {
             "" => None,
-            word => word.parse().map_err(|error| reader.fault("type", error)).ok(),
+            word => word.parse().map_err(|error| reader.fault("type", &error)).ok(),
         };
         let wish = Self {
             status,
