@@ -436,6 +436,7 @@ fn pairs(rows: Vec<(String, Vec<u8>)>) -> Result<Vec<(TenantId, Address)>> {
 static PUT_LEASES: Bulk = Bulk {
     head: "INSERT INTO lease (tenant_id, address, until) VALUES",
     columns: 3,
+    most: 128,
     tail: "ON CONFLICT (tenant_id, address) DO UPDATE SET until = excluded.until",
 };
 
