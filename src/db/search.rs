@@ -22,7 +22,9 @@ const SQLITE: &[&str] = &[
 const POSTGRES: &[&str] = &[
     // One instance at a time: IF NOT EXISTS looks before it leaps.
     "SELECT pg_advisory_xact_lock(7305808869231650937)",
-    "CREATE OR REPLACE VIEW address_text AS SELECT id AS rowid, search FROM address",
+    // Only if it is missing: replacing it would wait for whoever reads it.
+    "DO $$ BEGIN IF to_regclass('address_text') IS NULL THEN
+         CREATE VIEW address_text AS SELECT id AS rowid, search FROM address; END IF; END $$",
 ];
 
 const POSTGRES_INDEX: &[&str] = &[
