@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use thirtyfour::common::print::PrintParameters;
 use thirtyfour::prelude::*;
 
 pub struct Browser {
@@ -149,6 +150,14 @@ impl Browser {
         let log: serde_json::Value = answer.json().await.unwrap();
         let entries = log["value"].as_array().unwrap().iter();
         entries.map(|entry| entry["message"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// The page as it would be printed on paper of this size in centimetres.
+    pub async fn printed(&self, width: f64, height: f64) -> Vec<u8> {
+        let mut how = PrintParameters::default();
+        how.page.width = width;
+        how.page.height = height;
+        self.driver.print_page(how).await.unwrap()
     }
 
     /// A picture of the window.
