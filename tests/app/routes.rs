@@ -238,6 +238,16 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("GET", "/apply/runs/{run}/files/{name}", "", "303 404 404 404 404 403 303 303 303"),
     ("POST", "/api/v1/apply", "{}", "401 401 401 401 401 401 503 403 403"),
     ("GET", "/api/v1/apply/preview", "", "401 401 401 401 401 401 200 200 403"),
+    ("GET", "/ipam/report", "", "303 200 200 200 200 200 303 303 303"),
+    // A file is of one report, and none is named.
+    ("GET", "/ipam/report.csv", "", "303 404 404 404 404 404 303 303 303"),
+    ("GET", "/ipam/report.xlsx", "", "303 404 404 404 404 404 303 303 303"),
+    ("GET", "/api/v1/reports/utilisation", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/v1/reports/sites", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/v1/reports/reservations", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/v1/reports/conflicts", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/v1/reports/inactive", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/v1/reports/orphans", "", "401 401 401 401 401 401 200 200 200"),
     ("GET", "/api/v1/apply/history", "", "401 401 401 401 401 401 200 200 403"),
 ];
 

@@ -10,6 +10,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod paper;
+
 use support::{
     browser::{Browser, Look},
     lab::Asterisk,

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use thirtyfour::common::print::PrintParameters;
 use thirtyfour::prelude::*;
 
 pub struct Browser {
@@ -167,6 +168,14 @@ impl Browser {
             format!("{} ({}): {}", rule["id"], rule["impact"], nodes.join(" "))
         };
         found.as_array().unwrap().iter().filter(grave).map(say).collect()
+    }
+
+    /// The page as it would be printed on paper of this size in centimetres.
+    pub async fn printed(&self, width: f64, height: f64) -> Vec<u8> {
+        let mut how = PrintParameters::default();
+        how.page.width = width;
+        how.page.height = height;
+        self.driver.print_page(how).await.unwrap()
     }
 
     /// A picture of the window.

@@ -4,6 +4,7 @@
 pub mod app;
 pub mod browser;
 pub mod lab;
+pub mod network;
 pub mod process;
 pub mod server;
 pub mod sip;

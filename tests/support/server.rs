@@ -75,6 +75,23 @@ impl Server {
         Self { child, url: format!("http://127.0.0.1:{port}"), welcome, env, data_dir, dir }
     }
 
+    /// Its database and secret key, as the program itself would open them, `ago` seconds ago.
+    pub async fn state(&self, ago: i64) -> patchbay::state::State {
+        use patchbay::secrets::{Entropy, Vault};
+        let path = self.data_dir.join("secret.key");
+        let vault = Vault::open(&path, Entropy::system()).unwrap();
+        let url = format!("sqlite:{}", self.data_dir.join("patchbay.db").display());
+        let clock = patchbay::time::Clock::system();
+        patchbay::state::State {
+            db: patchbay::db::Db::connect(&url).await.unwrap(),
+            clock: patchbay::time::Clock::of(move || clock.now().plus(-ago)),
+            chain: patchbay::audit::ChainKey::of(&vault),
+            vault,
+            public_url: self.url.clone(),
+            data_dir: self.data_dir.clone(),
+        }
+    }
+
     /// Runs a command of the program beside the one that serves.
     pub fn command(&self, arguments: &[&str]) -> Output {
         command(&self.env, arguments)

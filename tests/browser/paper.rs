@@ -1,0 +1,221 @@
+//! Reports on paper: printed by the browser, read back page by page.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::browser::{Browser, Look};
+use crate::support::network::{allocate, change, host, reserve, subnet};
+use crate::support::server::Server;
+
+const DAY: i64 = 86_400;
+const A4: (f64, f64) = (21.0, 29.7);
+const LETTER: (f64, f64) = (21.59, 27.94);
+
+/// 230 subnets, reservations of different ages, and words too long for any column.
+async fn fill(server: &Server) {
+    let long = format!("No-blank-anywhere-{}", "x".repeat(80));
+    for (ago, who, first) in [(400, "carla", 0), (100, "ann", 80), (45, "bob", 160)] {
+        let state = server.state(ago * DAY).await;
+        let long = long.as_str();
+        change(&state, who, async |space| {
+            for n in first..(first + 80).min(230) {
+                let name = if n == 7 { long.to_owned() } else { format!("Voice {n:03}") };
+                let site = ["Berlin", "Lisbon", "São Paulo"][n % 3];
+                let net = subnet(space, &name, &format!("10.20.{n}.0/24"), site).await;
+                let held = u32::try_from(n).unwrap();
+                allocate(space, net, held.max(1), "switch").await;
+                let note =
+                    if n % 20 == 0 { long } else { "desk phone, third floor, by the window" };
+                reserve(space, net, 1, who, note, None).await;
+            }
+        })
+        .await;
+        state.db.close().await;
+    }
+    let state = server.state(3 * DAY).await;
+    change(&state, "ann", async |space| {
+        host(space, "wants-it", "10.20.5.1").await;
+        host(space, "lost-and-found", "192.0.2.77").await;
+    })
+    .await;
+    state.db.close().await;
+}
+
+/// What can be read on each page, in columns as they stand there.
+fn pages(pdf: &[u8], name: &str) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("report.pdf");
+    std::fs::write(&file, pdf).unwrap();
+    keep(&file, name);
+    let read = Command::new("pdftotext").arg("-layout").arg(&file).arg("-").output();
+    let read = read.expect("pdftotext: run tests/lab/setup.sh");
+    let text = String::from_utf8(read.stdout).unwrap();
+    text.trim_end_matches('\u{c}').split('\u{c}').map(str::to_owned).collect()
+}
+
+/// With `PATCHBAY_PAPER` the documents stay there, to be looked at.
+fn keep(file: &Path, name: &str) {
+    if let Some(folder) = std::env::var_os("PATCHBAY_PAPER") {
+        std::fs::copy(file, Path::new(&folder).join(format!("{name}.pdf"))).unwrap();
+    }
+}
+
+/// How far to the right anything reaches, and how wide the paper is, in points.
+fn reach(pdf: &[u8]) -> Vec<(f64, f64)> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("report.pdf");
+    std::fs::write(&file, pdf).unwrap();
+    let read = Command::new("pdftotext").arg("-bbox").arg(&file).arg("-").output().unwrap();
+    let text = String::from_utf8(read.stdout).unwrap();
+    let number = |line: &str, name: &str| -> f64 {
+        let (_, rest) = line.split_once(&format!("{name}=\"")).unwrap();
+        rest.split('"').next().unwrap().parse().unwrap()
+    };
+    let pages = text.split("<page ").skip(1);
+    let far = |page: &str| {
+        let words = page.lines().filter(|line| line.contains("<word "));
+        words.map(|line| number(line, "xMax")).fold(0.0, f64::max)
+    };
+    pages.map(|page| (far(page), number(page, "width"))).collect()
+}
+
+/// On every page: the title, what it is about and when it was made, the heads of the columns, the
+/// page's number and how many there are; and nothing one could click.
+fn is_a_document(pages: &[String], title: &str, about: &str, heads: &[&str]) {
+    let count = pages.len();
+    for (n, page) in (1..).zip(pages) {
+        for part in [title, about, "Default, 20", &format!("{n} / {count}")] {
+            assert!(page.contains(part), "page {n} does not say {part:?}:\n{page}");
+        }
+        let head = page.lines().filter(|line| heads.iter().all(|head| line.contains(head)));
+        assert!(head.count() >= 1, "page {n} has no head {heads:?}:\n{page}");
+        for control in ["Print", "CSV", "XLSX", "Show", "Next", "Sign out", "Audit", "Rows 25"] {
+            assert!(!page.contains(control), "page {n} has {control:?}:\n{page}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_on_paper_are_documents_with_every_row() {
+    let server = Server::start();
+    let browser = Browser::open(Look::default()).await;
+    crate::begin(&browser, &server).await;
+    fill(&server).await;
+    let open = async |query: &str| {
+        browser.go(&format!("{}/ipam/report?{query}", server.url)).await;
+        browser.find("h1").await;
+    };
+
+    // From the page of 25 to all of them, and from there to paper.
+    open("report=utilisation&subnet=10.20.0.0/16").await;
+    browser.sees("1-25 of 230").await;
+    browser.press("Print all 230").await;
+    browser.sees("Voice 229").await;
+    browser.find("[data-print]:not([hidden])").await;
+    for (size, paper) in [(A4, "a4"), (LETTER, "letter")] {
+        let pdf = browser.printed(size.0, size.1).await;
+        let pages = pages(&pdf, &format!("utilisation-{paper}"));
+        assert!((4..=12).contains(&pages.len()), "{} pages", pages.len());
+        let heads = ["Subnet", "Addresses", "Site", "Used", "Free", "Quarantine"];
+        is_a_document(&pages, "Utilisation by subnet", "10.20.0.0/16", &heads);
+        let whole = pages.concat();
+        for n in 0..230 {
+            let row = format!("10.20.{n}.0/24");
+            assert_eq!(whole.matches(&row).count(), 1, "{row} on {paper}");
+            // The row is in one piece: its figures stand in the same line.
+            let line = whole.lines().find(|line| line.contains(&row)).unwrap();
+            assert!(line.contains(&format!(" {} ", 253 - n.max(1))), "{row}: {line}");
+        }
+        for (far, width) in reach(&pdf) {
+            assert!((width - size.0 / 2.54 * 72.0).abs() < 2.0, "{width} is not {paper}");
+            assert!(far < width - 20.0, "something reaches {far} of {width}");
+        }
+    }
+
+    open("report=reservations&all=1").await;
+    let pdf = browser.printed(A4.0, A4.1).await;
+    let pages = pages(&pdf, "reservations");
+    is_a_document(&pages[1..], "Reservations", "", &["Person", "Note", "Since", "Days"]);
+    let whole = pages.concat();
+    for n in 0..230 {
+        let address = format!("10.20.{n}.{}", n.max(1) + 1);
+        let rows = whole.lines().filter(|line| line.split_whitespace().next() == Some(&address));
+        assert_eq!(rows.count(), 1, "{address}");
+    }
+    assert!(pages[0].contains("By person") && pages[0].contains("A year and more"), "{}", pages[0]);
+    assert!(reach(&pdf).iter().all(|(far, width)| *far < width - 20.0));
+
+    // One page of many says that it is that.
+    open("report=utilisation&page=2").await;
+    let part = pages_of(&browser, "part").await;
+    assert!(part.concat().contains("Rows 26-50 of 230."), "{}", part.concat());
+
+    // Lists that know nothing of reports have a head and a number on every page, too.
+    browser.go(&format!("{}/audit?size=200", server.url)).await;
+    let list = pages_of(&browser, "audit").await;
+    for (n, page) in (1..).zip(&list) {
+        assert!(page.contains(&format!("{n} / {}", list.len())), "{page}");
+        assert!(page.lines().next().unwrap().contains("Audit"), "{page}");
+        assert!(
+            page.lines().any(|line| line.contains("Who") && line.contains("Changed")),
+            "{page}"
+        );
+    }
+    assert!(list.len() > 2);
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    browser.close().await;
+}
+
+async fn pages_of(browser: &Browser, name: &str) -> Vec<String> {
+    pages(&browser.printed(A4.0, A4.1).await, name)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_fit_a_narrow_screen_and_keep_the_content_security_policy() {
+    let server = Server::start();
+    let looks = [
+        ("wide", Look { width: 1440, ..Look::default() }),
+        ("narrow", Look { width: 375, ..Look::default() }),
+        ("dark", Look { width: 1440, dark: true, ..Look::default() }),
+    ];
+    for (look, how) in looks {
+        let browser = Browser::open(how).await;
+        if look == "wide" {
+            crate::begin(&browser, &server).await;
+            browser.go(&format!("{}/ipam/report?report=conflicts", server.url)).await;
+            browser.sees("No conflicts. Good.").await;
+            fill(&server).await;
+        } else {
+            crate::sign_in(&browser, &server).await;
+        }
+        browser.complaints().await;
+        for report in [
+            "",
+            "report=utilisation",
+            "report=sites",
+            "report=reservations",
+            "report=conflicts",
+            "report=inactive",
+            "report=orphans",
+            "report=history&address=10.20.5.1",
+            "report=utilisation&subnet=10.20.0.1/16",
+        ] {
+            browser.go(&format!("{}/ipam/report?{report}", server.url)).await;
+            browser.find("h1").await;
+            let beyond = browser
+                .run("return document.documentElement.scrollWidth - window.innerWidth")
+                .await;
+            assert!(beyond.as_i64().unwrap() <= 0, "{report}, {look}: {beyond} pixels too wide");
+            let complaints = browser.complaints().await;
+            let complaints: Vec<_> =
+                complaints.iter().filter(|line| !line.contains("status of 422")).collect();
+            assert!(complaints.is_empty(), "{report}: {complaints:?}");
+            if let Some(folder) = std::env::var_os("PATCHBAY_PAPER") {
+                let name = report.split('&').next().unwrap().replace("report=", "");
+                let name = if report.contains("0.1/16") { "wrong".to_owned() } else { name };
+                browser.picture(&Path::new(&folder).join(format!("{look}-{name}.png"))).await;
+            }
+        }
+        browser.close().await;
+    }
+}
