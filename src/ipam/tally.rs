@@ -244,6 +244,7 @@ pub async fn of(tx: &mut Tx, tenant: TenantId, scope: &Scope) -> Result<Counts> 
     Ok(counts(rows))
 }
 
+/// A count with the scope it is of.
 #[derive(sqlx::FromRow)]
 struct Scoped {
     scope: Vec<u8>,
@@ -264,15 +265,66 @@ pub async fn of_subnets(tx: &mut Tx, tenant: TenantId) -> Result<BTreeMap<Subnet
         .bind(vec![SUBNET + 1])
         .all()
         .await?;
-    let mut all: BTreeMap<SubnetId, Counts> = BTreeMap::new();
-    for Scoped { scope, class, entries, high, low } in rows {
-        let id = scope.get(1..).and_then(|id| uuid::Uuid::from_slice(id).ok());
-        if let Some(id) = id {
-            let count = counts(vec![Sum { class, entries, high, low }]);
-            all.entry(id.into()).or_default().merge(&count, 1);
+    let mut all = BTreeMap::new();
+    for (scope, counts) in by_scope(rows) {
+        if let Some(id) = scope.get(1..).and_then(|id| uuid::Uuid::from_slice(id).ok()) {
+            all.insert(SubnetId::from(id), counts);
         }
     }
     Ok(all)
+}
+
+fn by_scope(rows: Vec<Scoped>) -> BTreeMap<Vec<u8>, Counts> {
+    let mut all: BTreeMap<Vec<u8>, Counts> = BTreeMap::new();
+    for Scoped { scope, class, entries, high, low } in rows {
+        let counts = counts(vec![Sum { class, entries, high, low }]);
+        all.entry(scope).or_default().merge(&counts, 1);
+    }
+    all
+}
+
+/// Scopes one statement asks for.
+const AT_ONCE: usize = 25;
+
+/// The counts of many scopes, in their order.
+pub async fn of_many(tx: &mut Tx, tenant: TenantId, scopes: &[Scope]) -> Result<Vec<Counts>> {
+    let mut found = BTreeMap::new();
+    for some in scopes.chunks(AT_ONCE) {
+        let mut query = tx
+            .query(sql!(
+                "SELECT scope, class, entries, high, low FROM tally WHERE tenant_id = $1 AND scope IN
+                     ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)"
+            ))
+            .bind(tenant.to_string());
+        // What is asked for twice is found once.
+        for scope in some.iter().chain(some.iter().cycle()).take(AT_ONCE) {
+            query = query.bind(scope.0.clone());
+        }
+        found.extend(by_scope(query.all().await?));
+    }
+    Ok(scopes.iter().map(|scope| found.get(&scope.0).cloned().unwrap_or_default()).collect())
+}
+
+/// The counts of every block in a range that has any, each with its first address: blocks of
+/// 65,536 addresses if `large`, else of 256. A gap counts where it begins.
+pub async fn blocks_in(
+    tx: &mut Tx,
+    tenant: TenantId,
+    range: Range,
+    large: bool,
+) -> Result<Vec<(Address, Counts)>> {
+    let scope = if large { Scope::large } else { Scope::small };
+    let rows = tx
+        .query(sql!(
+            "SELECT scope, class, entries, high, low FROM tally
+             WHERE tenant_id = $1 AND scope >= $2 AND scope <= $3"
+        ))
+        .bind(tenant.to_string())
+        .bind(scope(range.first()).0)
+        .bind(scope(range.last()).0)
+        .all()
+        .await?;
+    Ok(by_scope(rows).into_iter().map(|(scope, counts)| (address_of(&scope), counts)).collect())
 }
 
 /// What a level of blocks counts from `from` (inclusive) up to `until` (exclusive).

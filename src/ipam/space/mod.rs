@@ -16,7 +16,7 @@ use crate::{sql, tenants};
 
 mod rows;
 
-pub(super) use rows::{damaged, gap_before, gaps_between, gaps_from, range};
+pub(super) use rows::{GapRow, damaged, gap_before, gaps_between, gaps_from, range};
 
 /// Free addresses in a row: of one pool, with nothing taken between.
 #[derive(Clone, Debug, PartialEq, Eq)]

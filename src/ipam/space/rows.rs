@@ -9,8 +9,9 @@ use crate::ipam::subnets::Subnet;
 use crate::net::{Address, Mac, Range};
 use crate::sql;
 
+/// A gap as stored.
 #[derive(sqlx::FromRow)]
-struct GapRow {
+pub(in crate::ipam) struct GapRow {
     first_key: Vec<u8>,
     last_key: Vec<u8>,
     subnet_id: String,

@@ -1,5 +1,9 @@
 //! Making, changing and deleting subnets, and what becomes of the addresses in them.
 
+use std::collections::HashMap;
+
+use serde_json::json;
+
 use super::types::{Pool, PoolKind, Spec, Subnet};
 use super::{Effects, Outcome, Refusal, describe, label, queries, spec};
 use crate::audit::Event;
@@ -7,7 +11,7 @@ use crate::id::SubnetId;
 use crate::ipam::addresses::{self, Record};
 use crate::ipam::class::{Kind, Status};
 use crate::ipam::space::Space;
-use crate::net::{self, Range};
+use crate::net::{self, Address, Range};
 
 /// Addresses listed at most when somebody would lose by a change.
 const LISTED: usize = 50;
@@ -86,6 +90,16 @@ pub async fn create(
     nest: bool,
     force: bool,
 ) -> Outcome<Subnet> {
+    create_told(space, spec, nest, force).await.map(|(subnet, _)| subnet)
+}
+
+/// As [`create`]; says what it did to addresses in use.
+pub async fn create_told(
+    space: &mut Space<'_>,
+    spec: &Spec,
+    nest: bool,
+    force: bool,
+) -> Outcome<(Subnet, Effects)> {
     fits(spec)?;
     named(space, spec, None).await?;
     let place = place(space, spec, None).await?;
@@ -94,6 +108,7 @@ pub async fn create(
     if effects.harm() && !force {
         return Err(Refusal::Harm(effects));
     }
+    let before = Homes::of(space, &[spec.cidr.range()]).await?;
     let id: SubnetId = space.new_id()?;
     let parent = place.parent.as_ref().map(|parent| parent.id);
     if !queries::insert(space, id, spec, parent).await? {
@@ -109,7 +124,8 @@ pub async fn create(
     touched.extend(&place.parent);
     space.refill_all(&touched).await?;
     space.record(Event::new("subnet.created", &label(&subnet), &id).after(describe(spec)));
-    Ok(subnet)
+    before.tell(space, std::slice::from_ref(&subnet)).await?;
+    Ok((subnet, effects))
 }
 
 async fn stored(space: &mut Space<'_>, id: SubnetId) -> Outcome<Subnet> {
@@ -131,23 +147,19 @@ pub(super) fn drawn(space: &Space<'_>, spec: &Spec) -> Outcome<Vec<Pool>> {
     pools.collect()
 }
 
-/// What a new subnet does to the addresses it takes over.
+/// What a new subnet does to the addresses it takes over, which are those of `parent`.
 async fn gained(space: &mut Space<'_>, spec: &Spec, parent: Option<&Subnet>) -> Outcome<Effects> {
     let mut effects = Effects::default();
     let tenant = space.tenant();
+    let from = parent.map(|parent| parent.id);
     for (never, _) in spec.cidr.never() {
         let record = addresses::get(space.tx(), tenant, never).await?;
-        effects.forbidden.extend(
-            record
-                .filter(|record| record.status != Status::Available)
-                .map(|r| r.address.to_string()),
-        );
+        let taken = record.filter(|r| r.status != Status::Available && r.subnet == from);
+        effects.forbidden.extend(taken.map(|record| record.address.to_string()));
     }
-    if let Some(parent) = parent {
-        let count = space.held_in(spec.cidr.range(), Some(parent.id)).await?;
-        if count > 0 {
-            effects.moved.push((spec.name.to_string(), count));
-        }
+    let count = space.held_in(spec.cidr.range(), from).await?;
+    if count > 0 {
+        effects.moved.push((format!("{} ({})", spec.name, spec.cidr), count));
     }
     Ok(effects)
 }
@@ -171,109 +183,250 @@ pub async fn update(
     if before == *new {
         return Ok((old, Effects::default()));
     }
-    fits(new)?;
     named(space, new, Some(id)).await?;
-    let place = place(space, new, Some(id)).await?;
-    let tenant = space.tenant();
-    let inside = queries::children(space.tx(), tenant, Some(id)).await?;
-    let known: Vec<SubnetId> =
-        old.parent.into_iter().chain(inside.iter().map(|child| child.id)).collect();
-    meant(new, &place, &known, nest)?;
-    let effects = lost(space, &old, &pools, new, place.parent.as_ref()).await?;
-    if effects.harm() && !force {
-        return Err(Refusal::Harm(effects));
-    }
-    let parent = place.parent.as_ref().map(|parent| parent.id);
-    space.drain(id).await?;
-    queries::update(space, id, new, parent).await?;
-    queries::remove_pools(space, id).await?;
-    lay(space, id, new).await?;
-    if old.cidr != new.cidr {
-        for child in inside.iter().filter(|child| !new.cidr.covers(child.cidr)) {
-            queries::set_parent(space, child.id, old.parent).await?;
-        }
-        for child in &place.children {
-            queries::set_parent(space, child.id, Some(id)).await?;
-        }
-        for left in net::subtract(&[old.cidr.range()], &[new.cidr.range()]) {
-            space.adopt(left, Some(id), old.parent).await?;
-        }
-        for gained in net::subtract(&[new.cidr.range()], &[old.cidr.range()]) {
-            space.adopt(gained, parent, Some(id)).await?;
-        }
-    }
-    let subnet = stored(space, id).await?;
-    let mut touched = vec![subnet.clone()];
-    if old.cidr != new.cidr {
-        let mut around: Vec<SubnetId> = old.parent.into_iter().chain(parent).collect();
-        around.dedup();
-        for parent in around {
-            touched.push(stored(space, parent).await?);
-        }
-    }
-    space.refill_all(&touched.iter().collect::<Vec<_>>()).await?;
-    let event = Event::new("subnet.changed", &label(&subnet), &id);
-    space.record(event.before(describe(&before)).after(describe(new)));
+    let ranges = [old.cidr.range(), new.cidr.range()];
+    let homes =
+        if old.cidr == new.cidr { Homes::default() } else { Homes::of(space, &ranges).await? };
+    let (subnet, effects) = reshaped(space, &old, new, nest, force, &homes).await?;
+    homes.tell(space, std::slice::from_ref(&subnet)).await?;
     Ok((subnet, effects))
 }
 
-/// What a change does to the addresses a subnet has.
+/// Makes of a subnet what is laid down anew; `homes` is where the addresses concerned were before.
+pub(super) async fn reshaped(
+    space: &mut Space<'_>,
+    old: &Subnet,
+    new: &Spec,
+    nest: bool,
+    force: bool,
+    homes: &Homes,
+) -> Outcome<(Subnet, Effects)> {
+    fits(new)?;
+    let (tenant, id) = (space.tenant(), old.id);
+    let pools = queries::pools(space.tx(), id).await?;
+    let inside = queries::children(space.tx(), tenant, Some(id)).await?;
+    let moves = old.cidr != new.cidr;
+    let around = match old.parent {
+        Some(parent) if moves => Some(stored(space, parent).await?),
+        _ => None,
+    };
+    let mut effects = lost(space, old, &pools, new, around.as_ref()).await?;
+    let mut touched: Vec<SubnetId> = Vec::new();
+    space.drain(id).await?;
+    if moves {
+        // Taken out of the tree, and put in again where it now belongs.
+        lift(space, old).await?;
+        let place = place(space, new, Some(id)).await?;
+        let known: Vec<SubnetId> =
+            old.parent.into_iter().chain(inside.iter().map(|child| child.id)).collect();
+        meant(new, &place, &known, nest)?;
+        let own = homes.of_subnet(id);
+        effects.add(gained_besides(space, new, place.parent.as_ref(), &own).await?);
+        let parent = place.parent.as_ref().map(|parent| parent.id);
+        queries::update(space, id, new, parent).await?;
+        for child in &place.children {
+            queries::set_parent(space, child.id, Some(id)).await?;
+        }
+        space.adopt(new.cidr.range(), parent, Some(id)).await?;
+        touched.extend(old.parent.into_iter().chain(parent));
+        touched.dedup();
+    } else {
+        queries::update(space, id, new, old.parent).await?;
+    }
+    if effects.harm() && !force {
+        return Err(Refusal::Harm(effects));
+    }
+    queries::remove_pools(space, id).await?;
+    lay(space, id, new).await?;
+    let subnet = stored(space, id).await?;
+    let mut refilled = vec![subnet.clone()];
+    for id in touched {
+        refilled.push(stored(space, id).await?);
+    }
+    space.refill_all(&refilled.iter().collect::<Vec<_>>()).await?;
+    let event = Event::new("subnet.changed", &label(&subnet), &id);
+    space.record(event.before(describe(&spec(old, &pools))).after(describe(new)));
+    Ok((subnet, effects))
+}
+
+/// Takes a subnet out of the tree: what lies in it belongs to the one around it. Its row stays.
+async fn lift(space: &mut Space<'_>, subnet: &Subnet) -> Outcome<()> {
+    let tenant = space.tenant();
+    for child in queries::children(space.tx(), tenant, Some(subnet.id)).await? {
+        queries::set_parent(space, child.id, subnet.parent).await?;
+    }
+    Ok(space.adopt(subnet.cidr.range(), Some(subnet.id), subnet.parent).await?)
+}
+
+/// As [`gained`], without the addresses the subnet had before it moved.
+async fn gained_besides(
+    space: &mut Space<'_>,
+    spec: &Spec,
+    parent: Option<&Subnet>,
+    own: &[Address],
+) -> Outcome<Effects> {
+    let mut effects = gained(space, spec, parent).await?;
+    let kept = own.iter().filter(|address| spec.cidr.contains(**address)).count();
+    let own: Vec<String> = own.iter().map(ToString::to_string).collect();
+    effects.forbidden.retain(|address| !own.contains(address));
+    for (_, count) in &mut effects.moved {
+        *count -= i64::try_from(kept).unwrap_or(*count);
+    }
+    effects.moved.retain(|(_, count)| *count > 0);
+    Ok(effects)
+}
+
+/// Which subnet each address in use belongs to, while subnets are moved about.
+#[derive(Default)]
+pub(super) struct Homes {
+    ranges: Vec<Range>,
+    before: Vec<(Address, Option<SubnetId>)>,
+}
+
+impl Homes {
+    pub(super) async fn of(space: &mut Space<'_>, ranges: &[Range]) -> Outcome<Self> {
+        let ranges = net::normalised(ranges.to_vec());
+        let mut before = Vec::new();
+        let tenant = space.tenant();
+        for range in &ranges {
+            before.extend(queries::homes(space.tx(), tenant, *range).await?);
+        }
+        Ok(Self { ranges, before })
+    }
+
+    /// The addresses of one subnet.
+    fn of_subnet(&self, id: SubnetId) -> Vec<Address> {
+        let own = self.before.iter().filter(|(_, home)| *home == Some(id));
+        own.map(|(address, _)| *address).collect()
+    }
+
+    /// Notes for each address that belongs elsewhere now, in its own history, where it went.
+    pub(super) async fn tell(self, space: &mut Space<'_>, known: &[Subnet]) -> Outcome<()> {
+        const AT_ONCE: usize = 1_000;
+        let tenant = space.tenant();
+        let mut names: HashMap<SubnetId, String> =
+            known.iter().map(|subnet| (subnet.id, label(subnet))).collect();
+        let mut told = 0;
+        let mut before = self.before.into_iter();
+        for range in self.ranges {
+            for (address, now) in queries::homes(space.tx(), tenant, range).await? {
+                let was = before.find(|(known, _)| *known == address).and_then(|(_, was)| was);
+                if was == now {
+                    continue;
+                }
+                let from = Self::name(space, &mut names, was).await?;
+                let to = Self::name(space, &mut names, now).await?;
+                let action = if now.is_none() { "address.orphaned" } else { "address.moved" };
+                let event = Event::new(action, &address, &address);
+                space
+                    .record(event.before(json!({ "subnet": from })).after(json!({ "subnet": to })));
+                told += 1;
+                if told % AT_ONCE == 0 {
+                    space.flush().await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Homes {
+    /// What a subnet is called, asked for once.
+    async fn name(
+        space: &mut Space<'_>,
+        names: &mut HashMap<SubnetId, String>,
+        id: Option<SubnetId>,
+    ) -> Outcome<String> {
+        let Some(id) = id else { return Ok("no subnet".to_owned()) };
+        if let Some(name) = names.get(&id) {
+            return Ok(name.clone());
+        }
+        let tenant = space.tenant();
+        let found = queries::get(space.tx(), tenant, id).await?;
+        let name = found.map_or_else(|| "a deleted subnet".to_owned(), |subnet| label(&subnet));
+        names.insert(id, name.clone());
+        Ok(name)
+    }
+}
+
+/// The ranges of the pools of a kind, without what is excluded from them.
+fn given(pools: &[(PoolKind, Range)], kind: PoolKind) -> Vec<Range> {
+    let of = |wanted| -> Vec<Range> {
+        pools.iter().filter(|(kind, _)| *kind == wanted).map(|(_, range)| *range).collect()
+    };
+    net::subtract(&of(kind), &of(PoolKind::Excluded))
+}
+
+/// What a change does to the addresses a subnet has; `around` takes those it leaves behind.
 async fn lost(
     space: &mut Space<'_>,
     old: &Subnet,
     pools: &[Pool],
     new: &Spec,
-    parent: Option<&Subnet>,
+    around: Option<&Subnet>,
 ) -> Outcome<Effects> {
     let tenant = space.tenant();
     let records = addresses::within(space.tx(), tenant, old.cidr.range(), LOOKED_AT).await?;
     let records = records
         .into_iter()
         .filter(|record| record.subnet == Some(old.id) && record.status != Status::Available);
-    let of = |pools: &[(PoolKind, Range)]| -> Vec<Range> {
-        pools
-            .iter()
-            .filter(|(kind, _)| *kind == PoolKind::Static)
-            .map(|(_, range)| *range)
-            .collect()
-    };
-    let statics_before = of(&pools.iter().map(|pool| (pool.kind, pool.range)).collect::<Vec<_>>());
-    let statics_after =
-        of(&new.pools().into_iter().map(|(kind, range, _)| (kind, range)).collect::<Vec<_>>());
+    let before: Vec<_> = pools.iter().map(|pool| (pool.kind, pool.range)).collect();
+    let after: Vec<_> = new.pools().into_iter().map(|(kind, range, _)| (kind, range)).collect();
     let within = |ranges: &[Range], record: &Record| {
         ranges.iter().any(|range| range.contains(record.address))
+    };
+    let pool = |pools: &[(PoolKind, Range)]| {
+        (given(pools, PoolKind::Static), given(pools, PoolKind::Dhcp))
+    };
+    let ((statics_before, dhcp_before), (statics_after, dhcp_after)) =
+        (pool(&before), pool(&after));
+    let stranded = |record: &Record| match record.kind {
+        Kind::Static => within(&statics_before, record) && !within(&statics_after, record),
+        Kind::Dhcp => {
+            within(&dhcp_before, record)
+                && !within(&dhcp_after, record)
+                && !within(&statics_after, record)
+        }
     };
     let never: Vec<_> = new.cidr.never().into_iter().map(|(address, _)| address).collect();
     let mut effects = Effects::default();
     let mut moved = 0;
     for record in records {
-        let name = record.address.to_string();
-        let full =
-            effects.orphaned.len() + effects.stranded.len() + effects.forbidden.len() >= LISTED;
-        let mut list =
-            |into: &mut Vec<String>| if full { effects.more += 1 } else { into.push(name.clone()) };
         if !new.cidr.contains(record.address) {
-            match parent.filter(|parent| parent.cidr.contains(record.address)) {
+            match around {
                 Some(_) => moved += 1,
-                None => list(&mut effects.orphaned),
+                None => effects.list(&record, |effects| &mut effects.orphaned),
             }
         } else if never.contains(&record.address) {
-            list(&mut effects.forbidden);
-        } else if record.kind == Kind::Static
-            && within(&statics_before, &record)
-            && !within(&statics_after, &record)
-        {
-            list(&mut effects.stranded);
+            effects.list(&record, |effects| &mut effects.forbidden);
+        } else if stranded(&record) {
+            effects.list(&record, |effects| &mut effects.stranded);
         }
     }
-    if let Some(parent) = parent.filter(|_| moved > 0) {
-        effects.moved.push((label(parent), moved));
+    if let Some(around) = around.filter(|_| moved > 0) {
+        effects.moved.push((label(around), moved));
     }
-    let mut gains = gained(space, new, parent).await?;
-    gains.forbidden.retain(|address| !effects.forbidden.contains(address));
-    effects.forbidden.extend(gains.forbidden);
-    effects.moved.extend(gains.moved);
     Ok(effects)
+}
+
+impl Effects {
+    /// Adds an address to one of the lists, while they are short.
+    fn list(&mut self, record: &Record, into: impl Fn(&mut Self) -> &mut Vec<String>) {
+        if self.orphaned.len() + self.stranded.len() + self.forbidden.len() >= LISTED {
+            self.more += 1;
+        } else {
+            into(self).push(record.address.to_string());
+        }
+    }
+
+    /// Adds what else happens.
+    pub(super) fn add(&mut self, other: Self) {
+        self.orphaned.extend(other.orphaned);
+        self.stranded.extend(other.stranded);
+        self.forbidden.extend(other.forbidden);
+        self.moved.extend(other.moved);
+        self.more += other.more;
+    }
 }
 
 /// Deletes a subnet. Its addresses go to the subnet around it; without one, those in use would lie
@@ -288,49 +441,75 @@ pub async fn delete(
     if version.is_some_and(|version| version != old.version) {
         return Err(Refusal::Stale(Box::new(old)));
     }
-    let tenant = space.tenant();
-    let pools = queries::pools(space.tx(), id).await?;
     let effects = removal(space, &old).await?;
     if effects.harm() && !force {
         return Err(Refusal::Harm(effects));
     }
-    for child in queries::children(space.tx(), tenant, Some(id)).await? {
-        queries::set_parent(space, child.id, old.parent).await?;
-    }
-    space.drain(id).await?;
-    space.adopt(old.cidr.range(), Some(id), old.parent).await?;
-    queries::remove_pools(space, id).await?;
-    queries::delete(space, id).await?;
+    let before = Homes::of(space, &[old.cidr.range()]).await?;
+    lift(space, &old).await?;
+    remove(space, &old, effects.sentences().join("; ")).await?;
     if let Some(parent) = old.parent {
         let parent = stored(space, parent).await?;
         space.refill(&parent).await?;
     }
-    let event =
-        Event::new("subnet.deleted", &label(&old), &id).before(describe(&spec(&old, &pools)));
-    space.record(event.note(effects.sentences().join("; ")));
+    before.tell(space, std::slice::from_ref(&old)).await?;
     Ok(effects)
+}
+
+/// Removes a subnet that has been taken out of the tree.
+async fn remove(space: &mut Space<'_>, old: &Subnet, note: String) -> Outcome<()> {
+    let pools = queries::pools(space.tx(), old.id).await?;
+    space.drain(old.id).await?;
+    queries::remove_pools(space, old.id).await?;
+    queries::delete(space, old.id).await?;
+    let event = Event::new("subnet.deleted", &label(old), &old.id);
+    space.record(event.before(describe(&spec(old, &pools))).note(note));
+    Ok(())
+}
+
+/// Dissolves subnets into one beside or around them: theirs is its own from now on. Its gaps are
+/// wrong until it is changed to cover them all.
+pub(super) async fn dissolve(
+    space: &mut Space<'_>,
+    parts: &[Subnet],
+    into: &Subnet,
+) -> Outcome<()> {
+    let tenant = space.tenant();
+    for part in parts {
+        for child in queries::children(space.tx(), tenant, Some(part.id)).await? {
+            queries::set_parent(space, child.id, Some(into.id)).await?;
+        }
+        space.adopt(part.cidr.range(), Some(part.id), Some(into.id)).await?;
+        remove(space, part, format!("merged into {}", label(into))).await?;
+    }
+    Ok(())
 }
 
 /// What deleting a subnet does to its addresses.
 async fn removal(space: &mut Space<'_>, old: &Subnet) -> Outcome<Effects> {
     let tenant = space.tenant();
     let mut effects = Effects::default();
-    if let Some(parent) = old.parent {
+    let around = match old.parent {
+        Some(parent) => Some(stored(space, parent).await?),
+        None => None,
+    };
+    if let Some(around) = around {
         let count = space.held_in(old.cidr.range(), Some(old.id)).await?;
-        let parent = stored(space, parent).await?;
         if count > 0 {
-            effects.moved.push((label(&parent), count));
+            effects.moved.push((label(&around), count));
+        }
+        for (never, _) in around.cidr.never() {
+            let record = addresses::get(space.tx(), tenant, never).await?;
+            let own = record.filter(|record| record.subnet == Some(old.id));
+            if let Some(record) = own.filter(|record| record.status != Status::Available) {
+                effects.list(&record, |effects| &mut effects.forbidden);
+            }
         }
         return Ok(effects);
     }
     for record in addresses::within(space.tx(), tenant, old.cidr.range(), LOOKED_AT).await? {
-        if record.subnet != Some(old.id) || record.status == Status::Available {
-            continue;
-        }
-        if effects.orphaned.len() < LISTED {
-            effects.orphaned.push(record.address.to_string());
-        } else {
-            effects.more += 1;
+        if record.subnet == Some(old.id) && record.status != Status::Available {
+            effects.list(&record, |effects| &mut effects.orphaned);
         }
     }
     Ok(effects)

@@ -3,6 +3,8 @@
 pub mod api;
 mod bulk;
 mod change;
+mod listing;
+mod map;
 mod queries;
 mod reshape;
 mod types;
@@ -18,7 +20,9 @@ use crate::net::{self, Address, BadRange, Cidr, Range};
 use crate::web::Error;
 
 pub use bulk::create_all;
-pub use change::{create, delete, update};
+pub use change::{create, create_told, delete, update};
+pub use listing::{Filter, Line as Listed, Usage, branches, list, path, sites, usage};
+pub use map::{Block, Cell, Map, What, cells_of, map, short};
 pub use reshape::{Piece, merge, pieces, split};
 pub use types::{
     BadDnsServers, BadPoolKind, BadSubnetName, BadVlan, DnsServers, Pool, PoolKind, Pools, Spec,
@@ -30,7 +34,7 @@ pub use types::{
 pub struct Effects {
     /// Those that would lie in no subnet.
     pub orphaned: Vec<String>,
-    /// Those given by hand that would no longer lie in a static pool.
+    /// Those that would no longer lie in the pool they are given from.
     pub stranded: Vec<String>,
     /// Those that would be a network or broadcast address.
     pub forbidden: Vec<String>,
@@ -46,6 +50,11 @@ impl Effects {
         !(self.orphaned.is_empty() && self.stranded.is_empty() && self.forbidden.is_empty())
     }
 
+    /// Whether no address in use is touched.
+    pub fn is_nothing(&self) -> bool {
+        !self.harm() && self.moved.is_empty()
+    }
+
     /// What would happen, a sentence for each thing.
     pub fn sentences(&self) -> Vec<String> {
         let list = |addresses: &[String]| addresses.join(", ");
@@ -54,7 +63,7 @@ impl Effects {
             all.push(format!("in no subnet any more: {}", list(&self.orphaned)));
         }
         if !self.stranded.is_empty() {
-            all.push(format!("in use, but in no static pool any more: {}", list(&self.stranded)));
+            all.push(format!("in use, but no longer in their pool: {}", list(&self.stranded)));
         }
         if !self.forbidden.is_empty() {
             all.push(format!(

@@ -1,10 +1,15 @@
 //! All SQL on subnets and their pools.
 
+use std::collections::HashMap;
+
+use super::listing::Filter;
 use super::types::{Pool, Spec, Subnet};
-use crate::db::{Bulk, Result, Tx};
+use crate::audit::Page;
+use crate::db::{self, Bulk, Query, Result, Tx};
 use crate::id::{PoolId, SubnetId, TenantId};
-use crate::ipam::space::{Space, damaged, range};
-use crate::net::{Address, Cidr, Range};
+use crate::ipam::class::Status;
+use crate::ipam::space::{Gap, GapRow, Space, damaged, range};
+use crate::net::{Address, Cidr, Family, Range};
 use crate::sql;
 use crate::time::Timestamp;
 
@@ -399,4 +404,336 @@ pub(super) async fn remove_pools(space: &mut Space<'_>, subnet: SubnetId) -> Res
     let gone =
         space.tx().query(sql!("DELETE FROM pool WHERE subnet_id = $1")).bind(subnet.to_string());
     gone.run().await.map(drop)
+}
+
+/// Which subnet each address of a range that has a row belongs to.
+pub(super) async fn homes(
+    tx: &mut Tx,
+    tenant: TenantId,
+    range: Range,
+) -> Result<Vec<(Address, Option<SubnetId>)>> {
+    let rows: Vec<(Vec<u8>, Option<String>)> = tx
+        .query(sql!(
+            "SELECT address, subnet_id FROM address
+             WHERE tenant_id = $1 AND address >= $2 AND address <= $3 ORDER BY address"
+        ))
+        .bind(tenant.to_string())
+        .bind(range.first().key())
+        .bind(range.last().key())
+        .all()
+        .await?;
+    let home = |(address, subnet): (Vec<u8>, Option<String>)| {
+        let subnet = subnet.map(TryInto::try_into).transpose().map_err(damaged)?;
+        Ok((address.try_into().map_err(damaged)?, subnet))
+    };
+    rows.into_iter().map(home).collect()
+}
+
+// Lists
+
+/// What a list looks for: `$2` to `$4` the family with the ends of IPv4; `$5` the site; `$6` the
+/// VLAN; `$7` the parent; `$8` whether addresses are searched, `$9` to `$16` which; `$17` and `$18`
+/// words or a VLAN.
+macro_rules! looked {
+    () => {
+        "tenant_id = $1
+         AND ($2 = '' OR ($2 = 'v4' AND first_key >= $3 AND first_key <= $4) OR ($2 = 'v6' AND (first_key < $3 OR first_key > $4)))
+         AND ($5 = '' OR site_key = $5) AND ($6 = 0 OR vlan = $6) AND ($7 = '' OR parent_id = $7)
+         AND ($8 = 0 OR (first_key <= $10 AND last_key >= $9) OR (first_key <= $12 AND last_key >= $11)
+              OR (first_key <= $14 AND last_key >= $13) OR (first_key <= $16 AND last_key >= $15))
+         AND ($17 = '' OR name_key LIKE $17 ESCAPE '\\' OR site_key LIKE $17 ESCAPE '\\' OR vlan = $18)"
+    };
+}
+
+/// The values of [`looked`], in their order.
+pub(super) struct Looked {
+    family: &'static str,
+    site: String,
+    vlan: i64,
+    parent: String,
+    ranges: Vec<Range>,
+    words: String,
+    number: i64,
+}
+
+impl Looked {
+    /// None when nothing can match.
+    pub(super) fn of(filter: &Filter, meaning: Option<Vec<Range>>) -> Option<Self> {
+        let words = filter.search.trim().to_lowercase();
+        let number = words.strip_prefix("vlan").unwrap_or(&words).trim().parse().unwrap_or(0);
+        let words = match &meaning {
+            None if !words.is_empty() => format!("%{}%", db::literal(&words)),
+            _ => String::new(),
+        };
+        let mut ranges = meaning.unwrap_or_default();
+        if let Some(address) = filter.contains {
+            ranges = if ranges.is_empty() {
+                vec![Range::single(address)]
+            } else {
+                let both = ranges.into_iter().filter(|range| range.contains(address));
+                both.map(|_| Range::single(address)).collect()
+            };
+            if ranges.is_empty() {
+                return None;
+            }
+        }
+        Some(Self {
+            family: match filter.family {
+                None => "",
+                Some(Family::V4) => "v4",
+                Some(Family::V6) => "v6",
+            },
+            site: filter.site.trim().to_lowercase(),
+            vlan: filter.vlan.map_or(0, super::types::Vlan::as_i64),
+            parent: filter.parent.map(|id| id.to_string()).unwrap_or_default(),
+            ranges,
+            words,
+            number,
+        })
+    }
+
+    fn bind<'q>(&self, query: Query<'q>, tenant: TenantId) -> Query<'q> {
+        let (first, last) = v4_ends();
+        let query = query
+            .bind(tenant.to_string())
+            .bind(self.family)
+            .bind(first)
+            .bind(last)
+            .bind(self.site.clone())
+            .bind(self.vlan)
+            .bind(self.parent.clone())
+            .bind(i64::from(!self.ranges.is_empty()));
+        // A range that nothing overlaps stands for one not given.
+        let none = || (vec![u8::MAX; 17], Vec::new());
+        let keys = self.ranges.iter().map(|range| (range.first().key(), range.last().key()));
+        let keys = keys.chain(std::iter::repeat_with(none)).take(4);
+        let query = keys.fold(query, |query, (first, last)| query.bind(first).bind(last));
+        query.bind(self.words.clone()).bind(self.number)
+    }
+}
+
+/// The keys of the lowest and the highest IPv4 address.
+fn v4_ends() -> (Vec<u8>, Vec<u8>) {
+    let address = |number: u32| Address::from(std::net::IpAddr::from(number.to_be_bytes())).key();
+    (address(0), address(u32::MAX))
+}
+
+pub(super) async fn count(tx: &mut Tx, tenant: TenantId, looked: &Looked) -> Result<i64> {
+    let text = concat!("SELECT count(*) FROM subnet WHERE ", looked!());
+    looked.bind(tx.query(text), tenant).scalar().await
+}
+
+pub(super) async fn page(
+    tx: &mut Tx,
+    tenant: TenantId,
+    looked: &Looked,
+    page: Page,
+) -> Result<Vec<Subnet>> {
+    let text = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM subnet WHERE ",
+        looked!(),
+        " ORDER BY first_key, last_key DESC LIMIT $19 OFFSET $20"
+    );
+    let query = looked.bind(tx.query(text), tenant);
+    subnets(query.bind(page.limit).bind(page.offset).all().await?)
+}
+
+/// A stretch of the tree: all that begin after `$2`, up to a subnet and with it.
+macro_rules! stretch {
+    () => {
+        "tenant_id = $1 AND first_key > $2 AND first_key <= $3 AND (first_key < $3 OR last_key >= $4)"
+    };
+}
+
+fn stretch_keys(after: Option<Address>, until: Option<Cidr>) -> [Vec<u8>; 3] {
+    let end = until.map_or_else(
+        || (vec![u8::MAX; 17], Vec::new()),
+        |cidr| (cidr.network().key(), cidr.last().key()),
+    );
+    [after.map(Address::key).unwrap_or_default(), end.0, end.1]
+}
+
+pub(super) async fn count_stretch(
+    tx: &mut Tx,
+    tenant: TenantId,
+    after: Option<Address>,
+    until: Option<Cidr>,
+) -> Result<i64> {
+    let [after, until, last] = stretch_keys(after, until);
+    let query = tx.query(concat!("SELECT count(*) FROM subnet WHERE ", stretch!()));
+    query.bind(tenant.to_string()).bind(after).bind(until).bind(last).scalar().await
+}
+
+pub(super) async fn stretch(
+    tx: &mut Tx,
+    tenant: TenantId,
+    after: Option<Address>,
+    until: Option<Cidr>,
+    page: Page,
+) -> Result<Vec<Subnet>> {
+    let [after, until, last] = stretch_keys(after, until);
+    let query = tx.query(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM subnet WHERE ",
+        stretch!(),
+        " ORDER BY first_key, last_key DESC LIMIT $5 OFFSET $6"
+    ));
+    let query = query.bind(tenant.to_string()).bind(after).bind(until).bind(last);
+    subnets(query.bind(page.limit).bind(page.offset).all().await?)
+}
+
+/// Subnets one statement asks for.
+const AT_ONCE: usize = 25;
+
+/// How many subnets lie directly inside each; those without any are left out.
+pub(super) async fn numbers_inside(
+    tx: &mut Tx,
+    tenant: TenantId,
+    ids: &[SubnetId],
+) -> Result<HashMap<SubnetId, i64>> {
+    let mut all = HashMap::new();
+    for some in ids.chunks(AT_ONCE) {
+        let mut query = tx
+            .query(sql!(
+                "SELECT parent_id, count(*) FROM subnet WHERE tenant_id = $1 AND parent_id IN
+                     ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)
+                 GROUP BY parent_id"
+            ))
+            .bind(tenant.to_string());
+        for id in some.iter().chain(some.iter().cycle()).take(AT_ONCE) {
+            query = query.bind(id.to_string());
+        }
+        let rows: Vec<(String, i64)> = query.all().await?;
+        for (id, count) in rows {
+            all.insert(id.try_into().map_err(damaged)?, count);
+        }
+    }
+    Ok(all)
+}
+
+/// Goes from one site to the next in the index instead of reading every subnet.
+pub(super) async fn sites(tx: &mut Tx, tenant: TenantId) -> Result<Vec<String>> {
+    let rows: Vec<(String,)> = tx
+        .query(sql!(
+            "WITH RECURSIVE known (site) AS (
+                 SELECT min(site_key) FROM subnet WHERE tenant_id = $1 AND site_key > ''
+                 UNION ALL
+                 SELECT (SELECT min(site_key) FROM subnet WHERE tenant_id = $1 AND site_key > known.site)
+                 FROM known WHERE known.site IS NOT NULL)
+             SELECT (SELECT site FROM subnet WHERE tenant_id = $1 AND site_key = known.site LIMIT 1)
+             FROM known WHERE known.site IS NOT NULL LIMIT 500"
+        ))
+        .bind(tenant.to_string())
+        .all()
+        .await?;
+    Ok(rows.into_iter().map(|(site,)| site).collect())
+}
+
+/// The subnets in none that have others inside.
+pub(super) async fn branches(tx: &mut Tx, tenant: TenantId, limit: i64) -> Result<Vec<SubnetId>> {
+    let rows: Vec<(String,)> = tx
+        .query(sql!(
+            "SELECT id FROM subnet WHERE tenant_id = $1 AND parent_id IS NULL
+               AND EXISTS (SELECT 1 FROM subnet AS child WHERE child.tenant_id = $1 AND child.parent_id = subnet.id)
+             ORDER BY first_key LIMIT $2"
+        ))
+        .bind(tenant.to_string())
+        .bind(limit)
+        .all()
+        .await?;
+    rows.into_iter().map(|(id,)| id.try_into().map_err(damaged)).collect()
+}
+
+// Maps
+
+/// What the map shows of an address with a row.
+pub(super) struct Spot {
+    pub address: Address,
+    pub status: Status,
+    pub conflict: bool,
+    pub note: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct SpotRow {
+    address: Vec<u8>,
+    status: String,
+    conflict: bool,
+    note: String,
+}
+
+/// The rows of a range, each with whose it is or why.
+pub(super) async fn spots(tx: &mut Tx, tenant: TenantId, range: Range) -> Result<Vec<Spot>> {
+    let rows: Vec<SpotRow> = tx
+        .query(sql!(
+            "SELECT address, status, conflict,
+                    CASE WHEN status = 'reserved' THEN description WHEN status = 'quarantine' THEN reason
+                         WHEN holder_name <> '' THEN holder_name ELSE hostname END AS note
+             FROM address WHERE tenant_id = $1 AND address >= $2 AND address <= $3 ORDER BY address"
+        ))
+        .bind(tenant.to_string())
+        .bind(range.first().key())
+        .bind(range.last().key())
+        .all()
+        .await?;
+    let spot = |row: SpotRow| {
+        Ok(Spot {
+            address: row.address.try_into().map_err(damaged)?,
+            status: row.status.try_into().map_err(damaged)?,
+            conflict: row.conflict,
+            note: row.note,
+        })
+    };
+    rows.into_iter().map(spot).collect()
+}
+
+/// One look into the index of gaps.
+macro_rules! gap_before {
+    ($place:literal) => {
+        concat!(
+            "(SELECT first_key FROM gap WHERE tenant_id = $1 AND first_key < ",
+            $place,
+            " ORDER BY first_key DESC LIMIT 1)"
+        )
+    };
+}
+
+macro_rules! gaps_before {
+    ($first:literal $(, $place:literal)*) => {
+        concat!(
+            "SELECT first_key, last_key, subnet_id, pool_id, kind FROM gap
+             WHERE tenant_id = $1 AND first_key IN (",
+            gap_before!($first),
+            $(", ", gap_before!($place),)*
+            ")"
+        )
+    };
+}
+
+/// The last gap that begins before each of some addresses.
+pub(super) async fn gaps_before(
+    tx: &mut Tx,
+    tenant: TenantId,
+    ends: &[Address],
+) -> Result<Vec<Gap>> {
+    let mut all = Vec::new();
+    for some in ends.chunks(16) {
+        let mut query = tx
+            .query(concat!(gaps_before!(
+                "$2", "$3", "$4", "$5", "$6", "$7", "$8", "$9", "$10", "$11", "$12", "$13", "$14",
+                "$15", "$16", "$17"
+            )))
+            .bind(tenant.to_string());
+        for end in some.iter().chain(some.iter().cycle()).take(16) {
+            query = query.bind(end.key());
+        }
+        let rows: Vec<GapRow> = query.all().await?;
+        for row in rows {
+            all.push(row.try_into()?);
+        }
+    }
+    Ok(all)
 }

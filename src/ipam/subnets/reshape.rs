@@ -1,11 +1,13 @@
 //! Splitting a subnet into smaller ones, and making one of several.
 
-use super::change::{create, update};
-use super::types::{Pools, Spec, Subnet};
+use super::change::{Homes, create_told, dissolve, reshaped, update};
+use super::types::{PoolKind, Pools, Spec, Subnet};
 use super::{Effects, Outcome, Refusal, queries, spec};
 use crate::id::SubnetId;
+use crate::ipam::addresses;
+use crate::ipam::class::Status;
 use crate::ipam::space::Space;
-use crate::net::{self, Cidr, Range};
+use crate::net::{self, Address, Cidr, Range};
 
 /// Most pieces a subnet is split into at once.
 const MOST: usize = 256;
@@ -82,31 +84,38 @@ fn part(whole: &Spec, cidr: Cidr) -> Outcome<Spec> {
     })
 }
 
-/// Splits a subnet as [`pieces`] says.
+/// Splits a subnet as [`pieces`] says; with what it did to addresses in use.
 pub async fn split(
     space: &mut Space<'_>,
     id: SubnetId,
     length: u8,
     force: bool,
-) -> Outcome<Vec<Subnet>> {
+) -> Outcome<(Vec<Subnet>, Effects)> {
     let (subnet, parts) = pieces(space, id, length).await?;
+    let whole = spec(&subnet, &queries::pools(space.tx(), id).await?);
+    let mut effects = Effects::default();
+    let gateway = whole.gateway;
+    let lost = gateway.filter(|at| !parts.iter().any(|part| part.spec.gateway == Some(*at)));
+    effects.forbidden.extend(lost.map(|gateway| format!("{gateway} (the gateway)")));
     let mut made = Vec::new();
-    let pools = queries::pools(space.tx(), id).await?;
     for piece in &parts {
-        made.push(create(space, &piece.spec, true, force).await?);
+        let (part, told) = create_told(space, &piece.spec, true, true).await?;
+        effects.add(told);
+        made.push(part);
     }
-    let whole = spec(&subnet, &pools);
-    let gateway = whole
-        .gateway
-        .filter(|gateway| !parts.iter().any(|piece| piece.spec.cidr.contains(*gateway)));
+    if effects.harm() && !force {
+        return Err(Refusal::Harm(effects));
+    }
     let none = || Pools::These(Vec::new());
-    let frame = Spec { statics: none(), dhcp: none(), excluded: Vec::new(), gateway, ..whole };
+    let frame =
+        Spec { statics: none(), dhcp: none(), excluded: Vec::new(), gateway: None, ..whole };
     update(space, id, None, &frame, true, true).await?;
-    Ok(made)
+    Ok((made, effects))
 }
 
 /// Makes one subnet of several that lie beside each other and together are one block. The first
-/// keeps its name and words; the others' pools and addresses become its own.
+/// keeps its name and words; the others' pools and addresses become its own. If the block is a
+/// subnet around them already, that one takes them back.
 pub async fn merge(
     space: &mut Space<'_>,
     ids: &[SubnetId],
@@ -129,52 +138,75 @@ pub async fn merge(
         _ => None,
     };
     let whole = whole.ok_or_else(|| refuse("choose subnets that lie beside each other and together are one block, such as 10.0.0.0/25 and 10.0.0.128/25"))?;
-    let (Some(first), true) = (
-        parts.first(),
-        parts.iter().all(|subnet| Some(subnet.parent) == parts.first().map(|p| p.parent)),
-    ) else {
+    let Some(first) = parts.first().cloned() else { return Err(Refusal::Missing) };
+    if parts.iter().any(|subnet| subnet.parent != first.parent) {
         return Err(refuse("choose subnets with the same subnet around them"));
+    }
+    let frame = match first.parent {
+        Some(parent) => queries::get(space.tx(), tenant, parent).await?,
+        None => None,
     };
-    let mut together = spec(first, &queries::pools(space.tx(), first.id).await?);
-    together.cidr = whole;
-    for other in parts.iter().skip(1) {
-        let more = spec(other, &queries::pools(space.tx(), other.id).await?);
-        together.statics = union(together.statics, more.statics, first.cidr, other.cidr);
-        together.dhcp = union(together.dhcp, more.dhcp, first.cidr, other.cidr);
-        together.excluded.extend(more.excluded);
-        together.gateway = together.gateway.or(more.gateway);
+    let keep = frame.filter(|frame| frame.cidr == whole).unwrap_or(first);
+    let mut specs = Vec::new();
+    for part in &parts {
+        specs.push(spec(part, &queries::pools(space.tx(), part.id).await?));
     }
-    let (keep, frame) = match super::around(space.tx(), tenant, whole.network()).await? {
-        // The block around them is a subnet already: it takes them back.
-        _ if first.parent.is_some() => {
-            let parent = first.parent.ok_or(Refusal::Missing)?;
-            let parent = queries::get(space.tx(), tenant, parent).await?.ok_or(Refusal::Missing)?;
-            if parent.cidr == whole { (parent.id, Some(parent)) } else { (first.id, None) }
-        }
-        _ => (first.id, None),
-    };
-    if let Some(frame) = frame {
-        together.name = frame.name;
+    let own = spec(&keep, &queries::pools(space.tx(), keep.id).await?);
+    let together = joined(own, whole, &specs);
+    let mut forbidden = edges(space, whole, &parts).await?;
+    parts.retain(|part| part.id != keep.id);
+    let before = Homes::of(space, &[whole.range()]).await?;
+    dissolve(space, &parts, &keep).await?;
+    let (subnet, mut effects) = reshaped(space, &keep, &together, true, true, &before).await?;
+    forbidden.retain(|address| !effects.forbidden.contains(address));
+    effects.forbidden.extend(forbidden);
+    if effects.harm() && !force {
+        return Err(Refusal::Harm(effects));
     }
-    for part in parts.iter().filter(|part| part.id != keep) {
-        // Nobody loses by it: the whole takes every address over below.
-        super::change::delete(space, part.id, None, true).await?;
-    }
-    update(space, keep, None, &together, true, force).await
+    parts.push(subnet.clone());
+    before.tell(space, &parts).await?;
+    Ok((subnet, effects))
 }
 
-/// The pools of two subnets as one's.
-fn union(a: Pools, b: Pools, of_a: Cidr, of_b: Cidr) -> Pools {
-    match (a, b) {
-        (Pools::Rest, Pools::Rest) => Pools::Rest,
-        (a, b) => {
-            let ranges = |pools: Pools, cidr: Cidr| match pools {
-                Pools::Rest => vec![cidr.usable()],
-                Pools::These(ranges) => ranges,
-            };
-            let mut all = ranges(a, of_a);
-            all.extend(ranges(b, of_b));
-            Pools::These(all)
+/// The addresses in use that are a network or broadcast address of the whole and were none of
+/// their part.
+async fn edges(space: &mut Space<'_>, whole: Cidr, parts: &[Subnet]) -> Outcome<Vec<String>> {
+    let tenant = space.tenant();
+    let mut found = Vec::new();
+    for (never, _) in whole.never() {
+        let known = |part: &Subnet| part.cidr.never().iter().any(|(known, _)| *known == never);
+        if parts.iter().any(known) {
+            continue;
         }
+        let record = addresses::get(space.tx(), tenant, never).await?;
+        let held = record.filter(|record| {
+            record.status != Status::Available
+                && parts.iter().any(|part| record.subnet == Some(part.id))
+        });
+        found.extend(held.map(|record| record.address.to_string()));
     }
+    Ok(found)
+}
+
+/// What is laid down of all of them together, in the words of `own`.
+fn joined(own: Spec, cidr: Cidr, parts: &[Spec]) -> Spec {
+    let gateways: Vec<Address> = parts.iter().filter_map(|part| part.gateway).collect();
+    let gateway = own.gateway.or_else(|| gateways.first().copied());
+    // The other routers may well still be there: nobody is given their addresses unasked.
+    let others = gateways.into_iter().filter(|other| Some(*other) != gateway).map(Range::single);
+    let mut excluded: Vec<Range> = parts.iter().flat_map(|part| part.excluded.clone()).collect();
+    excluded.extend(others);
+    let excluded = net::normalised(excluded);
+    let pools = |kind: PoolKind, of: fn(&Spec) -> &Pools| {
+        if parts.iter().all(|part| *of(part) == Pools::Rest) {
+            return Pools::Rest;
+        }
+        let all = parts.iter().flat_map(Spec::pools);
+        let ranges: Vec<Range> =
+            all.filter(|(own, ..)| *own == kind).map(|(_, range, _)| range).collect();
+        Pools::These(net::subtract(&ranges, &excluded))
+    };
+    let statics = pools(PoolKind::Static, |part| &part.statics);
+    let dhcp = pools(PoolKind::Dhcp, |part| &part.dhcp);
+    Spec { cidr, gateway, statics, dhcp, excluded, ..own }
 }
