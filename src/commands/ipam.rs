@@ -43,14 +43,12 @@ fn agreed(clear: Clear) -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
         bail!("--clear removes records; add --yes if that is meant");
     }
-    match clear {
-        Clear::Everything => say!(
-            "Every record is removed, reservations and quarantines too, and hosts get their addresses anew."
-        ),
-        _ => say!(
-            "Every record but reservations and quarantines is removed, and hosts get their addresses anew."
-        ),
-    }
+    let what = if clear == Clear::Everything {
+        "Every record is removed, reservations and quarantines too,"
+    } else {
+        "Every record but reservations and quarantines is removed,"
+    };
+    say!("{what} and hosts get their addresses anew.");
     super::asterisk::agreed()
 }
 

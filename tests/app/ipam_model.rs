@@ -478,7 +478,7 @@ async fn compare_words(app: &TestApp) {
             let blank = |record: &addresses::Record| record.hostname.is_empty();
             match sort {
                 Sort::Hostname => {
-                    expected.sort_by_key(|record| (record.hostname.sort(), record.address))
+                    expected.sort_by_key(|record| (record.hostname.sort(), record.address));
                 }
                 Sort::HostnameDown => expected.sort_by(|a, b| {
                     blank(a).cmp(&blank(b)).then_with(|| {

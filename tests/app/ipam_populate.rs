@@ -55,12 +55,13 @@ fn populate(app: &TestApp, more: &[&str]) -> (Option<i32>, String, String) {
     said(&Patchbay::run(app, &arguments, "y\n"))
 }
 
+const REST: &str = "Total: 687 records (582 available, 105 allocated, 0 reserved)\n";
+
 both_databases! {
     async fn populate_prints_what_the_first_one_did_and_does_nothing_twice(app: TestApp) {
         fill_populate(&app).await;
         // Hosts that are older than the subnets have addresses of no pool yet.
         assert_eq!(app.number("SELECT count(*) FROM address WHERE kind = 'static'").await, 2);
-        const REST: &str = "Total: 687 records (582 available, 105 allocated, 0 reserved)\n";
         let (code, out, err) = populate(&app, &[]);
         assert_eq!((code, out), (Some(0), format!(
             "Created 654 static records\nUpdated 72 records from hosts\nCreated 33 DHCP records\n{REST}"

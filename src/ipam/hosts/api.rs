@@ -106,6 +106,7 @@ pub struct NewApiHost {
 }
 
 /// What is to be different; what is left out stays, and `null` takes an address or a MAC away.
+#[expect(clippy::option_option, reason = "what is left out is told from what is null")]
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HostPatch {
@@ -136,6 +137,7 @@ pub struct HostPatch {
 }
 
 /// Tells `null` from a field that is not there.
+#[expect(clippy::option_option, reason = "that is what is told")]
 fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }

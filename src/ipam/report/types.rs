@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_full_subnet_alone_is_100_percent() {
-        let usage = |allocated, available| Use { allocated, available, ..Use::default() };
+        let usage = |allocated, available| Use { available, allocated, ..Use::default() };
         assert_eq!(usage(0, 0).permille(), None);
         assert_eq!(usage(254, 0).permille(), Some(1000));
         assert_eq!(usage(99_999, 1).permille(), Some(999));

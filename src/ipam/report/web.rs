@@ -168,7 +168,7 @@ impl ReportPage {
     }
 
     /// Whether the report is about this site.
-    fn is_site(&self, site: &String) -> bool {
+    fn is_site(&self, site: &str) -> bool {
         self.ask.site.trim().to_lowercase() == site.to_lowercase()
     }
 
@@ -182,11 +182,12 @@ impl ReportPage {
         }
     }
 
-    /// The link to one person's reservations.
-    fn of_person(&self, name: &String) -> String {
-        let query = [("report", "reservations"), ("person", name)];
-        format!("/ipam/report?{}", serde_html_form::to_string(query).unwrap_or_default())
-    }
+}
+
+/// The link to one person's reservations.
+pub(super) fn of_person(name: &str) -> String {
+    let query = [("report", "reservations"), ("person", name)];
+    format!("/ipam/report?{}", serde_html_form::to_string(query).unwrap_or_default())
 }
 
 /// What an address is now, in a sentence.

@@ -96,9 +96,8 @@ pub fn cells_of(block: Cidr) -> Option<u8> {
     let hosts = block.family().bits() - block.length();
     let cell = match hosts {
         ..=GRID_BITS => return None,
-        ..=16 => 8,
-        17..=19 => hosts - BLOCK_BITS,
-        20..=24 => 16,
+        counted if counted <= 16 => 8,
+        counted if (20..=24).contains(&counted) => 16,
         _ => hosts - BLOCK_BITS,
     };
     Some(block.family().bits() - cell)

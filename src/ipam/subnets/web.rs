@@ -191,6 +191,7 @@ impl IndexPage {
 }
 
 /// How deep a line stands, as a style; deeper is not told apart.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass references")]
 fn indent(depth: &usize) -> usize {
     (*depth).min(8)
 }
