@@ -17,7 +17,7 @@ use crate::net::{self, Address, BadRange, Cidr, Range};
 use crate::web::Error;
 
 pub use change::{create, create_told, delete, update};
-pub use listing::{Filter, Line as Listed, Usage, branches, list, path, sites, usage};
+pub use listing::{Filter, Line as Listed, Usage, branches, lines, list, path, sites, usage};
 pub use map::{Block, Cell, Map, What, cells_of, map, short};
 pub use reshape::{Piece, merge, pieces, split};
 pub use types::{
