@@ -3,6 +3,7 @@
 use patchbay::app::routes;
 use patchbay::auth::Role;
 use patchbay::auth::access::Access;
+use patchbay::id::SubnetId;
 use patchbay::ipam::observe;
 use patchbay::ipam::space::Space;
 use patchbay::ipam::subnets::{self, Spec};
@@ -229,6 +230,44 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("GET", "/api/v1/hosts/{id}", "", "401 401 401 401 401 401 200 200 404"),
     ("PATCH", "/api/v1/hosts/{id}", "{}", "401 401 401 401 401 401 200 403 404"),
     ("DELETE", "/api/v1/hosts/{id}", "", "401 401 401 401 401 401 204 403 404"),
+    ("GET", "/ipam/subnets", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/ipam/subnets/table", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/ipam/subnets/new", "", "303 200 200 403 403 200 303 303 303"),
+    ("POST", "/ipam/subnets", "", "303 422 422 403 403 422 303 303 303"),
+    ("GET", "/ipam/subnets/find", "", "303 200 200 200 200 200 303 303 303"),
+    ("POST", "/ipam/subnets/merge", "id={subnet}", "303 422 422 403 403 404 303 303 303"),
+    ("GET", "/ipam/subnets/{id}", "", "303 200 200 200 200 404 303 303 303"),
+    ("GET", "/ipam/subnets/{id}/edit", "", "303 200 200 403 403 404 303 303 303"),
+    ("POST", "/ipam/subnets/{id}", "", "303 422 422 403 403 404 303 303 303"),
+    ("GET", "/ipam/subnets/{id}/split", "", "303 200 200 403 403 404 303 303 303"),
+    ("POST", "/ipam/subnets/{id}/split", "length=26", "303 200 200 403 403 404 303 303 303"),
+    ("POST", "/ipam/subnets/{id}/deletion", "", "303 200 200 403 403 404 303 303 303"),
+    ("GET", "/api/v1/subnets", "", "401 401 401 401 401 401 200 200 200"),
+    ("POST", "/api/v1/subnets", "{}", "401 401 401 401 401 401 422 403 422"),
+    ("GET", "/api/v1/subnets/free", "", "401 401 401 401 401 401 422 422 422"),
+    (
+        "POST",
+        "/api/v1/subnets/merge",
+        "{\"ids\":[\"{subnet}\"]}",
+        "401 401 401 401 401 401 422 403 404",
+    ),
+    ("GET", "/api/v1/subnets/{id}", "", "401 401 401 401 401 401 200 200 404"),
+    (
+        "PUT",
+        "/api/v1/subnets/{id}",
+        "{\"name\":\"x{new}\",\"cidr\":\"172.16.0.0/30\"}",
+        "401 401 401 401 401 401 200 403 404",
+    ),
+    ("PATCH", "/api/v1/subnets/{id}", "{}", "401 401 401 401 401 401 200 403 404"),
+    ("DELETE", "/api/v1/subnets/{id}", "", "401 401 401 401 401 401 200 403 404"),
+    (
+        "POST",
+        "/api/v1/subnets/{id}/split",
+        "{\"length\":25}",
+        "401 401 401 401 401 401 200 403 404",
+    ),
+    ("GET", "/api/v1/subnets/{id}/pools", "", "401 401 401 401 401 401 200 200 404"),
+    ("GET", "/api/v1/subnets/{id}/map", "", "401 401 401 401 401 401 200 200 404"),
     // Asterisk has never been here, so applying is refused to whoever may ask for it.
     ("GET", "/apply", "", "303 200 200 200 200 403 303 303 303"),
     ("POST", "/apply", "", "303 409 409 403 403 403 303 303 303"),
@@ -281,6 +320,9 @@ impl Target {
             _ if path.contains("/hosts") && (path.contains("{id}") || body.contains("{id}")) => {
                 let made = admin.post("/ipam/hosts", &[("hostname", &format!("h-{new}"))]).await;
                 made.location().rsplit_once('/').unwrap().1.to_owned()
+            }
+            _ if path.contains("/subnets/{id}") || body.contains("{subnet}") => {
+                subnet(app).await.to_string()
             }
             _ if path.contains("{id}") || body.contains("{id}") => {
                 admin.add("Ann", &format!("{new}@example.com"), "").await
@@ -337,6 +379,22 @@ async fn observed(app: &TestApp, swept: bool) -> String {
     };
     change.commit().await.unwrap();
     sweep.map_or_else(|| subnet.to_string(), |sweep| sweep.to_string())
+}
+
+/// A subnet of the default tenant that no other call has.
+async fn subnet(app: &TestApp) -> SubnetId {
+    let n = next();
+    let mut spec = Spec::new(
+        format!("net {n}").parse().unwrap(),
+        format!("10.{}.{}.0/24", n / 256 % 256, n % 256).parse().unwrap(),
+    );
+    spec.vlan = Some("7".parse().unwrap());
+    let mut change = app.state.change(&tester()).await.unwrap();
+    let mut space = Space::open(&mut change, app.state.vault.entropy()).await.unwrap();
+    let made = subnets::create(&mut space, &spec, false, false).await.unwrap();
+    space.close().await.unwrap();
+    change.commit().await.unwrap();
+    made.id
 }
 
 /// A user of each kind and everything they carry.

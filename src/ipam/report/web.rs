@@ -181,7 +181,6 @@ impl ReportPage {
             _ => false,
         }
     }
-
 }
 
 /// The link to one person's reservations.
