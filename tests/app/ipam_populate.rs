@@ -49,6 +49,8 @@ async fn fill_populate(app: &TestApp) {
     add(&all[70..]).await;
 }
 
+const REST: &str = "Total: 687 records (582 available, 105 allocated, 0 reserved)\n";
+
 fn populate(app: &TestApp, more: &[&str]) -> (Option<i32>, String, String) {
     let arguments: Vec<&str> = ["ipam", "populate"].iter().chain(more).copied().collect();
     // Without a terminal a yes on standard input is none.
@@ -60,7 +62,6 @@ both_databases! {
         fill_populate(&app).await;
         // Hosts that are older than the subnets have addresses of no pool yet.
         assert_eq!(app.number("SELECT count(*) FROM address WHERE kind = 'static'").await, 2);
-        const REST: &str = "Total: 687 records (582 available, 105 allocated, 0 reserved)\n";
         let (code, out, err) = populate(&app, &[]);
         assert_eq!((code, out), (Some(0), format!(
             "Created 654 static records\nUpdated 72 records from hosts\nCreated 33 DHCP records\n{REST}"

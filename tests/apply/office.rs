@@ -154,7 +154,9 @@ impl Office {
 
     pub async fn edit(&self, user: &User, edit: Edit) -> User {
         let mut change = self.change().await;
-        let user = users::edit(&mut change, user.id, None, &edit).await.unwrap();
+        let user = users::edit(&mut change, &self.session.state.vault, user.id, None, &edit)
+            .await
+            .unwrap();
         change.commit().await.unwrap();
         user
     }
@@ -165,7 +167,7 @@ impl Office {
 
     pub async fn dismiss(&self, user: &User) {
         let mut change = self.change().await;
-        users::delete(&mut change, user.id).await.unwrap();
+        users::delete(&mut change, &self.session.state.vault, user.id).await.unwrap();
         change.commit().await.unwrap();
     }
 
