@@ -43,12 +43,8 @@ fn agreed(clear: Clear) -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
         bail!("--clear removes records; add --yes if that is meant");
     }
-    let what = if clear == Clear::Everything {
-        "Every record is removed, reservations and quarantines too,"
-    } else {
-        "Every record but reservations and quarantines is removed,"
-    };
-    say!("{what} and hosts get their addresses anew.");
+    let kept = if clear == Clear::Everything { "" } else { " but reservations and quarantines" };
+    say!("Every record{kept} is removed, and hosts get their addresses anew.");
     super::asterisk::agreed()
 }
 

@@ -49,6 +49,8 @@ async fn fill_populate(app: &TestApp) {
     add(&all[70..]).await;
 }
 
+const REST: &str = "Total: 687 records (582 available, 105 allocated, 0 reserved)\n";
+
 fn populate(app: &TestApp, more: &[&str]) -> (Option<i32>, String, String) {
     let arguments: Vec<&str> = ["ipam", "populate"].iter().chain(more).copied().collect();
     // Without a terminal a yes on standard input is none.

@@ -106,7 +106,6 @@ pub struct NewApiHost {
 }
 
 /// What is to be different; what is left out stays, and `null` takes an address or a MAC away.
-#[expect(clippy::option_option, reason = "what is left out is told from what is null")]
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HostPatch {
@@ -115,19 +114,19 @@ pub struct HostPatch {
     /// The new address.
     #[serde(default, deserialize_with = "said")]
     #[schema(value_type = Option<String>)]
-    primary_ip: Option<Option<String>>,
+    primary_ip: Option<String>,
     /// The new interface.
     #[serde(default, deserialize_with = "said")]
     #[schema(value_type = Option<String>)]
-    nic_mac: Option<Option<String>>,
+    nic_mac: Option<String>,
     /// The controller's new address.
     #[serde(default, deserialize_with = "said")]
     #[schema(value_type = Option<String>)]
-    bmc_ip: Option<Option<String>>,
+    bmc_ip: Option<String>,
     /// The controller's new interface.
     #[serde(default, deserialize_with = "said")]
     #[schema(value_type = Option<String>)]
-    bmc_mac: Option<Option<String>>,
+    bmc_mac: Option<String>,
     /// What it is now.
     device_type: Option<String>,
     /// Who made it.
@@ -136,10 +135,9 @@ pub struct HostPatch {
     description: Option<String>,
 }
 
-/// Tells `null` from a field that is not there.
-#[expect(clippy::option_option, reason = "that is what is told")]
-fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
+/// Tells `null`, which is as good as nothing typed, from a field that is not there.
+fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Option::deserialize(deserializer).map(|text| Some(text.unwrap_or_default()))
 }
 
 /// A page of hosts.
@@ -279,17 +277,17 @@ impl HostPatch {
             let name = field::<HostName>("hostname", &text, &mut errors);
             spec.hostname = name.unwrap_or(spec.hostname);
         }
-        if let Some(text) = self.primary_ip {
-            spec.primary_ip = optional("primary_ip", text, &mut errors);
+        if self.primary_ip.is_some() {
+            spec.primary_ip = optional("primary_ip", self.primary_ip, &mut errors);
         }
-        if let Some(text) = self.nic_mac {
-            spec.nic_mac = optional("nic_mac", text, &mut errors);
+        if self.nic_mac.is_some() {
+            spec.nic_mac = optional("nic_mac", self.nic_mac, &mut errors);
         }
-        if let Some(text) = self.bmc_ip {
-            spec.bmc_ip = optional("bmc_ip", text, &mut errors);
+        if self.bmc_ip.is_some() {
+            spec.bmc_ip = optional("bmc_ip", self.bmc_ip, &mut errors);
         }
-        if let Some(text) = self.bmc_mac {
-            spec.bmc_mac = optional("bmc_mac", text, &mut errors);
+        if self.bmc_mac.is_some() {
+            spec.bmc_mac = optional("bmc_mac", self.bmc_mac, &mut errors);
         }
         if let Some(text) = self.device_type {
             spec.device_type = field("device_type", &text, &mut errors).unwrap_or_default();
