@@ -57,8 +57,6 @@ fn populate(app: &TestApp, more: &[&str]) -> (Option<i32>, String, String) {
     said(&Patchbay::run(app, &arguments, "y\n"))
 }
 
-const REST: &str = "Total: 687 records (582 available, 105 allocated, 0 reserved)\n";
-
 both_databases! {
     async fn populate_prints_what_the_first_one_did_and_does_nothing_twice(app: TestApp) {
         fill_populate(&app).await;
