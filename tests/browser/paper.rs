@@ -24,8 +24,7 @@ async fn fill(server: &Server) {
                 let net = subnet(space, &name, &format!("10.20.{n}.0/24"), site).await;
                 let held = u32::try_from(n).unwrap();
                 allocate(space, net, held.max(1), "switch").await;
-                let note =
-                    if n % 20 == 0 { long } else { "desk phone, third floor, by the window" };
+                let note = if n % 3 == 0 { long } else { "desk phone, third floor, by the window" };
                 reserve(space, net, 1, who, note, None).await;
             }
         })
@@ -149,6 +148,11 @@ async fn reports_on_paper_are_documents_with_every_row() {
         let address = format!("10.20.{n}.{}", n.max(1) + 1);
         let rows = whole.lines().filter(|line| line.split_whitespace().next() == Some(&address));
         assert_eq!(rows.count(), 1, "{address}");
+    }
+    // A note of two lines is on one page, and so is one of many.
+    for page in &pages {
+        assert_eq!(page.matches("desk").count(), page.matches("window").count(), "{page}");
+        assert_eq!(page.matches('x').count() % 80, 0, "{page}");
     }
     assert!(pages[0].contains("By person") && pages[0].contains("Oldest"), "{}", pages[0]);
     assert!(reach(&pdf).iter().all(|(far, width)| *far < width - 20.0));

@@ -168,7 +168,7 @@ impl ReportPage {
     }
 
     /// Whether the report is about this site.
-    fn is_site(&self, site: &String) -> bool {
+    fn is_site(&self, site: &str) -> bool {
         self.ask.site.trim().to_lowercase() == site.to_lowercase()
     }
 
@@ -180,12 +180,6 @@ impl ReportPage {
             Cell::Lines(_) => true,
             _ => false,
         }
-    }
-
-    /// The link to one person's reservations.
-    fn of_person(&self, name: &String) -> String {
-        let query = [("report", "reservations"), ("person", name)];
-        format!("/ipam/report?{}", serde_html_form::to_string(query).unwrap_or_default())
     }
 }
 
