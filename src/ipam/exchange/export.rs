@@ -38,6 +38,7 @@ pub struct Asked {
     pub active: String,
     pub conflict: String,
     pub mine: String,
+    #[serde(alias = "orphans")]
     pub orphaned: String,
     pub free: String,
     pub site: String,

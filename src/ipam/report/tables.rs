@@ -94,7 +94,7 @@ impl Cell {
 }
 
 /// A share as a person reads it.
-#[expect(clippy::ref_option, reason = "templates pass references")]
+#[expect(clippy::ref_option, reason = "templates pass variables by reference")]
 pub(super) fn percent(share: &Option<i128>) -> String {
     match share {
         None => "-".to_owned(),

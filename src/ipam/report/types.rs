@@ -268,6 +268,12 @@ impl Person {
         self.total - self.under_30 - self.under_90 - self.under_365
     }
 
+    /// The link to what they keep.
+    pub fn link(&self) -> String {
+        let query = [("report", "reservations"), ("person", &self.name)];
+        format!("/ipam/report?{}", serde_html_form::to_string(query).unwrap_or_default())
+    }
+
     /// The age of the oldest in whole days.
     pub fn age(&self, now: Timestamp) -> i64 {
         now.since(self.oldest).div_euclid(DAY)

@@ -183,12 +183,6 @@ impl ReportPage {
     }
 }
 
-/// The link to one person's reservations.
-pub(super) fn of_person(name: &str) -> String {
-    let query = [("report", "reservations"), ("person", name)];
-    format!("/ipam/report?{}", serde_html_form::to_string(query).unwrap_or_default())
-}
-
 /// What an address is now, in a sentence.
 async fn state(tx: &mut Tx, by: &Operator, address: Address) -> Result<String, Error> {
     let record = addresses::get(tx, by.tenant(), address).await?;

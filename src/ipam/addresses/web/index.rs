@@ -131,6 +131,7 @@ struct IndexPage {
     no_subnets: bool,
     rights: Rights,
     may_reserve: bool,
+    may_manage: bool,
 }
 
 /// What a search for one address comes to.
@@ -160,6 +161,7 @@ impl IndexPage {
             selects: selects(&filter, &listing.stats),
             stats: listing.stats,
             may_reserve: rights.reserve,
+            may_manage: rights.manage,
             rights,
             query,
             sort,
