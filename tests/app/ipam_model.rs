@@ -11,7 +11,7 @@ use patchbay::ipam::addresses::{
 };
 use patchbay::ipam::class::{Kind, Status};
 use patchbay::ipam::space::{Source, Space};
-use patchbay::ipam::subnets::{self, Pools, Spec};
+use patchbay::ipam::subnets::{self, Pools, Spec, Usage};
 use patchbay::net::{Address, Cidr, Range, subtract};
 
 use crate::support::app::{TestApp, both_databases, tester};
@@ -221,6 +221,14 @@ fn random_spec(dice: &mut Dice, n: u64) -> Spec {
     spec
 }
 
+fn reshaped(done: subnets::Outcome<()>) -> bool {
+    match done {
+        Ok(()) => true,
+        Err(subnets::Refusal::Fault(error)) => panic!("{error:?}"),
+        Err(_) => false,
+    }
+}
+
 async fn step(app: &TestApp, model: &mut Model, dice: &mut Dice, n: u64) {
     let mut change: Change = app.state.change(&tester()).await.unwrap();
     let mut space = Space::open(&mut change, app.state.vault.entropy()).await.unwrap();
@@ -228,7 +236,7 @@ async fn step(app: &TestApp, model: &mut Model, dice: &mut Dice, n: u64) {
     let known: Vec<Address> = model.rows.keys().copied().collect();
     let some = if known.is_empty() { address } else { *dice.of(&known) };
     let mut after: Vec<(Address, Option<(Status, Kind)>)> = Vec::new();
-    let done = match dice.roll(12) {
+    let done = match dice.roll(14) {
         0 | 1 => {
             let spec = random_spec(dice, n);
             match subnets::create(&mut space, &spec, true, true).await {
@@ -323,6 +331,24 @@ async fn step(app: &TestApp, model: &mut Model, dice: &mut Dice, n: u64) {
             Err(Refusal::Fault(error)) => panic!("{error:?}"),
             Err(_) => false,
         },
+        11 if !model.subnets.is_empty() => {
+            let (id, spec) = model.subnets[dice.below(model.subnets.len())].clone();
+            let length = spec.cidr.length() + 1 + u8::try_from(dice.roll(2)).unwrap();
+            let done = subnets::split(&mut space, id, length, true).await;
+            reshaped(done.map(drop))
+        }
+        12 if !model.subnets.is_empty() => {
+            // The other half, if it is a subnet too.
+            let (id, spec) = model.subnets[dice.below(model.subnets.len())].clone();
+            let other =
+                model.subnets.iter().find(|(_, other)| Some(other.cidr) == spec.cidr.sibling());
+            match other.map(|(other, _)| *other) {
+                Some(other) => {
+                    reshaped(subnets::merge(&mut space, &[id, other], true).await.map(drop))
+                }
+                None => false,
+            }
+        }
         _ => {
             let edit = Edit { hostname: Some(format!("h{n}").parse().unwrap()), ..Edit::default() };
             match addresses::edit(&mut space, some, None, &edit, &me()).await {
@@ -334,6 +360,15 @@ async fn step(app: &TestApp, model: &mut Model, dice: &mut Dice, n: u64) {
     };
     space.close().await.unwrap();
     if done {
+        let all = subnets::all(change.tx(), TenantId::DEFAULT).await.unwrap();
+        if all.len() != model.subnets.len() {
+            // Split or merged: what is laid down now is taken as it is, what follows from it is not.
+            model.subnets.clear();
+            for subnet in all {
+                let pools = subnets::pools(change.tx(), subnet.id).await.unwrap();
+                model.subnets.push((subnet.id, subnets::spec(&subnet, &pools)));
+            }
+        }
         change.commit_if_any().await.unwrap();
         for (address, row) in after {
             match row {
@@ -408,6 +443,33 @@ async fn compare(app: &TestApp, model: &Model, dice: &mut Dice, n: u64) {
     }
 }
 
+/// What each subnet counts for itself, and which subnet each line belongs to.
+async fn compare_subnets(app: &TestApp, model: &Model, n: u64) {
+    let mut tx = app.state.read().await.unwrap();
+    let all = subnets::all(&mut tx, TenantId::DEFAULT).await.unwrap();
+    assert_eq!(all.len(), model.subnets.len());
+    for line in subnets::lines(&mut tx, TenantId::DEFAULT, all, &[]).await.unwrap() {
+        let stats = model.stats(&[line.subnet.cidr.range()]);
+        let usage = Usage {
+            free: stats.available,
+            used: stats.allocated,
+            reserved: stats.reserved,
+            quarantine: stats.quarantine,
+            dhcp: stats.dhcp,
+        };
+        assert_eq!(line.usage, usage, "step {n}: {}", line.subnet.cidr);
+    }
+    let page = Page { offset: 0, limit: 10_000 };
+    let everything = Filter::default();
+    let listing = addresses::list(&mut tx, TenantId::DEFAULT, &everything, Sort::Address, page)
+        .await
+        .unwrap();
+    for entry in listing.entries {
+        let around = model.around(entry.first()).map(|(id, _)| *id);
+        assert_eq!(entry.subnet(), around, "step {n}: {entry:?}");
+    }
+}
+
 async fn walk(app: &TestApp, seed: u64, steps: u64) {
     let mut dice = Dice(seed);
     let mut model = Model::default();
@@ -416,6 +478,7 @@ async fn walk(app: &TestApp, seed: u64, steps: u64) {
         for _ in 0..3 {
             compare(app, &model, &mut dice, n).await;
         }
+        compare_subnets(app, &model, n).await;
     }
     compare_words(app).await;
     assert!(model.rows.len() > 20, "the walk did something: {}", model.rows.len());
