@@ -62,7 +62,8 @@ fn bad(field: &'static str) -> impl Fn(&dyn ToString) -> BadQuery {
 fn truth(field: &'static str, text: &str) -> std::result::Result<Option<bool>, BadQuery> {
     match text {
         "" => Ok(None),
-        "yes" | "true" | "1" | "on" => Ok(Some(true)),
+        // The list says `free=each`.
+        "yes" | "true" | "1" | "on" | "each" => Ok(Some(true)),
         "no" | "false" | "0" => Ok(Some(false)),
         _ => Err(bad(field)(&"use yes or no")),
     }

@@ -130,6 +130,8 @@ struct IndexPage {
     answer: Option<Exact>,
     no_subnets: bool,
     rights: Rights,
+    /// Whether more match than were counted.
+    more: bool,
     may_reserve: bool,
     may_manage: bool,
 }
@@ -160,6 +162,7 @@ impl IndexPage {
             no_subnets: matches!(&choice, Choice::Among(places) if places.is_empty()),
             selects: selects(&filter, &listing.stats),
             stats: listing.stats,
+            more: listing.more,
             may_reserve: rights.reserve,
             may_manage: rights.manage,
             rights,

@@ -1,0 +1,207 @@
+//! The address side as help desk uses it: with the mouse, with the keyboard alone, and without
+//! JavaScript.
+
+use thirtyfour::Key;
+
+use crate::support::browser::{Browser, Look};
+use crate::support::network::{allocate, change, host, reserve, subnet};
+use crate::support::server::Server;
+use crate::{PASSWORD, begin};
+
+/// A subnet with something of everything in it.
+async fn fill(server: &Server) -> String {
+    let state = server.state(0).await;
+    let id = change(&state, "ann", async |space| {
+        let id = subnet(space, "Voice Berlin", "10.20.5.0/24", "Berlin").await;
+        subnet(space, "Everything", "10.0.0.0/8", "").await;
+        allocate(space, id, 3, "switch").await;
+        reserve(space, id, 2, "ann", "desk phones", None).await;
+        host(space, "gw-ber-1", "10.20.5.9").await;
+        id
+    })
+    .await;
+    state.db.close().await;
+    id.to_string()
+}
+
+async fn sign_in(browser: &Browser, server: &Server, name: &str) {
+    browser.go(&format!("{}/login", server.url)).await;
+    browser.fill("name", name).await;
+    browser.fill("password", PASSWORD).await;
+    browser.press("Sign in").await;
+    browser.sees("Overview").await;
+}
+
+/// Nothing on the page keeps anybody from using it, and the console is silent.
+async fn is_fit(browser: &Browser) {
+    let at = browser.at().await;
+    let obstacles = browser.obstacles().await;
+    assert!(obstacles.is_empty(), "{at}: {obstacles:#?}");
+    assert_eq!(browser.complaints().await, Vec::<String>::new(), "{at}");
+}
+
+async fn key(browser: &Browser, keys: &str) {
+    browser.driver.active_element().await.unwrap().send_keys(keys).await.unwrap();
+}
+
+/// Presses Tab until the element that `script` describes has the focus.
+async fn tab_to(browser: &Browser, is_there: &str) {
+    for _ in 0..120 {
+        let script = format!("const e = document.activeElement; return !!e && ({is_there})");
+        if browser.run(&script).await == true {
+            return;
+        }
+        key(browser, Key::Tab.to_string().as_str()).await;
+    }
+    panic!("the keyboard does not reach {is_there}:\n{}", browser.text().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn help_desk_reserves_edits_releases_many_and_follows_the_map() {
+    let server = Server::start();
+    let id = fill(&server).await;
+    assert!(server.add_operator("mia", "helpdesk"));
+    let browser = Browser::open(Look::default()).await;
+    begin(&browser, &server).await;
+    browser.press("Sign out").await;
+    sign_in(&browser, &server, "mia").await;
+    browser.complaints().await;
+
+    // From the tree into the map, and from the map to an address.
+    browser.go(&format!("{}/ipam/subnets", server.url)).await;
+    browser.sees("Voice Berlin").await;
+    is_fit(&browser).await;
+    browser.press("10.20.5.0/24").await;
+    browser.sees("Map of").await;
+    is_fit(&browser).await;
+    browser.click(".map a[href='/ipam/addresses/10.20.5.77']").await;
+    browser.sees("10.20.5.77").await;
+    is_fit(&browser).await;
+
+    // The large one is a map of blocks that leads there as well.
+    browser.go(&format!("{}/ipam/subnets", server.url)).await;
+    browser.press("10.0.0.0/8").await;
+    browser.click(".map.blocks a[aria-label^='10.20.0.0']").await;
+    browser.sees("10.20.5.0").await;
+
+    // Take the next free one, then two more, and say what for.
+    browser.go(&format!("{}/ipam/addresses?subnet={id}", server.url)).await;
+    browser.sees("10.20.5.9").await;
+    is_fit(&browser).await;
+    browser.click("button.signal").await;
+    browser.fill("note", "Lobby phone").await;
+    browser.press("Take next free").await;
+    browser.sees("10.20.5.6").await;
+    for note in ["Printer, room 288", "Camera"] {
+        browser.go(&format!("{}/ipam/addresses?subnet={id}", server.url)).await;
+        browser.fill("note", note).await;
+        browser.press("Take next free").await;
+        browser.sees(note).await;
+    }
+
+    // Change the note in the row.
+    browser.go(&format!("{}/ipam/addresses?subnet={id}&mine=1", server.url)).await;
+    browser.sees("Camera").await;
+    browser.click("tbody tr:last-child .act a[href$='/edit']").await;
+    browser.fill("description", "Camera, east door").await;
+    browser
+        .find("tr.edit [name=description]")
+        .await
+        .send_keys(Key::Enter.to_string())
+        .await
+        .unwrap();
+    browser.sees("Camera, east door").await;
+    is_fit(&browser).await;
+
+    // Release them all at once; what others reserved stays.
+    browser.click("thead [data-all]").await;
+    browser.click(".bulk button[value=release]").await;
+    browser.sees("10.20.5.6").await;
+    is_fit(&browser).await;
+    browser.click("main form button.signal").await;
+    browser.sees("You have reserved nothing").await;
+    browser.go(&format!("{}/ipam/addresses?subnet={id}", server.url)).await;
+    browser.sees("desk phones").await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_is_reserved_and_released_with_the_keyboard_alone() {
+    let server = Server::start();
+    let id = fill(&server).await;
+    let browser = Browser::open(Look::default()).await;
+    begin(&browser, &server).await;
+    browser.go(&format!("{}/ipam/addresses?subnet={id}&free=each", server.url)).await;
+    browser.sees("10.20.5.8").await;
+    tab_to(&browser, "e.closest('tr') && e.closest('tr').innerText.includes('10.20.5.8') && e.href && e.href.endsWith('/reserve')").await;
+    key(&browser, Key::Enter.to_string().as_str()).await;
+    browser.find("tr.edit [name=note]").await;
+    tab_to(&browser, "e.name === 'note' && e.closest('tr.edit')").await;
+    key(&browser, "Keyboard only").await;
+    key(&browser, Key::Enter.to_string().as_str()).await;
+    browser.sees("Keyboard only").await;
+    browser.go(&format!("{}/ipam/addresses/10.20.5.8", server.url)).await;
+    browser.sees("Keyboard only").await;
+    tab_to(&browser, "e.href && e.href.endsWith('/release')").await;
+    key(&browser, Key::Enter.to_string().as_str()).await;
+    browser.sees("It is reserved").await;
+    tab_to(&browser, "e.tagName === 'BUTTON' && e.innerText.trim() === 'Release'").await;
+    key(&browser, Key::Enter.to_string().as_str()).await;
+    browser.sees("available").await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_are_taken_changed_and_released_without_javascript() {
+    let server = Server::start();
+    let id = fill(&server).await;
+    let browser = Browser::open(Look { javascript: false, ..Look::default() }).await;
+    begin(&browser, &server).await;
+    browser.go(&format!("{}/ipam/addresses?subnet={id}", server.url)).await;
+    browser.fill("note", "No scripts").await;
+    browser.press("Take next free").await;
+    browser.sees("10.20.5.6").await;
+    browser.go(&format!("{}/ipam/addresses/10.20.5.6/edit", server.url)).await;
+    browser.fill("description", "Still none").await;
+    browser.press("Save").await;
+    browser.sees("Still none").await;
+    browser.go(&format!("{}/ipam/addresses?subnet={id}&mine=1", server.url)).await;
+    browser.click("tbody input[name=id]").await;
+    browser.click(".bulk button[value=release]").await;
+    browser.click("main form button.signal").await;
+    browser.go(&format!("{}/ipam/addresses/10.20.5.6", server.url)).await;
+    browser.sees("available").await;
+    browser.sees("Still none").await;
+    browser.close().await;
+}
+
+/// The README's pictures of the network side: `make pictures`.
+#[tokio::test(flavor = "multi_thread")]
+async fn pictures_of_the_running_program_show_addresses_and_the_map() {
+    let server = Server::start();
+    let id = fill(&server).await;
+    let browser = Browser::open(Look::default()).await;
+    begin(&browser, &server).await;
+    let own = tempfile::tempdir().unwrap();
+    let folder = std::env::var_os("PATCHBAY_PICTURES").map_or_else(
+        || own.path().to_owned(),
+        |folder| std::env::current_dir().unwrap().join(folder),
+    );
+    std::fs::create_dir_all(&folder).unwrap();
+    for (name, path) in [
+        ("addresses", format!("/ipam/addresses?subnet={id}")),
+        ("map", format!("/ipam/subnets/{id}#map")),
+    ] {
+        browser.go(&format!("{}{path}", server.url)).await;
+        browser.sees("10.20.5.0/24").await;
+        browser.picture(&folder.join(format!("{name}.png"))).await;
+        let picture = std::fs::read(folder.join(format!("{name}.png"))).unwrap();
+        assert!(
+            picture.len() > 20_000,
+            "{name}.png shows next to nothing: {} bytes",
+            picture.len()
+        );
+    }
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    browser.close().await;
+}
