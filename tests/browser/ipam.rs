@@ -1,12 +1,13 @@
 //! The address side as help desk uses it: with the mouse, with the keyboard alone, and without
 //! JavaScript.
 
-use thirtyfour::Key;
-
 use crate::support::browser::{Browser, Look};
 use crate::support::network::{allocate, change, host, reserve, subnet};
 use crate::support::server::Server;
 use crate::{PASSWORD, begin};
+
+const ENTER: &str = "\u{e007}";
+const TAB: &str = "\u{e004}";
 
 /// A subnet with something of everything in it.
 async fn fill(server: &Server) -> String {
@@ -51,7 +52,7 @@ async fn tab_to(browser: &Browser, is_there: &str) {
         if browser.run(&script).await == true {
             return;
         }
-        key(browser, Key::Tab.to_string().as_str()).await;
+        key(browser, TAB).await;
     }
     panic!("the keyboard does not reach {is_there}:\n{}", browser.text().await);
 }
@@ -104,12 +105,7 @@ async fn help_desk_reserves_edits_releases_many_and_follows_the_map() {
     browser.sees("Camera").await;
     browser.click("tbody tr:last-child .act a[href$='/edit']").await;
     browser.fill("description", "Camera, east door").await;
-    browser
-        .find("tr.edit [name=description]")
-        .await
-        .send_keys(Key::Enter.to_string())
-        .await
-        .unwrap();
+    browser.find("tr.edit [name=description]").await.send_keys(ENTER).await.unwrap();
     browser.sees("Camera, east door").await;
     is_fit(&browser).await;
 
@@ -134,19 +130,19 @@ async fn an_address_is_reserved_and_released_with_the_keyboard_alone() {
     browser.go(&format!("{}/ipam/addresses?subnet={id}&free=each", server.url)).await;
     browser.sees("10.20.5.8").await;
     tab_to(&browser, "e.closest('tr') && e.closest('tr').innerText.includes('10.20.5.8') && e.href && e.href.endsWith('/reserve')").await;
-    key(&browser, Key::Enter.to_string().as_str()).await;
+    key(&browser, ENTER).await;
     browser.find("tr.edit [name=note]").await;
     tab_to(&browser, "e.name === 'note' && e.closest('tr.edit')").await;
     key(&browser, "Keyboard only").await;
-    key(&browser, Key::Enter.to_string().as_str()).await;
+    key(&browser, ENTER).await;
     browser.sees("Keyboard only").await;
     browser.go(&format!("{}/ipam/addresses/10.20.5.8", server.url)).await;
     browser.sees("Keyboard only").await;
     tab_to(&browser, "e.href && e.href.endsWith('/release')").await;
-    key(&browser, Key::Enter.to_string().as_str()).await;
+    key(&browser, ENTER).await;
     browser.sees("It is reserved").await;
     tab_to(&browser, "e.tagName === 'BUTTON' && e.innerText.trim() === 'Release'").await;
-    key(&browser, Key::Enter.to_string().as_str()).await;
+    key(&browser, ENTER).await;
     browser.sees("available").await;
     browser.close().await;
 }

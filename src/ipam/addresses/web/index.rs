@@ -133,7 +133,6 @@ struct IndexPage {
     /// Whether more match than were counted.
     more: bool,
     may_reserve: bool,
-    may_manage: bool,
 }
 
 /// What a search for one address comes to.
@@ -164,7 +163,6 @@ impl IndexPage {
             stats: listing.stats,
             more: listing.more,
             may_reserve: rights.reserve,
-            may_manage: rights.manage,
             rights,
             query,
             sort,
