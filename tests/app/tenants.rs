@@ -40,7 +40,12 @@ both_databases! {
                 let path = route.path.replace("{id}", &id);
                 let before = app.contents().await;
                 let method = route.method.as_str();
-                let body = if path.ends_with("next-free") { json!({ "note": "x" }) } else { json!({}) };
+                let body = match (method, path.rsplit('/').next()) {
+                    (_, Some("next-free")) => json!({ "note": "x" }),
+                    (_, Some("split")) => json!({ "length": 30 }),
+                    ("PUT", _) => json!({ "name": "x", "cidr": "192.0.2.0/24" }),
+                    _ => json!({}),
+                };
                 let answer = if path.starts_with("/api/") {
                     app.ask(method, &path).token(&script).json(&body).send().await
                 } else {
