@@ -1,7 +1,7 @@
 //! Subnets, addresses and hosts in files: CSV and XLSX, in and out.
 //!
 //! A file is taken whole or not at all. What Patchbay exports comes back unchanged; the exports of
-//! `NetBox` and `phpIPAM` are read too ([`columns`]).
+//! `NetBox` and `phpIPAM` are read too (`columns`).
 
 mod addresses;
 mod api;

@@ -2,7 +2,7 @@
 //! here. Saving, changing or deleting one moves its addresses in the same transaction.
 //!
 //! What a host names it holds or, where somebody else does, claims: that is a conflict with two
-//! sides. Who loses when a conflict is decided names the address no longer ([`let_go`]).
+//! sides. Who loses when a conflict is decided names the address no longer (`let_go`).
 
 pub mod api;
 mod queries;

@@ -1,7 +1,7 @@
 //! Reports: what is used, by whom, and what is odd; on the screen, in files and on paper.
 //!
 //! How full subnets are comes from the counts kept with them; lists of addresses are queries over
-//! the rows there are. A report is rows of its own type here, cells of a [`tables::Table`] on pages,
+//! the rows there are. A report is rows of its own type here, cells of a `tables::Table` on pages,
 //! paper and in files, and JSON in the API.
 
 mod api;
