@@ -95,9 +95,8 @@ pub async fn map(tx: &mut Tx, tenant: TenantId, subnet: &Subnet, block: Cidr) ->
 pub fn cells_of(block: Cidr) -> Option<u8> {
     let hosts = block.family().bits() - block.length();
     let cell = match hosts {
-        ..=GRID_BITS => return None,
-        ..=16 => 8,
-        17..=19 => hosts - BLOCK_BITS,
+        0..=GRID_BITS => return None,
+        11..=16 => 8,
         20..=24 => 16,
         _ => hosts - BLOCK_BITS,
     };

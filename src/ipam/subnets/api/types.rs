@@ -241,6 +241,7 @@ fn there<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Opti
 /// What is to be different; what is left out stays.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::option_option, reason = "left out and null are two things here")]
 pub struct SubnetPatch {
     /// The new name.
     name: Option<String>,
