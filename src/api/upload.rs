@@ -20,7 +20,9 @@ impl FromRequest for Upload {
 
     fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
         let kind = request.content_type().to_ascii_lowercase();
-        if kind != "text/csv" && kind != SheetFormat::Xlsx.mime() {
+        // Whatever it is called, the content tells what it is.
+        let known = ["text/csv", SheetFormat::Xlsx.mime(), "application/octet-stream"];
+        if !known.contains(&kind.as_str()) {
             let why = format!("send text/csv or {}", SheetFormat::Xlsx.mime());
             let refusal = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
             return ready(Err(refusal)).boxed_local();

@@ -160,7 +160,7 @@ async fn import(by: &Operator, upload: Upload, params: &ImportParams, kind: Kind
 /// The body is CSV or XLSX with the columns of the export, or as `NetBox` or `phpIPAM` exports
 /// prefixes and subnets. Subnets nest as their addresses say. All rows are taken, or none.
 #[utoipa::path(post, path = "/api/v1/subnets/import", operation_id = "importSubnets", tag = "Import and export",
-    params(ImportParams), request_body(content_type = "text/csv", content = String),
+    params(ImportParams), request_body(content_type = "application/octet-stream", content = Vec<u8>, description = "CSV or XLSX; text/csv and the type of XLSX are taken as well"),
     responses((status = 200, body = Imported), (status = 413, body = Problem), (status = 415, body = Problem),
         (status = 422, body = ImportRefused)))]
 async fn import_subnets(by: Operator, upload: Upload, params: web::Query<ImportParams>) -> Answer {
@@ -173,7 +173,7 @@ async fn import_subnets(by: Operator, upload: Upload, params: web::Query<ImportP
 /// addresses. An address that somebody else has is refused, not overwritten. All rows are taken,
 /// or none.
 #[utoipa::path(post, path = "/api/v1/addresses/import", operation_id = "importAddresses", tag = "Import and export",
-    params(ImportParams), request_body(content_type = "text/csv", content = String),
+    params(ImportParams), request_body(content_type = "application/octet-stream", content = Vec<u8>, description = "CSV or XLSX; text/csv and the type of XLSX are taken as well"),
     responses((status = 200, body = Imported), (status = 413, body = Problem), (status = 415, body = Problem),
         (status = 422, body = ImportRefused)))]
 async fn import_addresses(
@@ -190,7 +190,7 @@ async fn import_addresses(
 /// devices. Their addresses become theirs; one that somebody else has is refused. All rows are
 /// taken, or none.
 #[utoipa::path(post, path = "/api/v1/hosts/import", operation_id = "importHosts", tag = "Import and export",
-    params(ImportParams), request_body(content_type = "text/csv", content = String),
+    params(ImportParams), request_body(content_type = "application/octet-stream", content = Vec<u8>, description = "CSV or XLSX; text/csv and the type of XLSX are taken as well"),
     responses((status = 200, body = Imported), (status = 413, body = Problem), (status = 415, body = Problem),
         (status = 422, body = ImportRefused)))]
 async fn import_hosts(by: Operator, upload: Upload, params: web::Query<ImportParams>) -> Answer {

@@ -148,10 +148,19 @@ pub struct LeasesOut {
     pub dry_run: bool,
     /// What came of them.
     pub found: Found,
-    /// Lines that were not read: `[line, why]`, the first hundred.
-    pub faults: Vec<(usize, &'static str)>,
+    /// Lines that were not read, the first hundred.
+    pub faults: Vec<LeaseFault>,
     /// How many lines were not read.
     pub faulty: usize,
+}
+
+/// A line of a lease file that was not read.
+#[derive(Serialize, ToSchema)]
+pub struct LeaseFault {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub why: &'static str,
 }
 
 #[derive(Default, Deserialize, IntoParams)]
@@ -346,7 +355,7 @@ impl FromRequest for LeaseFile {
 /// A lease file of Kea (memfile, IPv4 or IPv6) or dnsmasq, or Kea's answer to `lease4-get-all` or
 /// `lease6-get-all`. Lines that cannot be read are left out and named.
 #[utoipa::path(post, path = "/api/v1/observations/leases", operation_id = "importLeases", tag = "Observation",
-    params(LeasesParams), request_body(content = String, content_type = "text/csv"),
+    params(LeasesParams), request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses((status = 200, body = LeasesOut), (status = 413, body = Problem), (status = 415, body = Problem),
         (status = 422, body = Problem)))]
 async fn import_leases(by: Operator, params: web::Query<LeasesParams>, file: LeaseFile) -> Answer {
@@ -363,7 +372,11 @@ async fn import_leases(by: Operator, params: web::Query<LeasesParams>, file: Lea
         running: summary.running,
         dry_run: params.dry_run,
         found: summary.found,
-        faults: summary.faults.into_iter().map(|fault| (fault.line, fault.what)).collect(),
+        faults: summary
+            .faults
+            .into_iter()
+            .map(|fault| LeaseFault { line: fault.line, why: fault.what })
+            .collect(),
         faulty: summary.faulty,
     };
     api::json(StatusCode::OK, &out)

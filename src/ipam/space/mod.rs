@@ -208,6 +208,9 @@ impl<'c> Space<'c> {
         let tenant = self.tenant();
         self.drain(subnet.id).await?;
         let pools = subnets::pools(self.tx(), subnet.id).await?;
+        if pools.iter().all(|pool| pool.kind.gives().is_none()) {
+            return Ok(());
+        }
         let inside = subnets::ranges_inside(self.tx(), tenant, subnet.id).await?;
         let taken = rows::taken(self.tx(), tenant, subnet).await?;
         self.add_gaps(&gaps_of(subnet, &pools, inside, taken)).await
@@ -246,6 +249,22 @@ impl<'c> Space<'c> {
     pub async fn any(&mut self) -> Result<bool> {
         let tenant = self.tenant();
         rows::any(self.tx(), tenant).await
+    }
+
+    /// Takes a range out of the gaps of a subnet, in which a smaller one now lies: what else the
+    /// subnet has, however much, is not looked at.
+    pub async fn carve(&mut self, subnet: SubnetId, range: Range) -> Result<()> {
+        let tenant = self.tenant();
+        let mut gaps: Vec<Gap> =
+            rows::gap_before(self.tx(), tenant, range.first()).await?.into_iter().collect();
+        gaps.extend(rows::gaps_from(self.tx(), tenant, range, i64::MAX).await?);
+        gaps.dedup();
+        for gap in gaps.into_iter().filter(|gap| gap.subnet == subnet) {
+            if let Some(piece) = gap.range.intersection(range) {
+                self.take_out(&gap, piece).await?;
+            }
+        }
+        Ok(())
     }
 
     /// As [`Self::refill`], for subnets whose gaps may pass from one to another.

@@ -120,9 +120,10 @@ pub async fn create_told(
     lay(space, id, spec).await?;
     space.adopt(spec.cidr.range(), parent, Some(id)).await?;
     let subnet = stored(space, id).await?;
-    let mut touched = vec![&subnet];
-    touched.extend(&place.parent);
-    space.refill_all(&touched).await?;
+    if let Some(parent) = parent {
+        space.carve(parent, spec.cidr.range()).await?;
+    }
+    space.refill(&subnet).await?;
     space.record(Event::new("subnet.created", &label(&subnet), &id).after(describe(spec)));
     before.tell(space, std::slice::from_ref(&subnet)).await?;
     Ok((subnet, effects))

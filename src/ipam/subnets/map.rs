@@ -95,9 +95,9 @@ pub async fn map(tx: &mut Tx, tenant: TenantId, subnet: &Subnet, block: Cidr) ->
 pub fn cells_of(block: Cidr) -> Option<u8> {
     let hosts = block.family().bits() - block.length();
     let cell = match hosts {
-        ..=GRID_BITS => return None,
-        counted if counted <= 16 => 8,
-        counted if (20..=24).contains(&counted) => 16,
+        0..=GRID_BITS => return None,
+        11..=16 => 8,
+        20..=24 => 16,
         _ => hosts - BLOCK_BITS,
     };
     Some(block.family().bits() - cell)

@@ -191,9 +191,8 @@ impl IndexPage {
 }
 
 /// How deep a line stands, as a style; deeper is not told apart.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "templates pass references")]
-fn indent(depth: &usize) -> usize {
-    (*depth).min(8)
+fn indent(depth: impl Borrow<usize>) -> usize {
+    (*depth.borrow()).min(8)
 }
 
 async fn index(request: actix_web::HttpRequest, by: Operator) -> Answer {

@@ -239,9 +239,9 @@ fn there<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Opti
 }
 
 /// What is to be different; what is left out stays.
-#[expect(clippy::option_option, reason = "what is left out is told from what is null")]
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::option_option, reason = "left out and null are two things here")]
 pub struct SubnetPatch {
     /// The new name.
     name: Option<String>,
