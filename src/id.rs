@@ -84,6 +84,12 @@ ids! {
     ClaimId;
     /// One look at every address of a subnet.
     SweepId;
+    /// Settings for many phones at once.
+    ProfileId;
+    /// A person or place outside, for the phone book.
+    ContactId;
+    /// Telling phones to fetch their files anew.
+    NotificationId;
 }
 
 impl TenantId {

@@ -6,8 +6,9 @@
 //! Modules import downwards only:
 //!
 //! ```text
-//! main -> commands -> app -> docs, home, history -> apply -> users -> ipam -> tenants -> auth -> api -> web
-//!      -> audit, state -> db, secrets, numbering, net, id, text, time; asterisk and probe stand alone
+//! main -> commands -> app -> docs, home, history -> apply -> provision, registrations -> boot -> phones
+//!      -> users -> ipam -> tenants -> auth -> api -> web -> audit, state
+//!      -> db, secrets, numbering, net, id, text, time; asterisk and probe stand alone
 //! ```
 
 pub mod api;
@@ -16,6 +17,7 @@ pub mod apply;
 pub mod asterisk;
 pub mod audit;
 pub mod auth;
+pub mod boot;
 pub mod commands;
 pub mod config;
 pub mod db;
@@ -26,6 +28,7 @@ pub mod id;
 pub mod ipam;
 pub mod net;
 pub mod numbering;
+pub mod phones;
 pub mod probe;
 pub mod secrets;
 pub mod state;

@@ -5,64 +5,17 @@ use std::time::{Duration, Instant};
 
 use super::render::File;
 use super::types::Module;
-use crate::asterisk::ami::{Ami, AmiError, ReloadResult, Timeouts};
+use crate::asterisk::access::{Access, Unusable};
+use crate::asterisk::ami::{Ami, AmiError, ReloadResult};
 use crate::asterisk::conf::{self, Files};
 use crate::asterisk::objects::{ObjectKind, Objects};
-use crate::config;
 
-/// The oldest Asterisk that is told anything.
-const OLDEST: (u32, u32, u32) = (22, 0, 0);
 /// Older than this, `core reload` of others may deadlock it; said, not refused.
 const ADVISED: (u32, u32, u32) = (22, 10, 0);
 /// How long another reload (somebody at the command line) is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Differences named one by one.
 const NAMED: usize = 20;
-
-/// How to reach Asterisk.
-#[derive(Clone, Debug)]
-pub struct Access {
-    /// `host:port`.
-    pub address: String,
-    /// The manager user.
-    pub user: String,
-    /// Its secret, if one is known.
-    pub secret: Option<String>,
-    /// How long to wait.
-    pub timeouts: Timeouts,
-}
-
-impl Access {
-    /// As the settings say; the secret that `patchbay asterisk install` made fills in for one that
-    /// is not set.
-    pub fn new(settings: &config::Asterisk, made_secret: Option<String>) -> Self {
-        Self {
-            address: settings.ami.clone(),
-            user: settings.ami_user.clone(),
-            secret: settings.ami_secret.clone().or(made_secret),
-            timeouts: Timeouts::default(),
-        }
-    }
-}
-
-/// Why Asterisk is not told anything.
-#[derive(Debug, thiserror::Error)]
-pub enum Unusable {
-    /// No secret is set.
-    #[error(
-        "no manager secret is known: run patchbay asterisk install, or set asterisk.ami_secret"
-    )]
-    NoSecret,
-    /// The address has no host that can be found.
-    #[error("the host of asterisk.ami cannot be found")]
-    NoHost,
-    /// Too old.
-    #[error("this is Asterisk {0}.{1}; Patchbay needs 22.0 or newer")]
-    TooOld(u32, u32),
-    /// It does not answer, or not as it should.
-    #[error(transparent)]
-    Ami(#[from] AmiError),
-}
 
 /// A connection to an Asterisk that is new enough.
 pub struct Session {
@@ -74,16 +27,7 @@ pub struct Session {
 impl Session {
     /// Connects, signs in and asks for the version.
     pub async fn open(access: &Access) -> Result<Self, Unusable> {
-        let secret = access.secret.as_deref().ok_or(Unusable::NoSecret)?;
-        let mut addresses =
-            tokio::net::lookup_host(&access.address).await.map_err(|_| Unusable::NoHost)?;
-        let address = addresses.next().ok_or(Unusable::NoHost)?;
-        let mut ami = Ami::connect(address, access.timeouts).await?;
-        ami.login(&access.user, secret).await?;
-        let version = ami.version().await?;
-        if version < OLDEST {
-            return Err(Unusable::TooOld(version.0, version.1));
-        }
+        let (ami, version) = access.connect().await?;
         Ok(Self { ami, version })
     }
 

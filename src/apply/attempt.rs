@@ -2,7 +2,7 @@
 
 use tokio::task::JoinHandle;
 
-use super::asterisk::{Ids, Session, Unusable};
+use super::asterisk::{Ids, Session};
 use super::desired::{self, Desired};
 use super::lock::{Begun, Ending, Packed, pack};
 use super::log::{self, Mark};
@@ -10,6 +10,7 @@ use super::preview;
 use super::render::{self, File};
 use super::types::{Module, Request, Source, State, Step};
 use super::{Applier, ApplyError};
+use crate::asterisk::access::Unusable;
 use crate::asterisk::ami::AmiError;
 use crate::asterisk::preflight::Severity;
 use crate::secrets::VaultError;

@@ -14,10 +14,11 @@ use flate2::write::GzEncoder;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use super::asterisk::{Session, Unusable, millis};
+use super::asterisk::{Session, millis};
 use super::render::File;
 use super::types::{Module, Request, Run, Source, State};
 use super::{Applier, ApplyError, queries};
+use crate::asterisk::access::Unusable;
 use crate::audit::{self, Actor, Event, Via};
 use crate::secrets::{Vault, VaultError};
 use crate::web::Error;

@@ -29,12 +29,12 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::asterisk::access::Access;
 use crate::audit::{Actor, Page};
 use crate::config::Config;
 use crate::state::State;
 use crate::web::Error;
 
-pub use asterisk::Access;
 pub use desired::{Desired, read as snapshot};
 pub use drift::Drift;
 pub use preview::Preview;

@@ -9,7 +9,9 @@
 //! | `diff.rs` | two texts of a file, line by line |
 //! | `secret.rs` | secrets in files, hidden but comparable |
 //! | `ami.rs`, `ami/` | the manager interface: reload, and read back what was loaded |
+//! | `access.rs` | where that is, and how to sign in |
 
+pub mod access;
 pub mod ami;
 pub mod conf;
 pub mod diff;

@@ -87,10 +87,12 @@ impl Role {
     pub fn may(self, right: Right) -> bool {
         match right {
             Right::Read => true,
-            Right::EditUsers | Right::ReserveAddresses => self != Self::Auditor,
-            Right::ManageUsers | Right::ManageAddresses | Right::Reveal | Right::Apply => {
-                matches!(self, Self::Admin | Self::Operator)
-            }
+            Right::EditUsers | Right::EditPhones | Right::ReserveAddresses => self != Self::Auditor,
+            Right::ManageUsers
+            | Right::ManagePhones
+            | Right::ManageAddresses
+            | Right::Reveal
+            | Right::Apply => matches!(self, Self::Admin | Self::Operator),
             Right::ReadAudit => matches!(self, Self::Admin | Self::Auditor),
             Right::Administer => self == Self::Admin,
         }
@@ -128,6 +130,10 @@ pub enum Right {
     EditUsers,
     /// Create, delete, disable and import users.
     ManageUsers,
+    /// Say what a phone is called and its keys do, let it fetch its file, restart it.
+    EditPhones,
+    /// Everything else about phones but templates: add, remove, give lines and addresses.
+    ManagePhones,
     /// See a SIP secret again.
     Reveal,
     /// Take addresses, reserve them, and release what one has reserved oneself.

@@ -1,0 +1,201 @@
+//! What a phone is.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::models::{Model, Vendor};
+use super::settings::{Layer, is_dialled};
+use crate::id::{ProfileId, SubnetId, UserId};
+use crate::net::{Address, Mac};
+use crate::numbering::ExtensionNumber;
+use crate::text::Line;
+use crate::time::Timestamp;
+
+/// What a key of a phone does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyKind {
+    /// Takes a line.
+    Line,
+    /// Shows whether a number is busy, and calls it or picks up its call.
+    Blf,
+    /// Calls a number.
+    SpeedDial,
+    /// Parks a call in a slot, and shows whether one is parked there.
+    Park,
+}
+
+/// Not something a key does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("choose line, blf, speed_dial or park")]
+pub struct BadKeyKind;
+
+impl KeyKind {
+    /// Everything a key can do.
+    pub const ALL: [Self; 4] = [Self::Line, Self::Blf, Self::SpeedDial, Self::Park];
+
+    /// The word stored, and used in calls and templates.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Line => "line",
+            Self::Blf => "blf",
+            Self::SpeedDial => "speed_dial",
+            Self::Park => "park",
+        }
+    }
+}
+
+impl FromStr for KeyKind {
+    type Err = BadKeyKind;
+
+    fn from_str(text: &str) -> Result<Self, BadKeyKind> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(BadKeyKind)
+    }
+}
+
+impl fmt::Display for KeyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a key watches or dials: 1 to 20 digits, `*` and `#`, perhaps a `+` first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dialled(String);
+
+/// Nothing that can be dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("use 1 to 20 digits, * and #, perhaps a + first")]
+pub struct BadDialled;
+
+impl FromStr for Dialled {
+    type Err = BadDialled;
+
+    fn from_str(text: &str) -> Result<Self, BadDialled> {
+        let digits = text.strip_prefix('+').unwrap_or(text);
+        let fits = (1..=20).contains(&digits.len()) && digits.bytes().all(is_dialled);
+        if fits { Ok(Self(text.to_owned())) } else { Err(BadDialled) }
+    }
+}
+
+impl fmt::Display for Dialled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A line of a phone: the number it registers, and what stands beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PhoneLine {
+    /// 1 is the first.
+    pub line: u8,
+    /// Whose extension.
+    pub user: UserId,
+    /// That extension.
+    pub number: ExtensionNumber,
+    /// What the person is called.
+    pub name: String,
+    /// What the phone writes beside it; empty is the number.
+    pub label: Line<40>,
+}
+
+/// A key of a phone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PhoneKey {
+    /// 1 is the first.
+    pub position: u8,
+    /// What it does.
+    pub kind: KeyKind,
+    /// The line it uses.
+    pub line: u8,
+    /// What it watches or dials; none for a line.
+    pub value: Option<Dialled>,
+    /// What the phone writes beside it.
+    pub label: Line<40>,
+}
+
+/// A phone as stored, with what belongs to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Phone {
+    /// Its hardware address, which is its name.
+    pub mac: Mac,
+    /// What it is.
+    pub model: &'static Model,
+    /// What people call it; may be empty.
+    pub label: Line<60>,
+    /// Where it stands; may be empty.
+    pub site: Line<60>,
+    /// Where its static address is taken from.
+    pub subnet: Option<SubnetId>,
+    /// Whatever else there is to say.
+    pub notes: Line<500>,
+    /// The profile it chose.
+    pub profile: Option<ProfileId>,
+    /// Its lines, in their order.
+    pub lines: Vec<PhoneLine>,
+    /// Its keys, in their order.
+    pub keys: Vec<PhoneKey>,
+    /// What it says itself of its settings.
+    pub settings: Layer,
+    /// Its static address: the one IPAM says it holds.
+    pub address: Option<Address>,
+    /// Until when one fetch by its plain file names is answered.
+    pub enrol_until: Option<Timestamp>,
+    /// Counts changes, for two editors.
+    pub version: i64,
+    /// When it was added.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+    /// What it last fetched and said of itself.
+    pub seen: Seen,
+}
+
+impl Phone {
+    /// Who made it.
+    pub fn vendor(&self) -> Vendor {
+        self.model.vendor
+    }
+
+    /// What people read where it is named: its label, else who has its first line, else its model.
+    pub fn title(&self) -> String {
+        match self.lines.first() {
+            _ if !self.label.is_empty() => self.label.to_string(),
+            Some(line) => format!("{} {}", line.number, line.name),
+            None => self.model.to_string(),
+        }
+    }
+}
+
+/// What a phone last fetched and said of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// When it last fetched a file of its own.
+    pub at: Option<Timestamp>,
+    /// From where.
+    pub from: Option<Address>,
+    /// Which.
+    pub file: String,
+    /// That file's revision.
+    pub revision: String,
+    /// How it introduced itself.
+    pub user_agent: String,
+    /// The model it says it is.
+    pub model: String,
+    /// Its firmware.
+    pub firmware: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_can_be_dialled_is_dialled() {
+        for good in ["1000", "*8", "#1", "+351210000000"] {
+            assert_eq!(good.parse::<Dialled>().unwrap().to_string(), good);
+        }
+        for bad in ["", "+", "1000@host", "10 00", "1;2", "a", "٣", &"1".repeat(21)] {
+            assert_eq!(bad.parse::<Dialled>(), Err(BadDialled), "{bad:?}");
+        }
+    }
+}
