@@ -69,6 +69,18 @@ impl Browser {
         let prefs = serde_json::json!({ "browser": "ALL" });
         wanted.set("goog:loggingPrefs", prefs).unwrap();
         let driver = WebDriver::new(&url, wanted).await.unwrap();
+        // No window is narrower than 500 pixels; the page is told of a screen that is.
+        let session = driver.session_id().to_string();
+        let screen = serde_json::json!(
+            { "width": look.width, "height": 900, "deviceScaleFactor": 1, "mobile": false }
+        );
+        let told = reqwest::Client::new()
+            .post(format!("{url}/session/{session}/goog/cdp/execute"))
+            .json(&serde_json::json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": screen }))
+            .send()
+            .await
+            .unwrap();
+        assert!(told.status().is_success(), "{told:?}");
         Self { driver, url, process, _profile: profile }
     }
 
