@@ -10,6 +10,8 @@ CREATE TABLE profile (
     scope      TEXT NOT NULL CHECK (scope IN ('tenant', 'site', 'model', 'chosen')),
     -- The site in lower case, or `vendor/model`; empty for the others.
     scope_key  TEXT NOT NULL,
+    -- The site as it was typed; empty for the others.
+    scope_name TEXT NOT NULL DEFAULT '',
     version    BIGINT NOT NULL DEFAULT 1,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
@@ -51,11 +53,19 @@ CREATE TABLE phone (
     enrol_until   BIGINT,
     -- Label, site, model and notes in lower case: what a search looks through.
     search        TEXT NOT NULL,
+    -- What lists search and sort by of its lines, repeated here so that they need not look there:
+    -- numbers, names and labels in lower case; its first number, 100000000 without one; what it is
+    -- called (its label, else who has its first line, else its MAC) in lower case.
+    people        TEXT NOT NULL DEFAULT '',
+    number_sort   BIGINT NOT NULL DEFAULT 100000000,
+    title_sort    TEXT NOT NULL DEFAULT '',
     version       BIGINT NOT NULL DEFAULT 1,
     created_at    BIGINT NOT NULL,
     updated_at    BIGINT NOT NULL
 );
 CREATE INDEX phone_tenant ON phone (tenant_id, mac);
+CREATE INDEX phone_title ON phone (tenant_id, title_sort, mac);
+CREATE INDEX phone_number ON phone (tenant_id, number_sort, mac);
 CREATE INDEX phone_created ON phone (tenant_id, created_at, mac);
 CREATE INDEX phone_model ON phone (tenant_id, vendor, model, mac);
 CREATE INDEX phone_site ON phone (tenant_id, site_key, mac);
@@ -73,6 +83,7 @@ CREATE TABLE phone_line (
     PRIMARY KEY (mac, line)
 );
 CREATE INDEX phone_line_tenant ON phone_line (tenant_id, user_id);
+CREATE INDEX phone_line_more ON phone_line (tenant_id, user_id, mac) WHERE line > 1;
 
 CREATE TABLE phone_key (
     mac      TEXT NOT NULL REFERENCES phone (mac) ON DELETE CASCADE,
@@ -92,6 +103,9 @@ CREATE TABLE phone_setting (
     value TEXT NOT NULL,
     PRIMARY KEY (mac, key)
 );
+
+-- The addresses phones hold, among very many others.
+CREATE INDEX address_phone ON address (tenant_id, address, holder_id) WHERE holder_kind = 'phone';
 
 -- What a phone last fetched and said of itself. Written often, so apart from what people write.
 CREATE TABLE phone_seen (
@@ -197,7 +211,7 @@ CREATE TABLE registration (
 CREATE INDEX registration_mac ON registration (tenant_id, mac, last_seen) WHERE mac <> '';
 CREATE INDEX registration_address ON registration (tenant_id, address);
 CREATE INDEX registration_seen ON registration (tenant_id, last_seen);
-CREATE INDEX registration_present ON registration (tenant_id, number) WHERE present;
+CREATE INDEX registration_present ON registration (tenant_id, number, mac) WHERE present;
 
 -- When phones were told to fetch their files anew, and what came of it.
 CREATE TABLE notification (

@@ -1,5 +1,6 @@
 //! What a phone is.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,6 +11,7 @@ use crate::net::{Address, Mac};
 use crate::numbering::ExtensionNumber;
 use crate::text::Line;
 use crate::time::Timestamp;
+use crate::users::lines;
 
 /// What a key of a phone does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,13 +158,10 @@ impl Phone {
         self.model.vendor
     }
 
-    /// What people read where it is named: its label, else who has its first line, else its model.
+    /// What people read where it is named: its label, else who has its first line, else its MAC.
     pub fn title(&self) -> String {
-        match self.lines.first() {
-            _ if !self.label.is_empty() => self.label.to_string(),
-            Some(line) => format!("{} {}", line.number, line.name),
-            None => self.model.to_string(),
-        }
+        let first = self.lines.first().map(|line| (line.number, line.name.as_str()));
+        lines::title(self.label.as_str(), first, self.mac)
     }
 }
 
@@ -183,6 +182,158 @@ pub struct Seen {
     pub model: String,
     /// Its firmware.
     pub firmware: String,
+}
+
+/// What is laid down of a phone, but for its MAC and its static address.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "as in the phone")]
+pub struct Spec {
+    pub model: &'static Model,
+    pub label: Line<60>,
+    pub site: Line<60>,
+    pub subnet: Option<SubnetId>,
+    pub notes: Line<500>,
+    pub profile: Option<ProfileId>,
+    pub lines: Vec<NewLine>,
+    pub keys: Vec<PhoneKey>,
+    pub settings: Layer,
+}
+
+impl Spec {
+    /// A phone of which nothing but its model is known.
+    pub fn new(model: &'static Model) -> Self {
+        Self {
+            model,
+            label: Line::default(),
+            site: Line::default(),
+            subnet: None,
+            notes: Line::default(),
+            profile: None,
+            lines: Vec::new(),
+            keys: Vec::new(),
+            settings: Layer::new(),
+        }
+    }
+
+    /// What is laid down of `phone`.
+    pub fn of(phone: &Phone) -> Self {
+        let phone = phone.clone();
+        Self {
+            model: phone.model,
+            label: phone.label,
+            site: phone.site,
+            subnet: phone.subnet,
+            notes: phone.notes,
+            profile: phone.profile,
+            lines: phone.lines.into_iter().map(NewLine::from).collect(),
+            keys: phone.keys,
+            settings: phone.settings,
+        }
+    }
+
+    /// Label, site, model and notes as a search looks through them.
+    pub(super) fn search(&self) -> String {
+        let model = format!("{} {}", self.model, self.model.name);
+        let parts = [self.label.as_str(), self.site.as_str(), &model, self.notes.as_str()];
+        let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        parts.join("\n").to_lowercase()
+    }
+}
+
+/// A line to be given to somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewLine {
+    /// 1 is the first.
+    pub line: u8,
+    /// Whose extension.
+    pub user: UserId,
+    /// What the phone writes beside it; empty is the number.
+    pub label: Line<40>,
+}
+
+impl From<PhoneLine> for NewLine {
+    fn from(line: PhoneLine) -> Self {
+        Self { line: line.line, user: line.user, label: line.label }
+    }
+}
+
+/// Which static address a phone is to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Static {
+    /// None.
+    None,
+    /// The next free one of its subnet, unless it has one there already.
+    Next,
+    /// This one.
+    This(Address),
+}
+
+/// A phone to be added.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewPhone {
+    /// Its hardware address.
+    pub mac: Mac,
+    /// What is laid down of it.
+    pub spec: Spec,
+    /// Its static address.
+    pub address: Static,
+}
+
+/// What is to be different. `None` leaves a field as it is.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "as in the phone")]
+pub struct Edit {
+    pub model: Option<&'static Model>,
+    pub label: Option<Line<60>>,
+    pub site: Option<Line<60>>,
+    pub subnet: Option<Option<SubnetId>>,
+    pub notes: Option<Line<500>>,
+    pub profile: Option<Option<ProfileId>>,
+    pub lines: Option<Vec<NewLine>>,
+    pub keys: Option<Vec<PhoneKey>>,
+    /// Settings by their keys; `None` is as the profiles say.
+    pub settings: BTreeMap<String, Option<String>>,
+    pub address: Option<Static>,
+}
+
+impl Edit {
+    /// Writes what is to be different into `spec`; the address is no part of it.
+    pub(super) fn write_to(&self, spec: &mut Spec) {
+        let put = self.clone();
+        spec.model = put.model.unwrap_or(spec.model);
+        spec.label = put.label.unwrap_or_else(|| spec.label.clone());
+        spec.site = put.site.unwrap_or_else(|| spec.site.clone());
+        spec.subnet = put.subnet.unwrap_or(spec.subnet);
+        spec.notes = put.notes.unwrap_or_else(|| spec.notes.clone());
+        spec.profile = put.profile.unwrap_or(spec.profile);
+        spec.lines = put.lines.unwrap_or_else(|| spec.lines.clone());
+        spec.keys = put.keys.unwrap_or_else(|| spec.keys.clone());
+        for (key, value) in put.settings {
+            match value {
+                Some(value) => drop(spec.settings.insert(key, value)),
+                None => drop(spec.settings.remove(&key)),
+            }
+        }
+        spec.lines.sort_by_key(|line| line.line);
+        spec.keys.sort_by_key(|key| key.position);
+    }
+}
+
+/// What a phone signs in to Patchbay with, and what its own web pages ask for.
+#[derive(Clone)]
+pub struct Keys {
+    /// What stands in its provisioning URL: 32 of `[A-Za-z0-9]`.
+    pub token: String,
+    /// With what it may also sign in for its files.
+    pub http_password: String,
+    /// What its own web pages ask an administrator for.
+    pub web_password: String,
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keys")
+    }
 }
 
 #[cfg(test)]

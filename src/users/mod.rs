@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod import;
+pub mod lines;
 mod queries;
 mod types;
 pub mod web;
@@ -148,7 +149,7 @@ async fn lowest_free(
 }
 
 /// Changes a user who is still at `version` (`None`: whatever the version). The addresses a user
-/// holds say the new name.
+/// holds say the new name, and so does their phone.
 pub async fn edit(
     change: &mut Change,
     vault: &Vault,
@@ -178,6 +179,9 @@ pub async fn edit(
         addresses::rename(&mut space, &holder(&user)).await.map_err(fault)?;
         space.close().await?;
     }
+    if (&user.name, user.number) != (&old.name, old.number) {
+        lines::renamed(change, vault, id).await?;
+    }
     let event = Event::new("user.changed", &label(&user), &id)
         .before(describe(&old))
         .after(describe(&user));
@@ -206,8 +210,8 @@ async fn allowed(
     Ok(())
 }
 
-/// Removes a user; the number is free at once, and so are the addresses the user held, or they are
-/// those' who claimed them. Returns who it was, and which addresses.
+/// Removes a user. The number is free at once; so are the line their phone had and the addresses
+/// they held, or the addresses are those' who claimed them. Returns who it was, and which addresses.
 pub async fn delete(
     change: &mut Change,
     vault: &Vault,
@@ -219,8 +223,12 @@ pub async fn delete(
     let why = format!("{} was deleted", user.name);
     let released = addresses::leave(&mut space, &holder(&user), &why).await.map_err(fault)?;
     space.close().await?;
+    let line = queries::line_of(change.tx(), tenant, id).await?;
     if !queries::delete(change, tenant, id).await? {
         return Err(Refusal::Missing);
+    }
+    if let Some((mac, _)) = line {
+        lines::left(change, vault, mac, &label(&user)).await?;
     }
     change.record(
         Event::new("user.deleted", &label(&user), &id).before(describe(&user)).affects_asterisk(),

@@ -4,6 +4,7 @@ use super::types::{Filter, NewUser, Sort, User};
 use crate::audit::{Change, Page};
 use crate::db::{Result, Tx};
 use crate::id::{TenantId, UserId};
+use crate::net::Mac;
 use crate::numbering::{ExtensionNumber, ExtensionRange};
 use crate::sql;
 
@@ -328,4 +329,79 @@ pub(super) async fn active(tx: &mut Tx) -> Result<Vec<ActiveRow>> {
     ))
     .all()
     .await
+}
+
+// Phones, as far as they are about people
+
+fn damaged(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
+    sqlx::Error::Decode(Box::new(error))
+}
+
+/// The phone that rings for a user, and which of its lines.
+pub(super) async fn line_of(
+    tx: &mut Tx,
+    tenant: TenantId,
+    user: UserId,
+) -> Result<Option<(Mac, i64)>> {
+    let found: Option<(String, i64)> = tx
+        .query(sql!("SELECT mac, line FROM phone_line WHERE tenant_id = $1 AND user_id = $2"))
+        .bind(tenant.to_string())
+        .bind(user.to_string())
+        .optional()
+        .await?;
+    found.map(|(mac, line)| Ok((mac.parse().map_err(damaged)?, line))).transpose()
+}
+
+pub(super) async fn phone_label(tx: &mut Tx, mac: Mac) -> Result<Option<String>> {
+    tx.query(sql!("SELECT label FROM phone WHERE mac = $1")).bind(mac.hex()).optional_scalar().await
+}
+
+/// Somebody with a line of a phone.
+#[derive(sqlx::FromRow)]
+pub(super) struct PersonRow {
+    #[sqlx(try_from = "i64")]
+    pub number: ExtensionNumber,
+    pub name: String,
+    pub label: String,
+}
+
+/// Who has the lines of a phone, in the order of the lines.
+pub(super) async fn people_of(tx: &mut Tx, mac: Mac) -> Result<Vec<PersonRow>> {
+    tx.query(sql!(
+        "SELECT e.number, u.name, l.label
+         FROM phone_line l JOIN users u ON u.id = l.user_id JOIN extension e ON e.user_id = l.user_id
+         WHERE l.mac = $1 ORDER BY l.line"
+    ))
+    .bind(mac.hex())
+    .all()
+    .await
+}
+
+/// What lists of phones search and sort by.
+pub(super) async fn set_people(
+    tx: &mut Tx,
+    mac: Mac,
+    people: String,
+    first: Option<ExtensionNumber>,
+    title: String,
+) -> Result<()> {
+    /// Behind every number there is.
+    const NONE: i64 = 100_000_000;
+    tx.query(sql!("UPDATE phone SET people = $2, number_sort = $3, title_sort = $4 WHERE mac = $1"))
+        .bind(mac.hex())
+        .bind(people)
+        .bind(first.map_or(NONE, ExtensionNumber::as_i64))
+        .bind(title)
+        .run()
+        .await
+        .map(drop)
+}
+
+/// A phone is no longer as an editor read it.
+pub(super) async fn touch_phone(change: &mut Change, mac: Mac) -> Result<()> {
+    let now = change.at();
+    let touched = change
+        .tx()
+        .query(sql!("UPDATE phone SET version = version + 1, updated_at = $2 WHERE mac = $1"));
+    touched.bind(mac.hex()).bind(now).run().await.map(drop)
 }

@@ -33,6 +33,7 @@ mod ipam_populate;
 mod ipam_report;
 mod ipam_rush;
 mod ipam_subnets;
+mod phones;
 mod routes;
 mod sign_in;
 mod statements;

@@ -24,7 +24,7 @@ use super::space::{Source, Space, pool_of};
 use super::subnets::{self, Subnet};
 use crate::audit::Event;
 use crate::db::Tx;
-use crate::id::TenantId;
+use crate::id::{SubnetId, TenantId};
 use crate::net::{Address, Range};
 use crate::time::Timestamp;
 use crate::web::Error;
@@ -36,7 +36,7 @@ pub use holders::{leave, rename};
 pub use list::{Entry, Filter, Listing, Sort, Stats, Stream, counts, list};
 pub use queries::held_by;
 pub(super) use queries::{after, among, user_name, within};
-pub use standing::{Standing, standing};
+pub use standing::{Standing, is_static, standing};
 pub use types::{
     BadHolderKind, BadHostname, BadNote, Claim, Edit, Holder, HolderKind, Hostname, Note, Purpose,
     Record, Reserver, Tenure, Wish,
@@ -246,6 +246,19 @@ async fn next_free(
         left -= u32::try_from(some).unwrap_or(left);
     }
     Ok(pieces)
+}
+
+/// Why the static pools of a subnet have no address left; none if they have.
+pub async fn full_static(
+    space: &mut Space<'_>,
+    subnet: SubnetId,
+) -> crate::db::Result<Option<Refusal>> {
+    let (tenant, source) = (space.tenant(), Source::Subnet(subnet));
+    let Some(subnet) = subnets::get(space.tx(), tenant, subnet).await? else { return Ok(None) };
+    if space.first_gap(source, 1).await?.is_some() {
+        return Ok(None);
+    }
+    full(space, &subnet, source, 1, false, 0).await.map(Some)
 }
 
 async fn full(

@@ -94,3 +94,10 @@ pub(super) fn never(subnet: &Subnet, pools: &[Pool], address: Address) -> Option
         }
     }
 }
+
+/// Whether an address is one of those a static pool gives, whoever has it.
+pub async fn is_static(tx: &mut Tx, tenant: TenantId, address: Address) -> Result<bool> {
+    let Some(subnet) = subnets::around(tx, tenant, address).await? else { return Ok(false) };
+    let pools = subnets::pools(tx, subnet.id).await?;
+    Ok(pool_of(&subnet, &pools, address).is_some_and(|(_, kind)| kind == Kind::Static))
+}

@@ -130,7 +130,8 @@ impl Holder {
         match self.kind {
             HolderKind::Host | HolderKind::Bmc => Some(format!("/ipam/hosts/{}", self.id)),
             HolderKind::User => Some(format!("/users/{}", self.id)),
-            HolderKind::Phone | HolderKind::External => None,
+            HolderKind::Phone => Some(format!("/phones/{}", self.id)),
+            HolderKind::External => None,
         }
     }
 

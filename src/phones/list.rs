@@ -1,0 +1,450 @@
+//! Lists of phones: which, in what order, and what is shown of each.
+
+use super::models::{Kind, Model, Vendor};
+use super::queries::{damaged, model};
+use crate::audit::Page;
+use crate::db::{self, Query, Result, Tx};
+use crate::id::{ProfileId, TenantId, UserId};
+use crate::net::{self, Address, Mac, Range};
+use crate::numbering::ExtensionNumber;
+use crate::sql;
+use crate::time::Timestamp;
+use crate::users::lines;
+
+/// Which phones a list shows.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Part of a MAC in any notation, a label, a number, a name, an address, site, model, notes.
+    pub search: String,
+    /// Only one make.
+    pub vendor: Option<Vendor>,
+    /// Only one model.
+    pub model: Option<&'static Model>,
+    /// Only one site, by its name.
+    pub site: String,
+    /// Only phones, or only adapters.
+    pub kind: Option<Kind>,
+    /// Only those that chose this profile.
+    pub profile: Option<ProfileId>,
+    /// Only those of which this is so.
+    pub state: Only,
+}
+
+/// What may be so of a phone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Only {
+    /// Anything.
+    #[default]
+    All,
+    /// One of its numbers is registered, as far as is known by this phone.
+    Registered,
+    /// It has a line and none is registered.
+    Unregistered,
+    /// It never fetched a file of its own.
+    NeverFetched,
+    /// It has no line.
+    NoLine,
+    /// It has no static address.
+    NoAddress,
+}
+
+impl Only {
+    /// Every choice with its name in the URL.
+    pub const ALL: [(Self, &'static str); 6] = [
+        (Self::All, ""),
+        (Self::Registered, "registered"),
+        (Self::Unregistered, "unregistered"),
+        (Self::NeverFetched, "never_fetched"),
+        (Self::NoLine, "no_line"),
+        (Self::NoAddress, "no_address"),
+    ];
+
+    /// The choice called `name`, if there is one.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(_, known)| *known == name).map(|(only, _)| only)
+    }
+
+    /// Its name in the URL.
+    pub fn name(self) -> &'static str {
+        Self::ALL.into_iter().find(|(only, _)| *only == self).map_or("", |(_, name)| name)
+    }
+}
+
+/// How a list is sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it; Down is the other way round")]
+pub enum Sort {
+    #[default]
+    Title,
+    TitleDown,
+    Number,
+    NumberDown,
+    Mac,
+    MacDown,
+    Model,
+    ModelDown,
+    Site,
+    SiteDown,
+    Address,
+    AddressDown,
+    Fetched,
+    FetchedDown,
+    Created,
+    CreatedDown,
+}
+
+impl Sort {
+    /// Every order with its name in the URL.
+    pub const ALL: [(Self, &'static str); 16] = [
+        (Self::Title, "name"),
+        (Self::TitleDown, "-name"),
+        (Self::Number, "number"),
+        (Self::NumberDown, "-number"),
+        (Self::Mac, "mac"),
+        (Self::MacDown, "-mac"),
+        (Self::Model, "model"),
+        (Self::ModelDown, "-model"),
+        (Self::Site, "site"),
+        (Self::SiteDown, "-site"),
+        (Self::Address, "address"),
+        (Self::AddressDown, "-address"),
+        (Self::Fetched, "fetched"),
+        (Self::FetchedDown, "-fetched"),
+        (Self::Created, "created"),
+        (Self::CreatedDown, "-created"),
+    ];
+
+    /// The order called `name`, if there is one.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(_, known)| *known == name).map(|(sort, _)| sort)
+    }
+
+    /// Its name in the URL.
+    pub fn name(self) -> &'static str {
+        Self::ALL.into_iter().find(|(sort, _)| *sort == self).map_or("name", |(_, name)| name)
+    }
+}
+
+/// A phone as a list shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its hardware address.
+    pub mac: Mac,
+    /// What it is.
+    pub model: &'static Model,
+    /// What people call it; may be empty.
+    pub label: String,
+    /// Where it stands; may be empty.
+    pub site: String,
+    /// Its notes; may be empty.
+    pub notes: String,
+    /// Its lines.
+    pub lines: Vec<ListedLine>,
+    /// Its static address.
+    pub address: Option<Address>,
+    /// When it last fetched a file of its own.
+    pub fetched_at: Option<Timestamp>,
+    /// Counts changes.
+    pub version: i64,
+    /// When it was added.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+impl Listed {
+    /// What people read where it is named.
+    pub fn title(&self) -> String {
+        let first = self.lines.first().map(|line| (line.number, line.name.as_str()));
+        lines::title(&self.label, first, self.mac)
+    }
+
+    /// Whether one of its numbers is registered.
+    pub fn is_registered(&self) -> bool {
+        self.lines.iter().any(|line| line.registered)
+    }
+}
+
+/// A line of a phone as a list shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedLine {
+    /// 1 is the first.
+    pub line: u8,
+    /// Whose extension.
+    pub user: UserId,
+    /// That extension.
+    pub number: ExtensionNumber,
+    /// What the person is called.
+    pub name: String,
+    /// What the phone writes beside it; empty is the number.
+    pub label: String,
+    /// Whether the number is registered and, as far as is known, by this phone.
+    pub registered: bool,
+}
+
+/// How many phones there are of each sort.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, sqlx::FromRow)]
+pub struct Totals {
+    /// In all.
+    pub all: i64,
+    /// Adapters among them.
+    pub atas: i64,
+    /// With a number that is registered.
+    pub registered: i64,
+    /// Without a line.
+    pub no_line: i64,
+    /// That never fetched a file of their own.
+    pub never_fetched: i64,
+}
+
+/// Whether a number of phone `p` is registered. Few phones have more than one line.
+macro_rules! registered {
+    () => {
+        "(EXISTS (SELECT 1 FROM registration r
+                  WHERE r.tenant_id = $1 AND r.number = p.number_sort AND r.present AND (r.mac = '' OR r.mac = p.mac))
+          OR p.mac IN (SELECT l.mac FROM phone_line l JOIN extension e ON e.user_id = l.user_id
+                       JOIN registration r ON r.tenant_id = e.tenant_id AND r.number = e.number
+                       WHERE l.tenant_id = $1 AND l.line > 1 AND r.present AND (r.mac = '' OR r.mac = l.mac)))"
+    };
+}
+
+macro_rules! matching {
+    () => {
+        concat!(
+            "p.tenant_id = $1
+             AND ($2 = '' OR p.people LIKE $2 ESCAPE '\\' OR p.search LIKE $2 ESCAPE '\\'
+                  OR ($3 <> '' AND p.mac LIKE $3)
+                  OR ($4 <> 0 AND p.mac IN (
+                      SELECT a.holder_id FROM address a WHERE a.tenant_id = $1 AND a.holder_kind = 'phone'
+                        AND ((a.address >= $5 AND a.address <= $6) OR (a.address >= $7 AND a.address <= $8)
+                             OR (a.address >= $9 AND a.address <= $10) OR (a.address >= $11 AND a.address <= $12)))))
+             AND ($13 = '' OR p.vendor = $13) AND ($14 = '' OR p.model = $14) AND ($15 = '' OR p.site_key = $15)
+             AND ($16 = '' OR p.kind = $16) AND ($17 = '' OR p.profile_id = $17)
+             AND ($18 <> 'registered' OR ",
+            registered!(),
+            ")
+             AND ($18 <> 'unregistered' OR (p.number_sort < 100000000 AND NOT ",
+            registered!(),
+            "))
+             AND ($18 <> 'never_fetched'
+                  OR NOT EXISTS (SELECT 1 FROM phone_seen s WHERE s.mac = p.mac AND s.fetched_at IS NOT NULL))
+             AND ($18 <> 'no_line' OR p.number_sort = 100000000)
+             AND ($18 <> 'no_address'
+                  OR NOT EXISTS (SELECT 1 FROM address a WHERE a.tenant_id = $1 AND a.holder_id = p.mac
+                                 AND a.holder_id <> '' AND a.holder_kind = 'phone'))"
+        )
+    };
+}
+
+/// A page's rows: its MACs are found first, then only those phones are read, a row for each line.
+macro_rules! page {
+    ($join:literal, $order:literal) => {
+        concat!(
+            "SELECT p.mac, p.vendor, p.model, p.label, p.site, p.notes, p.version, p.created_at, p.updated_at,
+                 (SELECT a.address FROM address a
+                  WHERE a.tenant_id = $1 AND a.holder_id = p.mac AND a.holder_id <> ''
+                    AND a.holder_kind = 'phone' ORDER BY a.address LIMIT 1) AS address,
+                 (SELECT s.fetched_at FROM phone_seen s WHERE s.mac = p.mac) AS fetched_at,
+                 l.line, l.user_id, l.label AS line_label, e.number, u.name,
+                 EXISTS (SELECT 1 FROM registration r WHERE r.tenant_id = $1 AND r.number = e.number AND r.present
+                           AND (r.mac = '' OR r.mac = p.mac)) AS registered
+             FROM (SELECT p.mac FROM phone p ",
+            $join,
+            " WHERE ",
+            matching!(),
+            " ORDER BY ",
+            $order,
+            " LIMIT $19 OFFSET $20) shown
+             JOIN phone p ON p.mac = shown.mac ",
+            $join,
+            " LEFT JOIN phone_line l ON l.mac = p.mac
+             LEFT JOIN users u ON u.id = l.user_id
+             LEFT JOIN extension e ON e.user_id = l.user_id
+             ORDER BY ",
+            $order,
+            ", l.line"
+        )
+    };
+}
+
+macro_rules! by_address {
+    ($order:literal) => {
+        page!(
+            "LEFT JOIN address held ON held.tenant_id = $1 AND held.holder_id = p.mac AND held.holder_id <> ''
+                 AND held.holder_kind = 'phone'
+                 AND NOT EXISTS (SELECT 1 FROM address o WHERE o.tenant_id = $1 AND o.holder_id = p.mac
+                                 AND o.holder_id <> '' AND o.holder_kind = 'phone' AND o.address < held.address)",
+            $order
+        )
+    };
+}
+
+macro_rules! by_fetch {
+    ($order:literal) => {
+        page!("LEFT JOIN phone_seen f ON f.mac = p.mac", $order)
+    };
+}
+
+fn text_of(sort: Sort) -> &'static str {
+    match sort {
+        Sort::Title => page!("", "p.title_sort, p.mac"),
+        Sort::TitleDown => page!("", "p.title_sort DESC, p.mac DESC"),
+        Sort::Number => page!("", "p.number_sort, p.mac"),
+        Sort::NumberDown => page!("", "p.number_sort DESC, p.mac DESC"),
+        Sort::Mac => page!("", "p.mac"),
+        Sort::MacDown => page!("", "p.mac DESC"),
+        Sort::Model => page!("", "p.vendor, p.model, p.mac"),
+        Sort::ModelDown => page!("", "p.vendor DESC, p.model DESC, p.mac DESC"),
+        Sort::Site => page!("", "p.site_key, p.mac"),
+        Sort::SiteDown => page!("", "p.site_key DESC, p.mac DESC"),
+        // Phones without an address, or that fetched nothing, come last, whichever way round.
+        Sort::Address => by_address!("held.address IS NULL, held.address, p.mac"),
+        Sort::AddressDown => by_address!("held.address IS NULL, held.address DESC, p.mac DESC"),
+        Sort::Fetched => by_fetch!("f.fetched_at IS NULL, f.fetched_at, p.mac"),
+        Sort::FetchedDown => by_fetch!("f.fetched_at IS NULL, f.fetched_at DESC, p.mac DESC"),
+        Sort::Created => page!("", "p.created_at, p.mac"),
+        Sort::CreatedDown => page!("", "p.created_at DESC, p.mac DESC"),
+    }
+}
+
+fn filter<'q>(query: Query<'q>, tenant: TenantId, filter: &Filter) -> Query<'q> {
+    let text = filter.search.trim();
+    let pattern = if text.is_empty() {
+        String::new()
+    } else {
+        format!("%{}%", db::literal(&text.to_lowercase()))
+    };
+    let mac = net::mac_part(text).map(|digits| format!("%{digits}%")).unwrap_or_default();
+    let found = net::ranges_matching(text).unwrap_or_default();
+    let query =
+        query.bind(tenant.to_string()).bind(pattern).bind(mac).bind(i64::from(!found.is_empty()));
+    // A part of an address can mean as many ranges; those not needed are the first again.
+    let range = |n: usize| found.get(n).or(found.first()).copied();
+    let query = (0..4).map(range).fold(query, |query, range: Option<Range>| {
+        query
+            .bind(range.map(|range| range.first().key()))
+            .bind(range.map(|range| range.last().key()))
+    });
+    query
+        .bind(filter.vendor.or(filter.model.map(|model| model.vendor)).map_or("", Vendor::as_str))
+        .bind(filter.model.map_or("", |model| model.name))
+        .bind(filter.site.trim().to_lowercase())
+        .bind(filter.kind.map_or("", Kind::as_str))
+        .bind(filter.profile.map(|id| id.to_string()).unwrap_or_default())
+        .bind(filter.state.name())
+}
+
+#[derive(sqlx::FromRow)]
+struct ListedRow {
+    mac: String,
+    vendor: String,
+    model: String,
+    label: String,
+    site: String,
+    notes: String,
+    version: i64,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    address: Option<Vec<u8>>,
+    fetched_at: Option<Timestamp>,
+    line: Option<i64>,
+    user_id: Option<String>,
+    line_label: Option<String>,
+    number: Option<i64>,
+    name: Option<String>,
+    registered: bool,
+}
+
+impl ListedRow {
+    fn line(&self) -> Result<Option<ListedLine>> {
+        let (Some(line), Some(user), Some(number), Some(name)) =
+            (self.line, &self.user_id, self.number, &self.name)
+        else {
+            return Ok(None);
+        };
+        Ok(Some(ListedLine {
+            line: line.try_into().map_err(damaged)?,
+            user: user.parse().map_err(damaged)?,
+            number: number.try_into().map_err(damaged)?,
+            name: name.clone(),
+            label: self.line_label.clone().unwrap_or_default(),
+            registered: self.registered,
+        }))
+    }
+}
+
+/// The rows of a phone follow each other, one for each of its lines.
+fn folded(rows: Vec<ListedRow>) -> Result<Vec<Listed>> {
+    let mut phones: Vec<Listed> = Vec::new();
+    for row in rows {
+        let mac: Mac = row.mac.parse().map_err(damaged)?;
+        let line = row.line()?;
+        if let Some(phone) = phones.last_mut().filter(|phone| phone.mac == mac) {
+            phone.lines.extend(line);
+            continue;
+        }
+        phones.push(Listed {
+            mac,
+            model: model(&row.vendor, &row.model)?,
+            label: row.label,
+            site: row.site,
+            notes: row.notes,
+            lines: line.into_iter().collect(),
+            address: row.address.map(Address::try_from).transpose().map_err(damaged)?,
+            fetched_at: row.fetched_at,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        });
+    }
+    Ok(phones)
+}
+
+/// A page of phones and how many match the filter.
+pub async fn list(
+    tx: &mut Tx,
+    tenant: TenantId,
+    asked: &Filter,
+    sort: Sort,
+    page: Page,
+) -> Result<(Vec<Listed>, i64)> {
+    let text = text_of(sort);
+    let query = filter(tx.query(text), tenant, asked).bind(page.limit).bind(page.offset);
+    let phones = folded(query.all().await?)?;
+    let shown = i64::try_from(phones.len()).unwrap_or(i64::MAX);
+    // A page that is not full is the last: it tells how many there are.
+    let all = if (1..page.limit).contains(&shown) || (shown == 0 && page.offset == 0) {
+        page.offset + shown
+    } else {
+        let text = concat!("SELECT count(*) FROM phone p WHERE ", matching!());
+        filter(tx.query(text), tenant, asked).scalar().await?
+    };
+    Ok((phones, all))
+}
+
+/// How many phones the tenant has.
+pub async fn totals(tx: &mut Tx, tenant: TenantId) -> Result<Totals> {
+    let text = concat!(
+        "SELECT count(*) AS \"all\", count(*) FILTER (WHERE p.kind = 'ata') AS atas,
+             count(*) FILTER (WHERE ",
+        registered!(),
+        ") AS registered,
+             count(*) FILTER (WHERE p.number_sort = 100000000) AS no_line,
+             count(*) FILTER (WHERE NOT EXISTS (SELECT 1 FROM phone_seen s
+                 WHERE s.mac = p.mac AND s.fetched_at IS NOT NULL)) AS never_fetched
+         FROM phone p WHERE p.tenant_id = $1"
+    );
+    tx.query(text).bind(tenant.to_string()).one().await
+}
+
+/// The sites phones of the tenant stand in, in order.
+pub async fn sites(tx: &mut Tx, tenant: TenantId) -> Result<Vec<String>> {
+    let rows: Vec<(String,)> = tx
+        .query(sql!(
+            "SELECT min(site) FROM phone WHERE tenant_id = $1 AND site_key <> '' GROUP BY site_key ORDER BY site_key"
+        ))
+        .bind(tenant.to_string())
+        .all()
+        .await?;
+    Ok(rows.into_iter().map(|(site,)| site).collect())
+}
