@@ -59,6 +59,24 @@ impl Zone {
         let begin = day.to_zoned(self.0.clone()).ok()?;
         Some(Timestamp(begin.timestamp().as_second()))
     }
+
+    /// Seconds east of Greenwich that its clocks are ahead at `at`.
+    pub fn offset(&self, at: Timestamp) -> i32 {
+        let moment = jiff::Timestamp::from_second(at.0).unwrap_or_default();
+        self.0.to_offset(moment).seconds()
+    }
+
+    /// When its clocks are put forward or back from `from` until before `until`, and how many
+    /// seconds east of Greenwich they are ahead from then on.
+    pub fn changes(&self, from: Timestamp, until: Timestamp) -> Vec<(Timestamp, i32)> {
+        let Ok(begin) = jiff::Timestamp::from_second(from.0.saturating_sub(1)) else {
+            return Vec::new();
+        };
+        let changes = self.0.following(begin);
+        let changes = changes
+            .map(|change| (Timestamp(change.timestamp().as_second()), change.offset().seconds()));
+        changes.take_while(|(at, _)| *at < until).collect()
+    }
 }
 
 /// The text names no time zone.
