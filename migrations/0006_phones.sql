@@ -196,14 +196,20 @@ CREATE TABLE registration (
     tenant_id  TEXT NOT NULL REFERENCES tenant (id),
     number     BIGINT NOT NULL,
     contact    TEXT NOT NULL,
+    -- Whence it reaches Asterisk, and what it believes its own address to be if that is another:
+    -- then there is a router with address translation between. Empty when not known.
     address    BYTEA NOT NULL,
+    via        BYTEA NOT NULL DEFAULT '',
     user_agent TEXT NOT NULL,
     mac        TEXT NOT NULL,
     -- Whence the MAC is known.
     mac_source TEXT NOT NULL CHECK (mac_source IN ('', 'provisioning', 'user_agent', 'instance')),
     -- Whether Asterisk has it now, as last heard.
     present    BOOLEAN NOT NULL,
+    -- Whether no other of the number began after it ended.
+    latest     BOOLEAN NOT NULL DEFAULT TRUE,
     first_seen BIGINT NOT NULL,
+    -- When it was last written that it is there; when it ended, the end.
     last_seen  BIGINT NOT NULL,
     expires_at BIGINT,
     PRIMARY KEY (tenant_id, number, contact)
@@ -212,6 +218,77 @@ CREATE INDEX registration_mac ON registration (tenant_id, mac, last_seen) WHERE 
 CREATE INDEX registration_address ON registration (tenant_id, address);
 CREATE INDEX registration_seen ON registration (tenant_id, last_seen);
 CREATE INDEX registration_present ON registration (tenant_id, number, mac) WHERE present;
+CREATE INDEX registration_latest ON registration (tenant_id, number) WHERE latest;
+CREATE INDEX registration_ended ON registration (last_seen) WHERE NOT present;
+
+-- How good Asterisk's word on registrations is; one row.
+CREATE TABLE registration_feed (
+    id       BIGINT PRIMARY KEY CHECK (id = 1),
+    -- When Asterisk last told all of them.
+    read_at  BIGINT,
+    -- Why it does not now; empty when it does.
+    error    TEXT NOT NULL,
+    -- Registered as something that is nobody's number, at that time.
+    foreign_ones BIGINT NOT NULL,
+    -- Counts what was written of registrations, so that others see that something was.
+    changes  BIGINT NOT NULL
+);
+INSERT INTO registration_feed (id, read_at, error, foreign_ones, changes) VALUES (1, NULL, '', 0, 0);
+
+-- Who is where: derived from users, phones, addresses and registrations, and made anew when one of
+-- them changed, because what it says takes all of them together. Never edited, not in backups.
+CREATE TABLE phone_map (
+    tenant_id  TEXT NOT NULL REFERENCES tenant (id) ON DELETE CASCADE,
+    -- `1:<number>:<n>`, or `2:<mac>` for a phone without a line; in the order of numbers.
+    place      TEXT NOT NULL,
+    number     BIGINT,
+    user_id    TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    name_key   TEXT NOT NULL,
+    mac        TEXT NOT NULL,
+    mac_source TEXT NOT NULL,
+    -- Whether a phone with that MAC is known, and what it is.
+    known      BOOLEAN NOT NULL,
+    vendor     TEXT NOT NULL,
+    model      TEXT NOT NULL,
+    kind       TEXT NOT NULL,
+    label      TEXT NOT NULL,
+    address    BYTEA NOT NULL,
+    via        BYTEA NOT NULL,
+    -- The static address of the phone.
+    fixed      BYTEA NOT NULL,
+    subnet_id  TEXT NOT NULL,
+    subnet     TEXT NOT NULL,
+    user_agent TEXT NOT NULL,
+    contact    TEXT NOT NULL,
+    present    BOOLEAN NOT NULL,
+    first_seen BIGINT,
+    seen_at    BIGINT NOT NULL,
+    expires_at BIGINT,
+    flags      BIGINT NOT NULL,
+    -- Everything a search looks through, in lower case.
+    search     TEXT NOT NULL,
+    PRIMARY KEY (tenant_id, place)
+);
+CREATE INDEX phone_map_name ON phone_map (tenant_id, name_key, place);
+CREATE INDEX phone_map_number ON phone_map (tenant_id, number);
+CREATE INDEX phone_map_fixed ON phone_map (tenant_id, fixed) WHERE length(fixed) > 0;
+CREATE INDEX phone_map_mac ON phone_map (tenant_id, mac, place);
+CREATE INDEX phone_map_address ON phone_map (tenant_id, address, place);
+CREATE INDEX phone_map_seen ON phone_map (tenant_id, seen_at, place);
+CREATE INDEX phone_map_flags ON phone_map (tenant_id, place) WHERE flags <> 0;
+
+-- Of what the map was made, and when.
+CREATE TABLE phone_map_state (
+    tenant_id TEXT PRIMARY KEY REFERENCES tenant (id) ON DELETE CASCADE,
+    audit_seq BIGINT NOT NULL,
+    changes   BIGINT NOT NULL,
+    made_at   BIGINT NOT NULL,
+    -- How many rows there are, are registered, and have each flag.
+    entries   BIGINT NOT NULL,
+    present   BIGINT NOT NULL,
+    flagged   TEXT NOT NULL
+);
 
 -- When phones were told to fetch their files anew, and what came of it.
 CREATE TABLE notification (
@@ -220,11 +297,18 @@ CREATE TABLE notification (
     kind        TEXT NOT NULL CHECK (kind IN ('resync', 'reboot')),
     reason      TEXT NOT NULL,
     actor       TEXT NOT NULL,
+    state       TEXT NOT NULL CHECK (state IN ('queued', 'running', 'done', 'stopped', 'failed')),
+    -- Phones told at once, and seconds from one wave to the next.
+    wave_size   BIGINT NOT NULL,
+    pause       BIGINT NOT NULL,
+    stopping    BOOLEAN NOT NULL,
     created_at  BIGINT NOT NULL,
+    next_at     BIGINT NOT NULL,
     finished_at BIGINT,
     -- The process that sends it, and until when it is believed to be alive without a new word.
     runner      TEXT NOT NULL,
-    lease_until BIGINT NOT NULL
+    lease_until BIGINT NOT NULL,
+    error       TEXT NOT NULL
 );
 CREATE INDEX notification_tenant ON notification (tenant_id, created_at);
 CREATE INDEX notification_open ON notification (lease_until) WHERE finished_at IS NULL;
@@ -232,14 +316,23 @@ CREATE INDEX notification_open ON notification (lease_until) WHERE finished_at I
 CREATE TABLE notification_phone (
     notification_id TEXT NOT NULL REFERENCES notification (id) ON DELETE CASCADE,
     mac             TEXT NOT NULL,
-    number          BIGINT NOT NULL,
+    -- The number it was told through; none while it waits.
+    number          BIGINT,
     wave            BIGINT NOT NULL,
-    state           TEXT NOT NULL CHECK (state IN ('waiting', 'sent', 'failed')),
+    -- `sending` is written before Asterisk is asked, so that a crash between leaves a doubt, not a lie.
+    state           TEXT NOT NULL CHECK (state IN ('waiting', 'sending', 'sent', 'failed')),
     sent_at         BIGINT,
     -- The revision the phone ought to fetch.
     revision        TEXT NOT NULL,
     error           TEXT NOT NULL,
     PRIMARY KEY (notification_id, mac)
+);
+
+-- The revision of the file a phone would get, as of the newest change there was then.
+CREATE TABLE phone_revision (
+    mac       TEXT PRIMARY KEY REFERENCES phone (mac) ON DELETE CASCADE,
+    revision  TEXT NOT NULL,
+    audit_seq BIGINT NOT NULL
 );
 
 -- People and places outside, for the phone book.

@@ -14,7 +14,7 @@ use crate::auth::access::Route;
 use crate::auth::session;
 use crate::state::State;
 use crate::web::{Error, guard};
-use crate::{apply, auth, docs, history, home, ipam, tenants, users};
+use crate::{apply, auth, docs, history, home, ipam, registrations, tenants, users};
 
 /// Every URL the application answers, and what each asks of whoever calls it.
 pub fn routes() -> Vec<Route> {
@@ -24,6 +24,7 @@ pub fn routes() -> Vec<Route> {
         users::web::routes(),
         users::api::routes(),
         ipam::routes(),
+        registrations::routes(),
         apply::web::routes(),
         apply::api::routes(),
         history::web::routes(),

@@ -6,7 +6,7 @@
 //! Modules import downwards only:
 //!
 //! ```text
-//! main -> commands -> app -> docs, home, history -> apply -> provision, registrations -> boot -> phones
+//! main -> commands -> app -> docs, home, history -> apply -> provision, registrations, notify -> boot -> phones
 //!      -> users -> ipam -> tenants -> auth -> api -> web -> audit, state
 //!      -> db, secrets, numbering, net, id, text, time; asterisk and probe stand alone
 //! ```
@@ -30,6 +30,7 @@ pub mod net;
 pub mod numbering;
 pub mod phones;
 pub mod probe;
+pub mod registrations;
 pub mod secrets;
 pub mod state;
 pub mod tenants;

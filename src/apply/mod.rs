@@ -236,6 +236,11 @@ impl Applier {
         self.releases.exists()
     }
 
+    /// How Asterisk is reached.
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
     /// Asterisk's configuration directory.
     pub fn config_dir(&self) -> &Path {
         &self.config_dir

@@ -33,11 +33,20 @@ impl Access {
 
     /// Connects, signs in and asks for the version, which is new enough.
     pub async fn connect(&self) -> Result<(Ami, Version), Unusable> {
+        self.following(&[]).await
+    }
+
+    /// As [`Access::connect`], keeping events of these kinds from the very first on.
+    pub async fn following(
+        &self,
+        kinds: &'static [&'static str],
+    ) -> Result<(Ami, Version), Unusable> {
         let secret = self.secret.as_deref().ok_or(Unusable::NoSecret)?;
         let mut addresses =
             tokio::net::lookup_host(&self.address).await.map_err(|_| Unusable::NoHost)?;
         let address = addresses.next().ok_or(Unusable::NoHost)?;
         let mut ami = Ami::connect(address, self.timeouts).await?;
+        ami.follow(kinds);
         ami.login(&self.user, secret).await?;
         let version = ami.version().await?;
         if version < OLDEST {

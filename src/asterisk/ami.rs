@@ -5,6 +5,7 @@
 //! lie, and only what the caller asks for is kept.
 
 mod calls;
+mod heard;
 mod wire;
 
 use std::fmt::{self, Write as _};
@@ -17,7 +18,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-pub use calls::{ReloadResult, Version};
+pub use calls::{InboundContact, ReloadResult, Version};
+pub use heard::{Event, Heard};
+use heard::Kept;
 pub use wire::Message;
 use wire::{Exchange, Step, Wire};
 
@@ -132,6 +135,8 @@ pub struct Ami {
     wire: Wire,
     timeouts: Timeouts,
     actions: u64,
+    /// Events that came unasked and are still to be handed out.
+    kept: Kept,
 }
 
 impl Ami {
@@ -140,7 +145,13 @@ impl Ami {
         let stream = timeout(timeouts.connect, TcpStream::connect(address)).await;
         let stream = stream.map_err(|_| AmiError::Timeout)?.map_err(AmiError::Refused)?;
         stream.set_nodelay(true).map_err(AmiError::Refused)?;
-        let mut ami = Self { stream: Some(stream), wire: Wire::default(), timeouts, actions: 0 };
+        let mut ami = Self {
+            stream: Some(stream),
+            wire: Wire::default(),
+            timeouts,
+            actions: 0,
+            kept: Kept::default(),
+        };
         match timeout(timeouts.connect, ami.greeting()).await.map_err(|_| AmiError::Timeout)?? {
             line if line.starts_with("Asterisk Call Manager/") => Ok(ami),
             _ => Err(AmiError::Garbled("it does not greet as Asterisk does")),
@@ -203,7 +214,7 @@ impl Ami {
         loop {
             while let Some(message) = self.wire.message()? {
                 match exchange.take(message)? {
-                    Step::Foreign => {}
+                    Step::Foreign => self.kept.offer(message),
                     Step::Part => each(message),
                     Step::Last => {
                         each(message);
@@ -213,6 +224,31 @@ impl Ami {
             }
             self.receive().await?;
         }
+    }
+
+    /// From now on keeps events of these kinds until [`Ami::heard`] hands them out.
+    pub fn follow(&mut self, kinds: &'static [&'static str]) {
+        self.kept = Kept::of(kinds);
+    }
+
+    /// What came unasked since the last time; waits for something to come, but no longer than
+    /// `wait`. May be given up at any moment without losing anything.
+    pub async fn heard(&mut self, wait: Duration) -> Result<Heard, AmiError> {
+        self.wire.begin();
+        let heard = timeout(wait, async {
+            loop {
+                while let Some(message) = self.wire.message()? {
+                    self.kept.offer(message);
+                }
+                if !self.kept.is_empty() {
+                    return Ok(());
+                }
+                self.receive().await?;
+            }
+        });
+        let heard = heard.await.unwrap_or(Ok(()));
+        self.give_up_after(heard)?;
+        Ok(self.kept.take())
     }
 
     /// Waits for an event of the system class, ignoring all else; nothing when it does not come.
@@ -227,6 +263,7 @@ impl Ami {
                     if let Some(found) = wanted(message) {
                         return Ok(found);
                     }
+                    self.kept.offer(message);
                 }
                 self.receive().await?;
             }

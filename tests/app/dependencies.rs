@@ -12,7 +12,7 @@ const ROWS: &[&[&str]] = &[
     &["app"],
     &["docs", "home", "history"],
     &["apply"],
-    &["provision", "registrations"],
+    &["provision", "registrations", "notify"],
     &["boot"],
     &["phones"],
     &["users"],

@@ -34,6 +34,7 @@ mod ipam_report;
 mod ipam_rush;
 mod ipam_subnets;
 mod phones;
+mod registrations;
 mod routes;
 mod sign_in;
 mod statements;

@@ -30,7 +30,66 @@ pub enum ReloadResult {
     NotReloadable,
 }
 
+/// Somebody registered, as `PJSIPShowRegistrationInboundContactStatuses` tells it. Whatever a
+/// phone said of itself is here as it said it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InboundContact {
+    /// The address of record, which is the endpoint's name.
+    pub aor: String,
+    /// Where it is reached.
+    pub uri: String,
+    /// How it introduced itself.
+    pub user_agent: String,
+    /// What it believes its own address to be: `10.0.1.20:5060`.
+    pub via: String,
+    /// Until when, in Unix seconds; none when it is not said.
+    pub expires: Option<i64>,
+}
+
 impl Ami {
+    /// Everybody who is registered. A list that is not as long as it promises is an error.
+    pub async fn inbound_contacts(&mut self) -> Result<Vec<InboundContact>, AmiError> {
+        let (mut contacts, mut promised) = (Vec::new(), None);
+        let look = |message: Message<'_>| {
+            promised = message.text("ListItems").or(promised.take());
+            if message.is_event("ContactStatusDetail") {
+                contacts.push(contact(message));
+            }
+        };
+        self.list(&Action::new("PJSIPShowRegistrationInboundContactStatuses"), look).await?;
+        if promised.is_none_or(|promised| promised != contacts.len().to_string()) {
+            return Err(AmiError::Garbled("a list has other items than it promises"));
+        }
+        Ok(contacts)
+    }
+
+    /// Where an endpoint is reached now, each by its URI. Empty when nobody registered as it, or
+    /// there is no such endpoint.
+    pub async fn contacts_of(&mut self, endpoint: &str) -> Result<Vec<String>, AmiError> {
+        let action = Action::new("PJSIPShowEndpoint").field("Endpoint", endpoint)?;
+        let mut contacts = Vec::new();
+        let look = |message: Message<'_>| {
+            if message.is_event("ContactStatusDetail") {
+                contacts.extend(message.text("URI"));
+            }
+        };
+        match self.list(&action, look).await {
+            Err(AmiError::Failed(text)) if text.starts_with("Unable to retrieve endpoint") => {
+                Ok(Vec::new())
+            }
+            outcome => outcome.map(|()| contacts),
+        }
+    }
+
+    /// Sends a NOTIFY outside of any dialogue to whatever is registered as `endpoint`. Asterisk
+    /// calls it sent when nobody is.
+    pub async fn notify(&mut self, endpoint: &str, event: &str) -> Result<(), AmiError> {
+        let action = Action::new("PJSIPNotify").field("Endpoint", endpoint)?;
+        let action = action.field("Variable", &format!("Event={event}"))?;
+        // RFC 6665, 8.2.1: every NOTIFY says how its subscription stands.
+        self.action(&action.field("Variable", "Subscription-State=terminated")?).await
+    }
+
     /// Asterisk's version, from `CoreSettings`.
     pub async fn version(&mut self) -> Result<Version, AmiError> {
         let text = self.text_of("CoreSettings", "AsteriskVersion").await?;
@@ -129,6 +188,17 @@ impl Ami {
         let mut found = None;
         self.list(&Action::new(action), |message| found = message.text(key)).await?;
         found.ok_or(AmiError::Garbled("a field is missing"))
+    }
+}
+
+fn contact(message: Message<'_>) -> InboundContact {
+    let text = |key| message.text(key).unwrap_or_default();
+    InboundContact {
+        aor: text("AOR"),
+        uri: text("URI"),
+        user_agent: text("UserAgent"),
+        via: text("ViaAddress"),
+        expires: text("RegExpire").parse().ok(),
     }
 }
 

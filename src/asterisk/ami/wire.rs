@@ -84,6 +84,14 @@ impl Wire {
 pub struct Message<'m>(&'m [u8]);
 
 impl<'m> Message<'m> {
+    pub(super) fn of(lines: &'m [u8]) -> Self {
+        Self(lines)
+    }
+
+    pub(super) fn lines(&self) -> &'m [u8] {
+        self.0
+    }
+
     /// The first value of a key, without outer blanks; keys compare without case.
     pub fn get(&self, key: &str) -> Option<&'m [u8]> {
         self.0.split(|b| *b == b'\n').find_map(|line| {
@@ -97,6 +105,10 @@ impl<'m> Message<'m> {
     /// The same as text.
     pub fn text(&self, key: &str) -> Option<String> {
         self.get(key).map(|value| String::from_utf8_lossy(value).into_owned())
+    }
+
+    pub(super) fn is_event(&self, name: &str) -> bool {
+        self.is("Event", name)
     }
 
     fn is(&self, key: &str, value: &str) -> bool {

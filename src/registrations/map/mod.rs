@@ -1,0 +1,146 @@
+//! Who is where: users, numbers, phones, MACs, addresses and subnets, put together.
+//!
+//! What is wrong with one line may depend on all others, and lists must be searched, sorted and
+//! counted in milliseconds; so the map is a table, made anew when anything it is made of changed.
+//! A small one is made anew before it is shown; a large one is a moment behind.
+
+mod derive;
+mod queries;
+mod types;
+
+use crate::audit::{self, Page};
+use crate::db::{Result, Tx, unavailable};
+use crate::id::TenantId;
+use crate::net::Address;
+use crate::net::Mac;
+use crate::numbering::ExtensionNumber;
+use crate::state::State;
+use crate::tenants;
+use crate::time::Timestamp;
+
+pub use types::{Filter, Flag, Flags, Row, Sort, Stats};
+
+/// Seconds after which it is made anew although nothing changed: time alone makes phones silent.
+const MINUTE: i64 = 60;
+/// Lines up to which it is made anew before it is shown.
+const SMALL: i64 = 2_000;
+
+/// Of what it was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Made {
+    audit_seq: i64,
+    changes: i64,
+    at: Timestamp,
+    stats: Stats,
+}
+
+impl Made {
+    fn is_stale(&self, (audit_seq, changes): (i64, i64), now: Timestamp) -> bool {
+        (self.audit_seq, self.changes) != (audit_seq, changes) || now.since(self.at) >= MINUTE
+    }
+}
+
+/// Makes every tenant's map anew that is not up to date.
+pub async fn refresh_all(state: &State) -> Result<()> {
+    let mut tx = state.read().await?;
+    let tenants = tenants::all(&mut tx).await?;
+    let of = (audit::head(&mut tx).await?, super::queries::feed(&mut tx).await?.changes);
+    let mut stale = Vec::new();
+    for tenant in tenants {
+        let made = queries::made(&mut tx, tenant.id).await?;
+        if made.is_none_or(|made| made.is_stale(of, state.clock.now())) {
+            stale.push(tenant.id);
+        }
+    }
+    drop(tx);
+    for tenant in stale {
+        refresh(state, tenant).await?;
+    }
+    Ok(())
+}
+
+/// Makes a tenant's map anew.
+pub async fn refresh(state: &State, tenant: TenantId) -> Result<()> {
+    let now = state.clock.now();
+    let mut tx = state.read().await?;
+    let (audit_seq, changes) =
+        (audit::head(&mut tx).await?, super::queries::feed(&mut tx).await?.changes);
+    let facts = queries::facts(&mut tx, tenant).await?;
+    drop(tx);
+    let rows = derive::rows(&facts, now);
+    let made = Made { audit_seq, changes, at: now, stats: Stats::of(&rows) };
+    let mut tx = state.db.write().await?;
+    if queries::make(&mut tx, tenant, &made).await? {
+        let old = queries::all(&mut tx, tenant).await?;
+        queries::replace(&mut tx, tenant, &old, &rows).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+/// Makes a small map anew if it is not up to date. While the database takes no writes, what there
+/// is must do.
+async fn up_to_date(state: &State, tenant: TenantId) -> Result<()> {
+    let mut tx = state.read().await?;
+    let of = (audit::head(&mut tx).await?, super::queries::feed(&mut tx).await?.changes);
+    let made = queries::made(&mut tx, tenant).await?;
+    drop(tx);
+    let (small, stale) = made.map_or((true, true), |made| {
+        (made.stats.entries <= SMALL, made.is_stale(of, state.clock.now()))
+    });
+    if !(small && stale) {
+        return Ok(());
+    }
+    match refresh(state, tenant).await {
+        Err(error) if unavailable(&error) => {
+            tracing::warn!(%error, "the map of phones is shown as it was");
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
+/// A page of the map, and how many lines the filter matches.
+pub async fn list(
+    tx: &mut Tx,
+    tenant: TenantId,
+    filter: &Filter,
+    sort: Sort,
+    page: Page,
+) -> Result<(Vec<Row>, i64)> {
+    let rows = queries::list(tx, tenant, filter, sort, page).await?;
+    let shown = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    // A page that is not full is the last: it tells how many there are.
+    let all = if (1..page.limit).contains(&shown) || (shown == 0 && page.offset == 0) {
+        page.offset + shown
+    } else {
+        queries::count(tx, tenant, filter).await?
+    };
+    Ok((rows, all))
+}
+
+/// How many there are of what.
+pub async fn stats(tx: &mut Tx, tenant: TenantId) -> Result<Stats> {
+    Ok(queries::made(tx, tenant).await?.map(|made| made.stats).unwrap_or_default())
+}
+
+/// The snapshot to read the map from.
+pub async fn read(state: &State, tenant: TenantId) -> Result<Tx> {
+    up_to_date(state, tenant).await?;
+    state.read().await
+}
+
+/// The lines of a number.
+pub async fn of_number(tx: &mut Tx, tenant: TenantId, number: ExtensionNumber) -> Result<Vec<Row>> {
+    queries::of_number(tx, tenant, number).await
+}
+
+/// The lines of a device.
+pub async fn of_mac(tx: &mut Tx, tenant: TenantId, mac: Mac) -> Result<Vec<Row>> {
+    queries::of_mac(tx, tenant, mac).await
+}
+
+/// The lines of those that are at an address, or should be.
+pub async fn of_address(tx: &mut Tx, tenant: TenantId, address: Address) -> Result<Vec<Row>> {
+    queries::of_address(tx, tenant, address).await
+}
