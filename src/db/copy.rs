@@ -62,6 +62,7 @@ pub const TABLES: &[Table] = &[
     table!("address_sequence" ("id", "last") by "id", values "$1, $2"),
     table!("address" ("tenant_id", "address", "id", "subnet_id", "status", "kind", "active", "conflict", "class", "hostname", "hostname_sort", "mac", "mac_sort", "platform", "manufacturer", "holder_kind", "holder_id", "holder_name", "description", "reserved_by", "reason", "until", "since", "last_seen", "seen_mac", "search", "version", "created_at", "updated_at") by "id", values "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29"),
     table!("address_claim" ("id", "tenant_id", "address", "kind", "holder_id", "name", "mac", "hostname", "platform", "manufacturer", "created_at") by "id", values "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11"),
+    table!("address_settled" ("tenant_id", "address", "mac", "written", "settled_at") by "tenant_id, address, mac", values "$1, $2, $3, $4, $5"),
     table!("tally" ("tenant_id", "scope", "class", "entries", "high", "low") by "tenant_id, scope, class", values "$1, $2, $3, $4, $5, $6"),
     table!("host" ("id", "tenant_id", "hostname", "hostname_key", "primary_ip", "nic_mac", "bmc_ip", "bmc_mac", "device_type", "manufacturer", "description", "version", "created_at", "updated_at") by "id", values "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14"),
     table!("populated" ("tenant_id", "first_key", "last_key") by "tenant_id, first_key", values "$1, $2, $3"),

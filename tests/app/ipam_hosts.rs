@@ -246,6 +246,25 @@ both_databases! {
         assert_eq!(state(&app, "10.0.0.5").await, "allocated static host web");
     }
 
+    async fn what_a_host_names_is_not_offered_to_be_released(app: TestApp) {
+        subnet(&app, "Lab", "10.0.0.0/24", "10.0.0.1-99").await;
+        add(&app, "web", "10.0.0.5", "").await;
+        reserve(&app, "10.0.0.6", "printer").await;
+        let admin = app.signed_in("root", Role::Admin).await;
+        for (address, offered) in [("10.0.0.5", false), ("10.0.0.6", true)] {
+            for page in [format!("/ipam/addresses/{address}"), format!("/ipam/addresses?q={address}")] {
+                let page = admin.get(&page).await;
+                assert_eq!(page.text.contains(&format!("/ipam/addresses/{address}/release")), offered, "{}", page.text);
+            }
+        }
+        let page = admin.get("/ipam/addresses/10.0.0.5").await;
+        page.shows("change or delete the host");
+        // Chosen among others it is named beforehand, not when it is too late.
+        let form = [("action", "release"), ("id", "10.0.0.5"), ("id", "10.0.0.6"), ("list", "/ipam/addresses")];
+        let sure = admin.post("/ipam/addresses/bulk", &form).await;
+        sure.shows("10.0.0.5 is allocated: a host names it; change or delete the host");
+    }
+
     async fn a_gateway_may_be_a_hosts_and_a_network_address_nobodys(app: TestApp) {
         let mut change = changing(&app).await;
         let mut space = Space::open(&mut change, app.state.vault.entropy()).await.unwrap();

@@ -299,6 +299,47 @@ both_databases! {
         assert_eq!(log(&app, "10.1.0.10").await.last().unwrap(), "address.settled");
     }
 
+    async fn a_conflict_left_as_it_is_comes_back_only_when_something_is_different(app: TestApp) {
+        const THIRD: &str = "00:15:65:aa:00:03";
+        subnet(&app, "10.1.0.0/24").await;
+        allocate(&app, "10.1.0.10", PHONE).await;
+        let conflicts = async |mac| one(&app, "10.1.0.10", What::Present, mac).await.conflicts;
+        let in_conflict = async || row(&app, "10.1.0.10").await.unwrap().conflict;
+        let leave = async || change(&app, async |space| {
+            let tenant = space.tenant();
+            for claim in addresses::claims_on(space.tx(), tenant, at("10.1.0.10")).await.unwrap() {
+                addresses::resolve(space, at("10.1.0.10"), claim.id, false).await.unwrap();
+            }
+        }).await;
+        assert_eq!(conflicts(OTHER).await, 1);
+        leave().await;
+        assert!(!in_conflict().await);
+        assert_eq!(log(&app, "10.1.0.10").await.last().unwrap(), "address.settled");
+        // The same machine is there, sweep after sweep, and so is the right one.
+        for mac in [OTHER, PHONE, OTHER, ""] {
+            app.pass(60);
+            assert_eq!(conflicts(mac).await, 0, "{mac}");
+            assert!(!in_conflict().await, "{mac}");
+        }
+        // Another machine is news.
+        assert_eq!(conflicts(THIRD).await, 1);
+        assert!(in_conflict().await);
+        leave().await;
+        assert_eq!((conflicts(THIRD).await, conflicts(OTHER).await), (0, 0));
+        // So is the same one when the address is written down for another.
+        let edit = Edit { mac: Some(Some("00:15:65:aa:00:04".parse().unwrap())), ..Edit::default() };
+        change(&app, async |space| addresses::edit(space, at("10.1.0.10"), None, &edit, &me()).await.unwrap()).await;
+        assert_eq!(conflicts(OTHER).await, 1);
+        leave().await;
+        assert_eq!(conflicts(OTHER).await, 0);
+        // Given back, nothing is left of what was settled.
+        change(&app, async |space| addresses::release(space, at("10.1.0.10"), &me()).await.unwrap()).await;
+        app.pass(40 * 86_400);
+        one(&app, "10.1.0.10", What::Silent, "").await;
+        change(&app, async |space| addresses::end(space, at("10.1.0.10")).await.unwrap()).await;
+        assert_eq!(app.number("SELECT count(*) FROM address_settled").await, 0);
+    }
+
     async fn being_seen_disturbs_nobodys_editing(app: TestApp) {
         subnet(&app, "10.1.0.0/24").await;
         allocate(&app, "10.1.0.10", PHONE).await;

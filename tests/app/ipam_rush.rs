@@ -60,7 +60,7 @@ async fn release(state: &State, address: Address) -> bool {
 }
 
 /// What the database holds: every reserved address with its note.
-async fn held(app: &TestApp) -> BTreeMap<Address, String> {
+pub async fn held(app: &TestApp) -> BTreeMap<Address, String> {
     let mut tx = app.state.read().await.unwrap();
     let page = Page { offset: 0, limit: 100_000 };
     let listing =
@@ -75,7 +75,7 @@ async fn held(app: &TestApp) -> BTreeMap<Address, String> {
 }
 
 /// The counts are those of the rows and gaps.
-async fn is_sound(app: &TestApp) {
+pub async fn is_sound(app: &TestApp) {
     let mut tx = app.state.read().await.unwrap();
     let everything = Page { offset: 0, limit: 100_000 };
     let listing =

@@ -27,6 +27,7 @@ mod import;
 mod ipam_addresses;
 mod ipam_exchange;
 mod ipam_hosts;
+mod ipam_kills;
 mod ipam_model;
 mod ipam_observe;
 mod ipam_populate;

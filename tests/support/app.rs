@@ -241,6 +241,20 @@ impl TestApp {
         }
     }
 
+    /// Whether the database refuses a statement because of a constraint. Nothing is left of it.
+    pub async fn refused(&self, text: &str) -> bool {
+        let text = AssertSqlSafe(text.to_owned());
+        let outcome = match &self.state.db {
+            Db::Sqlite { write, .. } => sqlx::query(text).execute(write).await.map(drop),
+            Db::Postgres(pool) => sqlx::query(text).execute(pool).await.map(drop),
+        };
+        match outcome {
+            Ok(()) => false,
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => true,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     /// The first column of every row, which must be text.
     pub async fn texts(&self, text: &str) -> Vec<String> {
         let text = AssertSqlSafe(text.to_owned());
@@ -308,6 +322,16 @@ impl TestApp {
         const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
             WHERE datname = current_database() AND wait_event_type = 'Lock'";
         while !self.is_sqlite() && !done.get() && self.number(WAITING).await == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Returns when no other program is connected any more: the database has ended what the dead
+    /// had asked for.
+    pub async fn until_nobody_else_is_connected(&self) {
+        const OTHERS: &str = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'";
+        while !self.is_sqlite() && self.number(OTHERS).await > 0 {
             tokio::task::yield_now().await;
         }
     }

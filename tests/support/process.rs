@@ -86,6 +86,20 @@ impl Patchbay {
         made["extension"]["number"].as_i64()
     }
 
+    /// A call with a body: the status and what came back, or nothing when the program is gone.
+    pub async fn post(
+        &self,
+        token: &str,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> Option<(u16, serde_json::Value)> {
+        let request = self.client.post(format!("{}{path}", self.url)).bearer_auth(token);
+        let answer = request.json(body).send().await.ok()?;
+        let status = answer.status().as_u16();
+        let text = answer.text().await.ok()?;
+        Some((status, serde_json::from_str(&text).unwrap_or_default()))
+    }
+
     /// Ends it as a power cut would.
     pub fn kill(&self) {
         let mut child = self.child.lock().unwrap();

@@ -4,7 +4,7 @@ use super::list::{self, Entry, Filter, Sort};
 use super::queries;
 use super::types::{Note, Purpose, Record, Reserver, Tenure};
 use super::{
-    Outcome, Refusal, Standing, assign, legal, quarantine, release, standing, takable, yours,
+    Outcome, Refusal, Standing, assign, legal, quarantine, releasable, release, standing, takable,
 };
 use crate::audit::Page;
 use crate::db::{Result, Tx};
@@ -222,7 +222,7 @@ async fn fits(
     let status = record.as_ref().map_or(Status::Available, |record| record.status);
     let allowed = match (verb, record) {
         (Verb::Release | Verb::EndQuarantine, record) => ends(*address, status, verb)
-            .and_then(|()| record.as_ref().map_or(Ok(()), |record| yours(record, by))),
+            .and_then(|()| record.as_ref().map_or(Ok(()), |record| releasable(record, by))),
         (Verb::Quarantine, _) => legal(*address, status, Status::Quarantine),
         (Verb::Reserve, Some(record)) => takable(record, Status::Reserved, by),
         (Verb::Allocate, Some(record)) => takable(record, Status::Allocated, by),

@@ -94,12 +94,16 @@ pub(super) async fn note(
 }
 
 /// A machine was seen with an address that is another's; true if that is new. The caller writes
-/// the row, which is now in conflict.
+/// the row, which is now in conflict, unless somebody settled just this and nothing is different
+/// since.
 pub async fn note_seen(
     space: &mut Space<'_>,
     record: &mut Record,
     mac: Option<Mac>,
 ) -> Outcome<bool> {
+    if queries::is_settled(space, record, mac).await? {
+        return Ok(false);
+    }
     note(space, record, Err(&Seen { mac })).await
 }
 
@@ -191,8 +195,9 @@ pub(in crate::ipam) async fn vacate(
 }
 
 /// Decides a conflict: the holder keeps the address and the claim is dropped, or the claimant gets
-/// it and the holder goes. A host that loses names the address no longer: what a host names it
-/// holds or claims, so a conflict that is over does not come back by itself.
+/// it and the holder goes. A conflict that is over does not come back by itself: a host that loses
+/// names the address no longer (what a host names it holds or claims), and a machine that was merely
+/// seen may go on being seen, until the address is somebody else's or has another MAC.
 pub async fn resolve(
     space: &mut Space<'_>,
     address: Address,
@@ -204,6 +209,13 @@ pub async fn resolve(
         queries::get(space.tx(), tenant, address).await?.ok_or(Refusal::Missing("address"))?;
     let claims = queries::claims(space.tx(), tenant, address).await?;
     let claim = claims.iter().find(|known| known.id == claim).ok_or(Refusal::Missing("claim"))?;
+    if !give && claim.tenure.is_none() {
+        queries::settle(space, &record, claim.mac).await?;
+        queries::drop_claim(space, claim.id).await?;
+        let new = Record { conflict: claims.len() > 1, ..record.clone() };
+        change(space, &record, new, "address.settled").await?;
+        return Ok(());
+    }
     if !give {
         retract(space, &record, claim, claims.len()).await?;
         let loser = claim.tenure.as_ref().map(|tenure| &tenure.holder);

@@ -456,20 +456,26 @@ pub async fn release(space: &mut Space<'_>, address: Address, by: &Reserver) -> 
     let status = old.as_ref().map_or(Status::Available, |old| old.status);
     legal(address, status, Status::Available)?;
     let old = old.ok_or(Refusal::Missing("address"))?;
-    yours(&old, by)?;
-    if old.holder.as_ref().is_some_and(|holder| holder.kind.is_host()) {
-        return Err(Refusal::Field {
-            address,
-            status: old.status,
-            field: "holder",
-            why: "a host names it; change or delete the host",
-        });
-    }
+    releasable(&old, by)?;
     let action = match status {
         Status::Quarantine => "address.quarantine_ended",
         _ => "address.released",
     };
     claims::vacate(space, &old, action, None).await
+}
+
+/// Whether somebody may give back what is held. What a host names is the host's as long as it does.
+fn releasable(record: &Record, by: &Reserver) -> Outcome<()> {
+    yours(record, by)?;
+    if record.is_named_by_host() {
+        return Err(Refusal::Field {
+            address: record.address,
+            status: record.status,
+            field: "holder",
+            why: "a host names it; change or delete the host",
+        });
+    }
+    Ok(())
 }
 
 fn legal(address: Address, from: Status, to: Status) -> Outcome<()> {

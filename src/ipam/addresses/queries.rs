@@ -363,6 +363,58 @@ pub(super) async fn claim(
     row.bind(now).run().await.map(drop)
 }
 
+/// Whose an address is, and with which MAC: as long as this is the same, a conflict settled with a
+/// machine seen there stays settled.
+fn written(record: &Record) -> String {
+    let holder = record.holder.as_ref();
+    let keeper = holder.map_or_else(
+        || record.reserved_by.clone(),
+        |holder| format!("{} {}", holder.kind.as_str(), holder.id),
+    );
+    let mac = record.mac.map(Mac::hex).unwrap_or_default();
+    format!("{}\n{mac}\n{keeper}", record.status)
+}
+
+/// A machine seen with an address may go on being seen there.
+pub(super) async fn settle(space: &mut Space<'_>, record: &Record, mac: Option<Mac>) -> Result<()> {
+    let (tenant, now) = (space.tenant(), space.at());
+    space
+        .tx()
+        .query(sql!(
+            "INSERT INTO address_settled (tenant_id, address, mac, written, settled_at) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (tenant_id, address, mac) DO UPDATE
+             SET written = excluded.written, settled_at = excluded.settled_at"
+        ))
+        .bind(tenant.to_string())
+        .bind(record.address.key())
+        .bind(mac.map(Mac::hex).unwrap_or_default())
+        .bind(written(record))
+        .bind(now)
+        .run()
+        .await
+        .map(drop)
+}
+
+/// Whether somebody settled that with just what is written now.
+pub(super) async fn is_settled(
+    space: &mut Space<'_>,
+    record: &Record,
+    mac: Option<Mac>,
+) -> Result<bool> {
+    let tenant = space.tenant();
+    let then: Option<String> = space
+        .tx()
+        .query(sql!(
+            "SELECT written FROM address_settled WHERE tenant_id = $1 AND address = $2 AND mac = $3"
+        ))
+        .bind(tenant.to_string())
+        .bind(record.address.key())
+        .bind(mac.map(Mac::hex).unwrap_or_default())
+        .optional_scalar()
+        .await?;
+    Ok(then.is_some_and(|then| then == written(record)))
+}
+
 /// Removes one claim.
 pub(super) async fn drop_claim(space: &mut Space<'_>, id: ClaimId) -> Result<()> {
     let tenant = space.tenant();

@@ -246,6 +246,11 @@ impl Record {
         }
     }
 
+    /// Whether the holder is a host, whose own settings name the address: it is given back there.
+    pub fn is_named_by_host(&self) -> bool {
+        self.holder.as_ref().is_some_and(|holder| holder.kind.is_host())
+    }
+
     /// What it counts as.
     pub fn class(&self) -> Class {
         Class::row(self.status, self.kind, self.active, self.conflict)

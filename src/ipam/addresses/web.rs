@@ -130,7 +130,9 @@ impl Rights {
                 match status {
                     Status::Available => false,
                     Status::Reserved => reserve && mine,
-                    Status::Allocated | Status::Quarantine => manage,
+                    // What a host names is given back there.
+                    Status::Allocated => manage && !record.is_some_and(Record::is_named_by_host),
+                    Status::Quarantine => manage,
                 },
             ),
             (Act::Allocate, manage && matches!(status, Status::Available | Status::Reserved)),
