@@ -98,16 +98,36 @@ impl Session {
         Ok(unheld)
     }
 
-    /// The same as [`Session::ids`], each kind over a connection of its own: Asterisk makes one list
-    /// at a time for each connection. Without such connections this one serves for all.
-    pub async fn ids_with(&mut self, spare: Option<[Self; 2]>) -> Result<Ids, AmiError> {
-        let Some([mut second, mut third]) = spare else { return self.ids().await };
-        let (endpoints, auths, aors) = tokio::try_join!(
-            self.ami.ids(ObjectKind::Endpoint),
+    /// What is missing of the canaries of all files.
+    pub async fn all_missing_canaries(&mut self, files: &[File]) -> Result<Vec<String>, AmiError> {
+        let mut missing = Vec::new();
+        for file in files {
+            missing.extend(self.missing_canaries(file).await?);
+        }
+        Ok(missing)
+    }
+
+    /// The missing canaries and the ids of all objects; each kind over a connection of its own:
+    /// Asterisk makes one list at a time for each connection. Without such connections this one
+    /// serves for all.
+    pub async fn look(
+        &mut self,
+        files: &[File],
+        spare: Option<[Self; 2]>,
+    ) -> Result<(Vec<String>, Ids), AmiError> {
+        let Some([mut second, mut third]) = spare else {
+            return Ok((self.all_missing_canaries(files).await?, self.ids().await?));
+        };
+        let mine = async {
+            let missing = self.all_missing_canaries(files).await?;
+            Ok::<_, AmiError>((missing, self.ami.ids(ObjectKind::Endpoint).await?))
+        };
+        let ((missing, endpoints), auths, aors) = tokio::try_join!(
+            mine,
             second.ami.ids(ObjectKind::Auth),
-            third.ami.ids(ObjectKind::Aor),
+            third.ami.ids(ObjectKind::Aor)
         )?;
-        Ok(Ids { endpoints, auths, aors })
+        Ok((missing, Ids { endpoints, auths, aors }))
     }
 
     /// Two more connections, if they can be had.

@@ -24,7 +24,7 @@ pub(super) struct Plan {
 }
 
 /// An attempt that ended before its end: how.
-struct Stop {
+pub(super) struct Stop {
     state: State,
     detail: String,
     findings: Vec<String>,
@@ -83,18 +83,40 @@ struct Done {
     files: Vec<Packed>,
 }
 
+/// What an attempt is about.
+#[derive(Clone, Copy, Default)]
+pub(super) struct About {
+    /// The newest change the release contains.
+    audit_seq: i64,
+    users: Option<i64>,
+}
+
+/// A release that only waits to be put into force.
+pub(super) struct Ready {
+    files: Vec<File>,
+    old: Vec<File>,
+    /// Those that are not as before; nothing is written when there are none.
+    changed: Vec<File>,
+    /// Whether it is written.
+    written: bool,
+    findings: Vec<String>,
+}
+
 impl Applier {
     /// Tries; whatever happens, the answer says how it ended.
-    pub(super) async fn attempt(&self, begun: &Begun, request: &Request) -> Ending {
-        self.step(begun.run, Step::Render);
-        // Asterisk greets while the release is rendered; what it says counts when it is asked.
-        let (plan, session) = tokio::join!(self.plan(request.source), Session::open(&self.access));
-        let (audit_seq, users) =
-            plan.as_ref().map_or((0, None), |plan| (plan.audit_seq, plan.users));
-        let outcome = match plan {
-            Ok(plan) => self.carry_out(begun, request, plan, session).await,
-            Err(error) => Err(Stop::from(error)),
+    pub(super) async fn attempt(
+        &self,
+        begun: &Begun,
+        about: About,
+        ready: Result<Ready, Stop>,
+        session: Result<Session, Unusable>,
+    ) -> Ending {
+        let outcome = match (ready, session) {
+            (Ok(ready), Ok(session)) => self.carry_out(begun, ready, session).await,
+            (Err(stop), _) => Err(stop),
+            (_, Err(error)) => Err(error.into()),
         };
+        let About { audit_seq, users } = about;
         match outcome {
             Ok(done) => Ending {
                 state: done.state,
@@ -106,16 +128,28 @@ impl Applier {
                 findings: done.findings,
                 files: done.files,
             },
-            Err(stop) => Ending {
-                state: stop.state,
-                detail: stop.detail,
-                release: begun.previous,
-                audit_seq,
-                users,
-                modules: stop.modules,
-                findings: stop.findings,
-                files: Vec::new(),
-            },
+            Err(stop) => {
+                if stop.state == State::Refused {
+                    self.discard(begun);
+                }
+                Ending {
+                    state: stop.state,
+                    detail: stop.detail,
+                    release: begun.previous,
+                    audit_seq,
+                    users,
+                    modules: stop.modules,
+                    findings: stop.findings,
+                    files: Vec::new(),
+                }
+            }
+        }
+    }
+
+    /// Removes what was written of a release that will not be put into force.
+    pub(super) fn discard(&self, begun: &Begun) {
+        if let Err(error) = self.releases.discard(begun.run) {
+            tracing::warn!(error = %error, apply.run = begun.run, "a release that was not put into force could not be removed");
         }
     }
 
@@ -148,13 +182,29 @@ impl Applier {
         .await?
     }
 
-    async fn carry_out(
+    /// Renders, checks and writes the release; nothing is put into force. All but the switch can be
+    /// done before the lock is on record: the directory has the run's own number, and nobody else
+    /// on this machine applies.
+    pub(super) async fn get_ready(
         &self,
         begun: &Begun,
         request: &Request,
-        plan: Plan,
-        session: Result<Session, Unusable>,
-    ) -> Result<Done, Stop> {
+    ) -> (About, Result<Ready, Stop>) {
+        self.step(begun.run, Step::Render);
+        let plan = match self.plan(request.source).await {
+            Ok(plan) => plan,
+            Err(error) => return (About::default(), Err(error.into())),
+        };
+        let about = About { audit_seq: plan.audit_seq, users: plan.users };
+        (about, self.check_and_write(begun, request, plan.files).await)
+    }
+
+    async fn check_and_write(
+        &self,
+        begun: &Begun,
+        request: &Request,
+        files: Vec<File>,
+    ) -> Result<Ready, Stop> {
         self.step(begun.run, Step::Check);
         let old = match begun.previous {
             Some(previous) => self.releases.read(previous)?,
@@ -165,33 +215,54 @@ impl Applier {
             let detail = "Nothing was changed: files Patchbay wrote were changed by hand. Look at the difference, then apply with \"overwrite\".";
             return Err(Stop::because(detail, edited));
         }
-        let (files, mut findings) = self.examine(plan.files).await?;
-        let mut session = session?;
-        findings.extend(session.advice());
+        let (files, findings) = self.examine(files).await?;
+        let changed = files.iter().filter(|file| !old.contains(file)).cloned().collect();
+        let mut ready = Ready { files, old, changed, written: false, findings };
+        if !ready.changed.is_empty() || !edited.is_empty() {
+            self.write(begun, &mut ready).await?;
+        }
+        Ok(ready)
+    }
 
-        let mut changed: Vec<File> =
-            files.iter().filter(|file| !old.contains(file)).cloned().collect();
-        if changed.is_empty() && edited.is_empty() {
-            let unheld = session.unheld(&files).await?;
+    /// Writes the release beside the others. Files that did not change are those of the old one.
+    async fn write(&self, begun: &Begun, ready: &mut Ready) -> Result<(), Stop> {
+        self.step(begun.run, Step::Write);
+        let same = |file: &&File| !ready.changed.iter().any(|new| new.name == file.name);
+        let same: Vec<File> = ready.old.iter().filter(same).cloned().collect();
+        let (releases, files) = (self.releases.clone(), self.tampered(&ready.files));
+        let (run, previous) = (begun.run, begun.previous);
+        blocking(move || releases.write(run, &files, &same, previous)).await??;
+        ready.written = true;
+        Ok(())
+    }
+
+    async fn carry_out(
+        &self,
+        begun: &Begun,
+        mut ready: Ready,
+        mut session: Session,
+    ) -> Result<Done, Stop> {
+        ready.findings.extend(session.advice());
+        if !ready.written {
+            let unheld = session.unheld(&ready.files).await?;
             if unheld.is_empty() {
-                let modules = files.iter().map(untouched).collect();
                 let detail =
                     "Nothing has changed; Asterisk was seen to run this release.".to_owned();
-                let release = begun.previous;
                 return Ok(Done {
                     state: State::Unchanged,
                     detail,
-                    release,
-                    modules,
-                    findings,
+                    release: begun.previous,
+                    modules: ready.files.iter().map(untouched).collect(),
+                    findings: ready.findings,
                     files: Vec::new(),
                 });
             }
-            findings
-                .push("Asterisk did not run the release in force; it is told again.".to_owned());
-            changed = unheld;
+            let again = "Asterisk did not run the release in force; it is told again.";
+            ready.findings.push(again.to_owned());
+            ready.changed = unheld;
+            self.write(begun, &mut ready).await?;
         }
-        self.put_into_force(begun, &files, &old, changed, session, findings).await
+        self.put_into_force(begun, ready, session).await
     }
 
     /// Preflight. What blocks is the answer; what does not is passed on.
@@ -216,19 +287,10 @@ impl Applier {
     async fn put_into_force(
         &self,
         begun: &Begun,
-        files: &[File],
-        old: &[File],
-        changed: Vec<File>,
+        ready: Ready,
         mut session: Session,
-        mut findings: Vec<String>,
     ) -> Result<Done, Stop> {
-        self.step(begun.run, Step::Write);
-        let same: Vec<File> = old
-            .iter()
-            .filter(|file| !changed.iter().any(|new| new.name == file.name))
-            .cloned()
-            .collect();
-        self.releases.write(begun.run, &self.tampered(files), &same, begun.previous)?;
+        let Ready { files, old, changed, mut findings, .. } = ready;
         let mark = Mark::now(&self.config_dir);
         if mark.is_none() {
             findings.push(
@@ -242,16 +304,24 @@ impl Applier {
                 "Nothing was changed: somebody else has begun to apply meanwhile.",
             ));
         }
-        if let Err(error) = self.releases.switch(begun.run) {
+        if let Err(error) = self.releases.point_to(begun.run) {
             return Err(self
-                .roll_back(begun, &changed, old, vec![error.to_string()], Vec::new(), findings)
+                .roll_back(begun, &changed, &old, vec![error.to_string()], Vec::new(), findings)
                 .await);
         }
         self.step(begun.run, Step::Reload);
-        let preparing = self.prepare(begun.run, files.to_vec(), old.to_vec());
-        let ((mut modules, mut doubts), spare) =
-            tokio::join!(reload(&mut session, &changed), Session::open_spare(&self.access));
+        let preparing = self.prepare(begun, files.clone(), old.clone());
+        let releases = self.releases.clone();
+        let ((mut modules, mut doubts), spare, settled) = tokio::join!(
+            reload(&mut session, &changed),
+            Session::open_spare(&self.access),
+            blocking(move || releases.settle()),
+        );
         // The new release is in force: from here on whatever fails must put the old one back.
+        if let Err(error) = settled.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+            doubts
+                .push(format!("the link to the release could not be brought to the disk: {error}"));
+        }
         let prepared = preparing.await.ok().and_then(Result::ok);
         if prepared.is_none() {
             doubts.push("the release could not be kept to compare with".to_owned());
@@ -260,16 +330,12 @@ impl Applier {
         if let (Some(prepared), true) = (&prepared, doubts.is_empty()) {
             let known = changed.iter().any(|file| file.name == "pjsip.conf");
             let known = known.then_some(&prepared.known);
-            doubts = doubts_of(&mut session, spare, files, known, mark, &mut findings).await;
+            doubts = doubts_of(&mut session, spare, &files, known, mark, &mut findings).await;
         }
         if !doubts.is_empty() {
-            return Err(self.roll_back(begun, &changed, old, doubts, modules, findings).await);
+            return Err(self.roll_back(begun, &changed, &old, doubts, modules, findings).await);
         }
         modules.extend(files.iter().filter(|file| !changed.contains(file)).map(untouched));
-        let kept: Vec<i64> = begun.previous.into_iter().collect();
-        if let Err(error) = self.releases.prune(&kept) {
-            tracing::warn!(error = %error, "old releases could not be removed");
-        }
         Ok(Done {
             state: State::Verified,
             detail: format!("Asterisk runs release {}: every object was read back.", begun.run),
@@ -290,12 +356,17 @@ impl Applier {
     /// memory.
     fn prepare(
         &self,
-        run: i64,
+        begun: &Begun,
         files: Vec<File>,
         old: Vec<File>,
     ) -> JoinHandle<Result<Prepared, VaultError>> {
         let (vault, config_dir) = (self.state.vault.clone(), self.config_dir.clone());
+        let (releases, run, previous) = (self.releases.clone(), begun.run, begun.previous);
         tokio::task::spawn_blocking(move || {
+            let kept: Vec<i64> = previous.into_iter().collect();
+            if let Err(error) = releases.prune(&kept) {
+                tracing::warn!(error = %error, "old releases could not be removed");
+            }
             let packed = pack(&vault, run, &files)?;
             let known = Known {
                 meant: Ids::of_files(&files),
@@ -460,12 +531,10 @@ async fn differences(
     known: Option<&Known>,
     findings: &mut Vec<String>,
 ) -> Result<Vec<String>, AmiError> {
-    let mut doubts = Vec::new();
-    for file in files {
-        doubts.extend(session.missing_canaries(file).await?);
-    }
-    let Some(Known { meant, before, everything }) = known else { return Ok(doubts) };
-    let held = session.ids_with(spare).await?;
+    let Some(Known { meant, before, everything }) = known else {
+        return session.all_missing_canaries(files).await;
+    };
+    let (mut doubts, held) = session.look(files, spare).await?;
     doubts
         .extend(meant.without(&held).into_iter().map(|id| format!("Asterisk does not hold {id}")));
     let stray = held.common(before);

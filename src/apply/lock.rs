@@ -20,6 +20,7 @@ use super::types::{Module, Request, Run, Source, State};
 use super::{Applier, ApplyError, queries};
 use crate::asterisk::access::Unusable;
 use crate::audit::{self, Actor, Event, Via};
+use crate::db::Tx;
 use crate::secrets::{Vault, VaultError};
 use crate::web::Error;
 
@@ -42,6 +43,13 @@ pub(super) struct Begun {
     pub started: Instant,
     /// Unlocked when dropped, and when the process dies.
     _lock: Lock,
+}
+
+/// An Apply that has the lock, which is not yet on record.
+pub(super) struct Opening {
+    /// To be committed before anything is put into force.
+    pub tx: Tx,
+    pub begun: Begun,
 }
 
 /// The locked file. Unlocked in so many words: closing it is not enough while a process that is
@@ -111,12 +119,13 @@ fn place(run: i64, name: &str) -> String {
 }
 
 impl Applier {
-    /// Takes the lock and notes that an Apply begins.
-    pub(super) async fn begin(
+    /// Takes the lock; that an Apply begins is on record once the transaction is committed. Whoever
+    /// had it before has committed: what is read from here on is not older than what they applied.
+    pub(super) async fn open(
         &self,
         actor: &Actor,
         request: &Request,
-    ) -> Result<Begun, ApplyError> {
+    ) -> Result<Opening, ApplyError> {
         if !self.is_installed() {
             return Err(ApplyError::NotInstalled);
         }
@@ -150,8 +159,7 @@ impl Applier {
         };
         queries::begin(&mut tx, &begin).await?;
         queries::set_head(&mut tx, run, Some(run), now.plus(LEASE)).await?;
-        tx.commit().await?;
-        Ok(Begun { run, previous, started, _lock: lock })
+        Ok(Opening { tx, begun: Begun { run, previous, started, _lock: lock } })
     }
 
     /// Whether a run left a release in force whose files are kept. That of a run that changed

@@ -3,7 +3,8 @@
 //!
 //! All files of a release change hands in one `rename(2)`, so Asterisk reads the old ones or the
 //! new ones, never a mixture. Everything is synced to the disk before the link moves, and the
-//! link's directory before anybody is told. Nothing outside `patchbay/` is written.
+//! link's directory before it is on record that the release is in force. Nothing outside
+//! `patchbay/` is written.
 
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
@@ -111,26 +112,45 @@ impl Releases {
                 old => write_new(&path, file.text.as_bytes(), old.as_deref())?,
             }
         }
-        sync(beside.path())?;
-        let target = self.directory(release);
-        // What an earlier run with this number left behind was never in force.
-        if target.exists() && self.current()? != Some(release) {
-            fs::remove_dir_all(&target)?;
+        for file in files {
+            sync(&beside.path().join(file.name))?;
         }
-        fs::rename(beside.keep(), &target)?;
+        sync(beside.path())?;
+        // What an earlier run with this number left behind was never in force.
+        self.discard(release)?;
+        fs::rename(beside.keep(), self.directory(release))?;
         sync(&releases)
     }
 
-    /// Puts a release into force: one `rename(2)`.
+    /// Puts a release into force, and waits until that is on the disk.
     pub fn switch(&self, release: i64) -> io::Result<()> {
+        self.point_to(release)?;
+        self.settle()
+    }
+
+    /// Puts a release into force: one `rename(2)`. A power cut may undo it until [`Self::settle`].
+    pub fn point_to(&self, release: i64) -> io::Result<()> {
         let beside = self.base.join(".current.new");
         match fs::remove_file(&beside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         symlink(Path::new("releases").join(release.to_string()), &beside)?;
-        fs::rename(&beside, self.base.join("current"))?;
+        fs::rename(&beside, self.base.join("current"))
+    }
+
+    /// Waits until the link is on the disk.
+    pub fn settle(&self) -> io::Result<()> {
         sync(&self.base)
+    }
+
+    /// Removes a release that never was in force.
+    pub fn discard(&self, release: i64) -> io::Result<()> {
+        let target = self.directory(release);
+        if target.exists() && self.current()? != Some(release) {
+            fs::remove_dir_all(&target)?;
+        }
+        Ok(())
     }
 
     /// Removes all but the newest releases, never `keep` or the one in force, and what crashes
@@ -166,7 +186,7 @@ fn number(name: &OsStr) -> Option<i64> {
     name.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
 }
 
-/// Writes a file and syncs it. Asterisk takes a file of the same size and time for unchanged, so
+/// Writes a file. Asterisk takes a file of the same size and time for unchanged, so
 /// the new one is written until its time differs from the old one's.
 fn write_new(path: &Path, bytes: &[u8], old: Option<&Path>) -> io::Result<()> {
     let old = old.and_then(|old| fs::metadata(old).ok());
@@ -188,11 +208,12 @@ fn write_new(path: &Path, bytes: &[u8], old: Option<&Path>) -> io::Result<()> {
             }
         }
     }
-    file.sync_all()
+    Ok(())
 }
 
-fn sync(directory: &Path) -> io::Result<()> {
-    fs::File::open(directory)?.sync_all()
+/// Waits until a file or a directory is on the disk.
+fn sync(path: &Path) -> io::Result<()> {
+    fs::File::open(path)?.sync_all()
 }
 
 #[cfg(test)]
