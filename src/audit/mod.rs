@@ -10,6 +10,7 @@ mod queries;
 mod types;
 
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
 use crate::db::{Db, Result, Tx};
 use crate::id::TenantId;
@@ -40,7 +41,12 @@ pub struct Change {
     events: Vec<Event>,
     /// Whether some of them are already in the log.
     flushed: bool,
+    /// Rows that have their numbers and are being chained.
+    chaining: Option<JoinHandle<Vec<Record>>>,
 }
+
+/// Events from which it pays to chain them in a thread of their own.
+const MANY: usize = 64;
 
 impl Change {
     /// Opens the transaction.
@@ -52,6 +58,7 @@ impl Change {
             actor: actor.clone(),
             events: Vec::new(),
             flushed: false,
+            chaining: None,
         })
     }
 
@@ -81,12 +88,11 @@ impl Change {
     }
 
     /// Writes down what was done and makes it so.
-    pub async fn commit(mut self) -> Result<()> {
+    pub async fn commit(self) -> Result<()> {
         if self.events.is_empty() && !self.flushed {
             return Err(sqlx::Error::Protocol("a change must say what it did".into()));
         }
-        self.flush().await?;
-        self.tx.commit().await
+        self.commit_seen().await
     }
 
     /// Commits what may have turned out to be nothing at all; whether it was something.
@@ -102,29 +108,64 @@ impl Change {
     /// nobody does and the log need not tell, together with whatever was recorded.
     pub async fn commit_seen(mut self) -> Result<()> {
         self.flush().await?;
+        self.write_chained().await?;
         self.tx.commit().await
     }
 
     /// Writes down what was noted so far, so that a change of very many things need not keep all
-    /// of it in memory. Whoever else changes something waits from here on.
+    /// of it in memory. Whoever else changes something waits from here on. Many rows are chained
+    /// while the change goes on, and written with the next ones.
     pub async fn flush(&mut self) -> Result<()> {
+        self.write_chained().await?;
         let events = std::mem::take(&mut self.events);
         if events.is_empty() {
             return Ok(());
         }
         self.flushed = true;
         let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
-        let (last, mut hash) = queries::reserve(&mut self.tx, count).await?;
-        let mut records = Vec::with_capacity(events.len());
-        for (event, seq) in events.into_iter().zip(last - count + 1..) {
-            let mut record = Record::new(seq, self.at, &self.actor, event);
-            record.hash = chain(&self.key, &hash, &record);
-            hash.clone_from(&record.hash);
-            records.push(record);
+        let (last, hash) = queries::reserve(&mut self.tx, count).await?;
+        let (key, at, actor) = (self.key.clone(), self.at, self.actor.clone());
+        let many = events.len() >= MANY;
+        let chained = move || chained(&key, hash, last - count + 1, at, &actor, events);
+        if many {
+            self.chaining = Some(tokio::task::spawn_blocking(chained));
+            return Ok(());
         }
-        queries::insert(&mut self.tx, &records).await?;
-        queries::set_head(&mut self.tx, &hash).await
+        self.write(&chained()).await
     }
+
+    async fn write_chained(&mut self) -> Result<()> {
+        let Some(chaining) = self.chaining.take() else { return Ok(()) };
+        let records = chaining.await.map_err(|error| sqlx::Error::Io(error.into()))?;
+        self.write(&records).await
+    }
+
+    async fn write(&mut self, records: &[Record]) -> Result<()> {
+        queries::insert(&mut self.tx, records).await?;
+        match records.last() {
+            Some(last) => queries::set_head(&mut self.tx, &last.hash).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// The rows of events, numbered from `first` on, each bound to the one before.
+fn chained(
+    key: &ChainKey,
+    mut hash: String,
+    first: i64,
+    at: Timestamp,
+    actor: &Actor,
+    events: Vec<Event>,
+) -> Vec<Record> {
+    let numbered = events.into_iter().zip(first..);
+    let record = numbered.map(|(event, seq)| {
+        let mut record = Record::new(seq, at, actor, event);
+        record.hash = chain(key, &hash, &record);
+        hash.clone_from(&record.hash);
+        record
+    });
+    record.collect()
 }
 
 /// A page of the log, newest first, and how many rows the filter matches.
@@ -145,11 +186,10 @@ pub async fn of(
     subject_id: &str,
     page: Page,
 ) -> Result<Vec<Record>> {
-    queries::of(tx, tenant, subject_id, page).await
+    queries::about(tx, tenant, "", subject_id, page).await
 }
 
-/// What happened to one thing, by its id, newest first, and how often something did. Only actions
-/// that begin with `action`.
+/// As [`of`], only actions that begin with `action`, and how many there are in all.
 pub async fn about(
     tx: &mut Tx,
     tenant: TenantId,

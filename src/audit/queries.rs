@@ -100,24 +100,6 @@ pub(super) async fn list(
         .await
 }
 
-pub(super) async fn of(
-    tx: &mut Tx,
-    tenant: TenantId,
-    subject_id: &str,
-    page: Page,
-) -> Result<Vec<Record>> {
-    tx.query(sql!(
-        "SELECT * FROM audit_event WHERE tenant_id = $1 AND subject_id = $2
-         ORDER BY seq DESC LIMIT $3 OFFSET $4"
-    ))
-    .bind(tenant.to_string())
-    .bind(subject_id.to_owned())
-    .bind(page.limit)
-    .bind(page.offset)
-    .all()
-    .await
-}
-
 pub(super) async fn count(tx: &mut Tx, tenant: TenantId, filter: &Filter) -> Result<i64> {
     tx.query(sql!("SELECT count(*) FROM audit_event
              WHERE tenant_id = $1
@@ -146,7 +128,7 @@ pub(super) async fn about(
              ORDER BY seq DESC LIMIT $4 OFFSET $5"))
         .bind(tenant.to_string())
         .bind(subject_id.to_owned())
-        .bind(beginning(action))
+        .bind(format!("{}%", crate::db::literal(action)))
         .bind(page.limit)
         .bind(page.offset)
         .all()
@@ -162,7 +144,7 @@ pub(super) async fn count_about(
     tx.query(sql!("SELECT count(*) FROM audit_event WHERE tenant_id = $1 AND subject_id = $2 AND action LIKE $3 ESCAPE '\\'"))
         .bind(tenant.to_string())
         .bind(subject_id.to_owned())
-        .bind(beginning(action))
+        .bind(format!("{}%", crate::db::literal(action)))
         .scalar()
         .await
 }
