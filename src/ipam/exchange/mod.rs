@@ -23,7 +23,7 @@ use crate::web::Error;
 use crate::web::sheet::{BadSheet, Column, Columns, Report, Row, Sheet};
 
 pub use api::Paths;
-pub use export::{Asked, BadQuery, headings, rows};
+pub use export::{Asked, BadQuery, headings, moment, rows};
 
 /// Addresses a file may have.
 const MOST_ADDRESSES: usize = 2_000_000;
@@ -126,11 +126,11 @@ impl Importer<'_> {
         if dry || !report.is_clean() {
             let (tenant, at) = (self.actor.tenant, self.state.clock.now());
             let mut tx = self.state.read().await?;
-            return addresses::check(&mut tx, tenant, self.name, at, &rows, report).await;
+            return addresses::check(&mut tx, tenant, self.name, at, rows, report).await;
         }
         let mut change = self.state.change(self.actor).await?;
         let mut space = Space::open(&mut change, self.state.vault.entropy()).await?;
-        addresses::run(&mut space, self.name, &rows, report).await?;
+        addresses::run(&mut space, self.name, rows, report).await?;
         if report.is_clean() && report.touched() > 0 {
             space.record(self.summary(Kind::Addresses, report));
             space.close().await?;

@@ -110,7 +110,7 @@ pub async fn check(
     tenant: crate::id::TenantId,
     name: &str,
     at: crate::time::Timestamp,
-    rows: &Rows,
+    rows: Rows,
     report: &mut Report,
 ) -> Result<(), Error> {
     let by = By { name, at };
@@ -121,7 +121,7 @@ pub async fn check(
 pub async fn run(
     space: &mut Space<'_>,
     name: &str,
-    rows: &Rows,
+    rows: Rows,
     report: &mut Report,
 ) -> Result<(), Error> {
     let by = By { name, at: space.at() };

@@ -1,10 +1,13 @@
 //! The walk over the rows of a file beside the rows there are.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
+use tokio::sync::mpsc::{Receiver, channel};
+
+use super::Rows;
 use super::decide::{By, Place, Verdict, decide};
 use super::wish::{Packed, Wish};
-use super::{Layout, Rows};
 use crate::db::Tx;
 use crate::id::{SubnetId, TenantId};
 use crate::ipam::addresses::{self, HolderKind, Record, describe, event};
@@ -18,6 +21,8 @@ use crate::web::sheet::{Report, Verdict as Said};
 const WRITTEN: usize = 2048;
 /// Rows there are, read at once.
 const READ: i64 = 512;
+/// Rows of the file read ahead at once.
+const AHEAD: usize = 1024;
 
 /// Where the rows go.
 pub enum Sink<'s, 'c> {
@@ -79,11 +84,19 @@ impl<'s, 'c, 'r> Walk<'s, 'c, 'r> {
     }
 
     /// Walks over all the rows.
-    pub async fn all(mut self, rows: &Rows) -> Result<(), Error> {
-        for row in &rows.rows {
-            self.one(&rows.layout, row).await?;
-            if self.added.len() + self.changed.len() >= WRITTEN {
-                self.write().await?;
+    pub async fn all(mut self, rows: Rows) -> Result<(), Error> {
+        let rows = Arc::new(rows);
+        let mut ahead = read_ahead(Arc::clone(&rows));
+        for some in rows.rows.chunks(AHEAD) {
+            let wishes =
+                ahead.recv().await.ok_or_else(|| std::io::Error::other("a thread is gone"))?;
+            for (row, wish) in some.iter().zip(wishes) {
+                // What cannot be read was refused before.
+                let Some(wish) = wish else { continue };
+                self.one(row, wish).await?;
+                if self.added.len() + self.changed.len() >= WRITTEN {
+                    self.write().await?;
+                }
             }
         }
         self.write().await?;
@@ -94,9 +107,7 @@ impl<'s, 'c, 'r> Walk<'s, 'c, 'r> {
         Ok(())
     }
 
-    async fn one(&mut self, layout: &Layout, row: &Packed) -> Result<(), Error> {
-        // What cannot be read was refused before.
-        let Ok(mut wish) = Wish::read(&layout.unpack(row)) else { return Ok(()) };
+    async fn one(&mut self, row: &Packed, mut wish: Wish) -> Result<(), Error> {
         let at = self.places.around(row.address);
         let place = at.and_then(|at| self.places.all.get(at));
         let tenant = self.sink.tenant();
@@ -164,6 +175,20 @@ impl<'s, 'c, 'r> Walk<'s, 'c, 'r> {
         }
         Ok(space.flush().await?)
     }
+}
+
+/// What the rows say, read in a thread of its own while the database writes those before.
+fn read_ahead(rows: Arc<Rows>) -> Receiver<Vec<Option<Wish>>> {
+    let (sender, receiver) = channel(2);
+    tokio::task::spawn_blocking(move || {
+        for some in rows.rows.chunks(AHEAD) {
+            let wishes = some.iter().map(|row| Wish::read(&rows.layout.unpack(row)).ok());
+            if sender.blocking_send(wishes.collect()).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
 }
 
 /// Gives a user the name Patchbay knows; says so when there is none with the id.
