@@ -17,6 +17,10 @@ use crate::sql;
 const SQLITE: &[&str] = &[
     "CREATE VIRTUAL TABLE IF NOT EXISTS address_text
          USING fts5(search, content='address', content_rowid='id', tokenize='trigram', detail='none')",
+    // What a change gathers before it is written into the index, in bytes: of an import with 1 MiB,
+    // which is the default, most of the time went into merging what was just written.
+    "INSERT INTO address_text (address_text, rank) SELECT 'hashsize', 33554432
+         WHERE NOT EXISTS (SELECT 1 FROM address_text_config WHERE k = 'hashsize')",
 ];
 
 const POSTGRES: &[&str] = &[

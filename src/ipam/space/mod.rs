@@ -42,7 +42,7 @@ pub struct Space<'c> {
 }
 
 /// Texts kept at most until the index of words is told.
-const WORDS: usize = 16_384;
+const WORDS: usize = 65_536;
 
 /// Where free addresses are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
