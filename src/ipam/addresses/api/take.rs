@@ -139,6 +139,12 @@ async fn next_free(request: &HttpRequest, by: &Operator, source: Source, body: &
         return Err(Problem::forbidden());
     }
     let mut change = by.change().await?;
+    // Asked before others have to wait.
+    let tenant = by.tenant();
+    let mut known = match source {
+        Source::Subnet(id) => places::named(change.tx(), tenant, &[id]).await?,
+        Source::Pool(_) => Vec::new(),
+    };
     let mut space = Space::open(&mut change, by.state().vault.entropy()).await?;
     let taken = match take(&mut space, source, &wish, &purpose, &reserver(by)).await {
         Ok(taken) => taken,
@@ -149,12 +155,13 @@ async fn next_free(request: &HttpRequest, by: &Operator, source: Source, body: &
             return once.earlier(dressed).await?.ok_or_else(|| refusal.into());
         }
     };
-    let tenant = space.tenant();
     let mut addresses = Vec::with_capacity(taken.len());
     let ids: Vec<SubnetId> = taken.iter().filter_map(|record| record.subnet).collect();
-    let places = places::named(space.tx(), tenant, &ids).await?;
+    if ids.iter().any(|id| !known.iter().any(|place| place.id == *id)) {
+        known = places::named(space.tx(), tenant, &ids).await?;
+    }
     for record in &taken {
-        let place = places.iter().find(|place| Some(place.id) == record.subnet);
+        let place = known.iter().find(|place| Some(place.id) == record.subnet);
         let claims = claims(space.tx(), tenant, record).await?;
         addresses.push(ApiAddress::row(record, place.map(ApiPlace::from), &claims));
     }
