@@ -8,6 +8,8 @@ mod stream;
 
 pub use stream::Stream;
 
+use std::collections::HashMap;
+
 use super::queries::{self, AddressRow, columns, records};
 use super::rows::{Matching, Words};
 use super::types::Record;
@@ -297,10 +299,10 @@ async fn some(
     }
     let (skip, limit) =
         (usize::try_from(page.offset).unwrap_or(0), usize::try_from(page.limit).unwrap_or(0));
-    let mut rows = Vec::new();
-    for (address, _) in found.iter().skip(skip).take(limit) {
-        rows.extend(queries::get(tx, tenant, *address).await?);
-    }
+    let wanted = found.iter().skip(skip).take(limit);
+    let wanted: Vec<Address> = wanted.map(|(address, _)| *address).collect();
+    let mut rows = queries::among(tx, tenant, &wanted).await?;
+    rows.sort_unstable_by_key(|record| record.address);
     Ok(rows)
 }
 
@@ -512,7 +514,7 @@ async fn select(tx: &mut Tx, tenant: TenantId, extent: Extent, want: &Want) -> R
     let gaps = gaps_between(tx, tenant, from, last, want.classes, reach).await?;
     let mut picked = pick(entries, keys, gaps, skip - rank, want, extent);
     if want.rare {
-        fill_one_by_one(tx, tenant, &mut picked).await?;
+        fill_each(tx, tenant, &mut picked).await?;
     } else {
         fill(tx, tenant, &mut picked, want.classes).await?;
     }
@@ -683,9 +685,14 @@ async fn rare_keys(
 }
 
 /// As [`fill`], for rows far from each other.
-async fn fill_one_by_one(tx: &mut Tx, tenant: TenantId, page: &mut [Line]) -> Result<()> {
+async fn fill_each(tx: &mut Tx, tenant: TenantId, page: &mut [Line]) -> Result<()> {
+    let rows = page.iter().filter(|line| line.entry.is_none());
+    let wanted: Vec<Address> = rows.map(|line| line.key).collect();
+    let found = queries::among(tx, tenant, &wanted).await?;
+    let mut found: HashMap<Address, Record> =
+        found.into_iter().map(|record| (record.address, record)).collect();
     for line in page.iter_mut().filter(|line| line.entry.is_none()) {
-        line.entry = queries::get(tx, tenant, line.key).await?.map(Entry::Row);
+        line.entry = found.remove(&line.key).map(Entry::Row);
     }
     Ok(())
 }
