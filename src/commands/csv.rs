@@ -78,9 +78,9 @@ fn is_refused(report: &Report) -> bool {
 /// Prints everything of a kind in the default tenant.
 pub async fn export(session: &Session, kind: &str) -> anyhow::Result<ExitCode> {
     let Some(kind) = known(kind)? else { return export_users(session).await };
-    let tx = session.state.read().await?;
+    let moment = exchange::moment(&session.state).await?;
     let asked = Asked::default();
-    let rows = exchange::rows(kind, tx, TenantId::DEFAULT, "", &asked).await??;
+    let rows = exchange::rows(kind, moment, TenantId::DEFAULT, "", &asked).await??;
     let names: Vec<&str> = exchange::headings(kind).iter().map(|heading| heading.name).collect();
     let mut out = std::io::stdout();
     out.write_all(&csv::write(&names, [])?)?;

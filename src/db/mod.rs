@@ -24,6 +24,8 @@ use sqlx::{
     Postgres, SqlSafeStr as _, Sqlite, SqlitePool, Transaction, Type,
 };
 
+use tokio::sync::{Semaphore, SemaphorePermit};
+
 pub use bulk::Bulk;
 pub use copy::{Cell, TABLES, Table};
 pub use search::Pieces;
@@ -32,6 +34,8 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
 /// How long a statement may wait for a connection or a lock before the answer is "try again".
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Long reads at a time.
+const LONG_READS: u32 = 4;
 
 /// What a query yields, or why not.
 pub type Result<T> = std::result::Result<T, sqlx::Error>;
@@ -62,6 +66,8 @@ pub enum Db {
     Sqlite {
         /// Connections that refuse to write.
         read: SqlitePool,
+        /// More of them, for long reads.
+        long: SqlitePool,
         /// The only connection that writes.
         write: SqlitePool,
     },
@@ -112,8 +118,9 @@ impl Db {
             .connect_with(options.clone().pragma("cache_size", "-32768"))
             .await?;
         let reading = options.pragma("query_only", "ON").pragma("cache_size", "-8192");
-        let read = pool().max_connections(4).connect_lazy_with(reading);
-        Ok(Self::Sqlite { read, write })
+        let read = pool().max_connections(4).connect_lazy_with(reading.clone());
+        let long = pool().max_connections(LONG_READS).connect_lazy_with(reading);
+        Ok(Self::Sqlite { read, long, write })
     }
 
     async fn connect_postgres(url: &str, patience: Duration) -> Result<Self> {
@@ -149,6 +156,19 @@ impl Db {
         })
     }
 
+    /// Opens a transaction for reading as [`Db::read`] does, for whoever reads as long as somebody
+    /// at the other end takes: few at a time, so that they leave connections to all others.
+    pub async fn read_long(&self) -> Result<LongRead> {
+        static TURNS: Semaphore = Semaphore::const_new(4);
+        let turn = tokio::time::timeout(PATIENCE, TURNS.acquire()).await;
+        let turn = turn.ok().and_then(std::result::Result::ok).ok_or(sqlx::Error::PoolTimedOut)?;
+        let tx = match self {
+            Self::Sqlite { long, .. } => Tx::Sqlite(long.begin().await?),
+            Self::Postgres(_) => self.read().await?,
+        };
+        Ok(LongRead { tx, _turn: turn })
+    }
+
     /// Opens a transaction for writing. `SQLite` takes its single write lock at once, so the
     /// transaction cannot fail half-way for want of it.
     pub async fn write(&self) -> Result<Tx> {
@@ -171,8 +191,9 @@ impl Db {
     /// Waits for running statements and closes every connection.
     pub async fn close(&self) {
         match self {
-            Self::Sqlite { read, write } => {
+            Self::Sqlite { read, long, write } => {
                 read.close().await;
+                long.close().await;
                 write.close().await;
             }
             Self::Postgres(pool) => pool.close().await,
@@ -186,6 +207,25 @@ impl Db {
             Self::Sqlite { write, .. } => write.prepare(sql).await.map(drop),
             Self::Postgres(pool) => pool.prepare(sql).await.map(drop),
         }
+    }
+}
+
+/// A transaction that reads for long, see [`Db::read_long`].
+#[derive(Debug)]
+pub struct LongRead {
+    tx: Tx,
+    _turn: SemaphorePermit<'static>,
+}
+
+impl LongRead {
+    /// The transaction itself, for queries.
+    pub fn tx(&mut self) -> &mut Tx {
+        &mut self.tx
+    }
+
+    /// Ends it here and now, rather than when its connection is next used.
+    pub async fn end(self) -> Result<()> {
+        self.tx.commit().await
     }
 }
 

@@ -44,6 +44,9 @@ pub enum Error {
         "the database cannot be reached or cannot write; nothing was changed, try again shortly"
     )]
     Unavailable(#[source] sqlx::Error),
+    /// Others are at it, and more at once would stand in everybody's way.
+    #[error("{0}")]
+    Busy(&'static str),
     /// A fault in Patchbay or in a row.
     #[error("something is wrong inside Patchbay; nothing was changed")]
     Database(#[source] sqlx::Error),
@@ -84,7 +87,7 @@ impl Error {
             Self::NotFound => "Not found",
             Self::MethodNotAllowed | Self::BadRequest(_) | Self::TooLarge => "That did not work",
             Self::Slow(_) => "Too many tries",
-            Self::Unavailable(_) => "Not available now",
+            Self::Unavailable(_) | Self::Busy(_) => "Not available now",
             _ => "Something is wrong",
         }
     }
@@ -110,7 +113,7 @@ impl ResponseError for Error {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable(_) | Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Database(_) | Self::Render(_) | Self::Vault(_) | Self::Io(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
@@ -129,7 +132,7 @@ impl ResponseError for Error {
             Self::Slow(seconds) => {
                 response.insert_header((header::RETRY_AFTER, seconds.to_string()));
             }
-            Self::Unavailable(_) => {
+            Self::Unavailable(_) | Self::Busy(_) => {
                 response.insert_header((header::RETRY_AFTER, "5"));
             }
             _ => {}

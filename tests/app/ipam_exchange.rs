@@ -425,6 +425,30 @@ both_databases! {
         assert_eq!(count(&app, "reserved").await, taken);
     }
 
+    /// Whoever takes an export slowly keeps a moment of the database, and leaves the others theirs.
+    async fn exports_taken_slowly_hold_up_no_page(app: TestApp) {
+        let script = app.script(Role::Operator).await;
+        take(&script, "subnets", SUBNETS).await;
+        let mut slow = Vec::new();
+        for _ in 0..3 {
+            let mut moment = app.state.db.read_long().await.unwrap();
+            let seen: i64 = moment.tx().query("SELECT count(*) FROM subnet").scalar().await.unwrap();
+            assert_eq!(seen, 4);
+            slow.push(moment);
+        }
+        let began = std::time::Instant::now();
+        for _ in 0..20 {
+            assert_eq!(script.get("/api/v1/addresses").await.status, 200);
+        }
+        assert!(began.elapsed().as_secs() < 5, "somebody waited for a connection");
+        take(&script, "addresses", ADDRESSES).await;
+        for mut moment in slow {
+            let seen: i64 = moment.tx().query("SELECT count(*) FROM address").scalar().await.unwrap();
+            assert_eq!(seen, 0, "it is still the moment it was");
+            moment.end().await.unwrap();
+        }
+    }
+
     async fn a_program_killed_in_the_middle_leaves_nothing_half_done(app: TestApp) {
         let script = app.script(Role::Operator).await;
         take(&script, "subnets", "name,cidr\nWide,10.0.0.0/8\n").await;

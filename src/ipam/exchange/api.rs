@@ -7,7 +7,7 @@ use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Asked, BadQuery, Importer, Kind, headings, rows};
+use super::{Asked, BadQuery, Importer, Kind, headings, moment, rows};
 use crate::api::{self, Answer, Problem, Upload};
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
@@ -205,8 +205,8 @@ impl From<BadQuery> for Problem {
 
 async fn file(by: &Operator, asked: &Asked, kind: Kind) -> Answer {
     let format = asked.format()?;
-    let (tx, me) = (by.read().await?, by.name().to_string());
-    let rows = rows(kind, tx, by.tenant(), &me, asked).await??;
+    let (moment, me) = (moment(by.state()).await?, by.name().to_string());
+    let rows = rows(kind, moment, by.tenant(), &me, asked).await??;
     Ok(export(format, &Spool::of(by.state()), kind.as_str(), headings(kind), rows).await?)
 }
 

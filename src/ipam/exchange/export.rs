@@ -6,7 +6,7 @@ use futures_util::{Stream, stream};
 use serde::Deserialize;
 
 use super::Kind;
-use crate::db::{Result, Tx};
+use crate::db::{LongRead, Result, Tx};
 use crate::id::{SubnetId, TenantId};
 use crate::ipam::addresses::{self, Entry, Filter, Record};
 use crate::ipam::class::{Kind as Given, Status};
@@ -14,6 +14,7 @@ use crate::ipam::hosts::{self, Host};
 use crate::ipam::space::Gap;
 use crate::ipam::subnets::{self, Pool, Subnet};
 use crate::net::{self, Cidr, Family};
+use crate::state::State;
 use crate::text::Line;
 use crate::time::Timestamp;
 use crate::web::Error;
@@ -204,15 +205,25 @@ enum Source {
 /// Each subnet's addresses and name.
 type Names = HashMap<SubnetId, (Cidr, String)>;
 
-/// The rows asked for, read in the one transaction `tx`.
+/// A moment of the database to export, for as long as whoever gets it takes.
+pub async fn moment(state: &State) -> std::result::Result<LongRead, Error> {
+    const BUSY: &str = "other exports are being sent; try again when one of them is done";
+    state.db.read_long().await.map_err(|error| match error {
+        sqlx::Error::PoolTimedOut => Error::Busy(BUSY),
+        error => error.into(),
+    })
+}
+
+/// The rows asked for, as they were at the one `moment`.
 pub async fn rows(
     kind: Kind,
-    mut tx: Tx,
+    mut moment: LongRead,
     tenant: TenantId,
     me: &str,
     asked: &Asked,
 ) -> std::result::Result<std::result::Result<impl Stream<Item = RowBatch> + use<>, BadQuery>, Error>
 {
+    let tx = moment.tx();
     let source = match kind {
         Kind::Hosts => {
             Source::Hosts { tenant, search: asked.q.clone(), after: Some(String::new()) }
@@ -222,32 +233,31 @@ pub async fn rows(
                 Ok(family) => family,
                 Err(bad) => return Ok(Err(bad)),
             };
-            let mut list = subnets::all(&mut tx, tenant).await?;
+            let mut list = subnets::all(tx, tenant).await?;
             let names = names(&list);
             list.retain(|subnet| asked.wants(subnet, family));
-            let pools = subnets::all_pools(&mut tx, tenant).await?;
+            let pools = subnets::all_pools(tx, tenant).await?;
             Source::Subnets { list: list.into_iter(), pools, names }
         }
         Kind::Addresses => {
-            let known = subnets::all(&mut tx, tenant).await?;
+            let known = subnets::all(tx, tenant).await?;
             let (filter, free) =
                 match asked.filter(me, &known).and_then(|f| Ok((f, truth("free", &asked.free)?))) {
                     Ok((filter, free)) => (filter, free.unwrap_or(false)),
                     Err(bad) => return Ok(Err(bad)),
                 };
             let at_once = if filter.search.is_empty() { BATCH } else { FOUND };
-            let stream = addresses::Stream::new(&mut tx, tenant, filter, free).await?;
+            let stream = addresses::Stream::new(tx, tenant, filter, free).await?;
             Source::Addresses { stream, names: names(&known), at_once }
         }
     };
-    Ok(Ok(stream::unfold(Some((tx, source)), |state| async move {
-        let (mut tx, mut source) = state?;
-        match source.next(&mut tx).await {
-            // Ended here and now, rather than when its connection is next used.
+    Ok(Ok(stream::unfold(Some((moment, source)), |state| async move {
+        let (mut moment, mut source) = state?;
+        match source.next(moment.tx()).await {
             Ok(rows) if rows.is_empty() => {
-                tx.commit().await.err().map(|error| (Err(error.into()), None))
+                moment.end().await.err().map(|error| (Err(error.into()), None))
             }
-            Ok(rows) => Some((Ok(rows), Some((tx, source)))),
+            Ok(rows) => Some((Ok(rows), Some((moment, source)))),
             Err(error) => Some((Err(error.into()), None)),
         }
     })))

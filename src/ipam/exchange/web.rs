@@ -3,7 +3,7 @@
 use actix_web::web;
 use askama::Template;
 
-use super::{Asked, Importer, Kind, headings, rows};
+use super::{Asked, Importer, Kind, headings, moment, rows};
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
 use crate::web::sheet::{Import, ImportView, Spool, UPLOAD_LIMIT, Upload, export};
@@ -122,8 +122,8 @@ async fn import_hosts(by: Operator, upload: Upload) -> Answer {
 async fn file(by: Operator, asked: &Asked, kind: Kind) -> Answer {
     const ODD: Error = Error::BadRequest("the filter cannot be read; go back to the list");
     let format = asked.format().map_err(|_| ODD)?;
-    let (tx, me) = (by.read().await?, by.name().to_string());
-    let rows = rows(kind, tx, by.tenant(), &me, asked).await?.map_err(|_| ODD)?;
+    let (moment, me) = (moment(by.state()).await?, by.name().to_string());
+    let rows = rows(kind, moment, by.tenant(), &me, asked).await?.map_err(|_| ODD)?;
     export(format, &Spool::of(by.state()), kind.as_str(), headings(kind), rows).await
 }
 
