@@ -1,7 +1,8 @@
 //! The figures Patchbay must reach, measured on the real program over HTTP.
 //!
 //! `make bench` runs all parts, `cargo bench -- PART…` some: create, list, apply, render, start,
-//! ipam-list, ipam-next, ipam-import, ipam-export, memory. Misses are printed plainly; with `--strict` they are an error.
+//! ipam-list, ipam-next, ipam-import, ipam-export, memory; `only-sqlite` or `only-postgresql` beside
+//! them measures addresses on one database. Misses are printed plainly; with `--strict` they are an error.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -31,7 +32,7 @@ use std::process::ExitCode;
 use fixture::Fixtures;
 use report::Report;
 
-const PARTS: [&str; 10] = [
+const PARTS: [&str; 12] = [
     "create",
     "list",
     "apply",
@@ -42,6 +43,8 @@ const PARTS: [&str; 10] = [
     "ipam-import",
     "ipam-export",
     "memory",
+    "only-sqlite",
+    "only-postgresql",
 ];
 
 #[tokio::main]
@@ -57,7 +60,8 @@ async fn main() -> anyhow::Result<ExitCode> {
     if let Some(unknown) = named.iter().find(|name| !PARTS.contains(name)) {
         anyhow::bail!("there is no part {unknown}; there are {}", PARTS.join(", "));
     }
-    let wanted = |part: &str| named.is_empty() || named.contains(&part);
+    let wanted =
+        |part: &str| named.contains(&part) || (named.is_empty() && !part.starts_with("only-"));
 
     let (mut report, fixtures) = (Report::default(), Fixtures::new()?);
     if wanted("create") {

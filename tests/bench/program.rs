@@ -88,6 +88,29 @@ impl Site {
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
 
+    /// As [`Self::run`] without input; also the most memory it took, in KiB.
+    pub fn run_watched(&self, arguments: &[&str]) -> anyhow::Result<(String, u64)> {
+        let mut child = self
+            .command()
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut most = 0;
+        while child.try_wait()?.is_none() {
+            most = most.max(memory::most(child.id()));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let output = child.wait_with_output()?;
+        ensure!(
+            output.status.success(),
+            "patchbay {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok((String::from_utf8(output.stdout)?, most))
+    }
+
     /// Makes an administrator and returns a token of theirs.
     pub fn administrator(&self) -> anyhow::Result<String> {
         self.run(&["operator", "add", NAME, "--role", "admin"], PASSWORD)?;
