@@ -42,7 +42,7 @@ static INSERT: Bulk = Bulk {
     head: "INSERT INTO audit_event (seq, at, tenant_id, actor, via, source, request_id, action, subject,
                 subject_id, note, before_json, after_json, affects_asterisk, hash) VALUES",
     columns: 15,
-    most: 128,
+    most: 512,
     tail: "",
 };
 

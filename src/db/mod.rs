@@ -115,7 +115,7 @@ impl Db {
                     Ok(!connection.is_in_transaction())
                 })
             })
-            .connect_with(options.clone().pragma("cache_size", "-32768"))
+            .connect_with(options.clone().pragma("cache_size", "-49152"))
             .await?;
         let reading = options.pragma("query_only", "ON").pragma("cache_size", "-8192");
         let read = pool().max_connections(4).connect_lazy_with(reading.clone());

@@ -220,7 +220,7 @@ static ADD: Bulk = Bulk {
                hostname_sort, mac, mac_sort, platform, manufacturer, holder_kind, holder_id, holder_name, description, reserved_by,
                reason, until, since, last_seen, seen_mac, search, created_at, updated_at) VALUES",
     columns: 28,
-    most: 128,
+    most: 512,
     tail: "",
 };
 
