@@ -14,7 +14,7 @@ use crate::auth::access::Route;
 use crate::auth::session;
 use crate::state::State;
 use crate::web::{Error, guard};
-use crate::{apply, auth, docs, history, home, ipam, registrations, tenants, users};
+use crate::{apply, auth, docs, history, home, ipam, notify, registrations, tenants, users};
 
 /// Every URL the application answers, and what each asks of whoever calls it.
 pub fn routes() -> Vec<Route> {
@@ -25,6 +25,7 @@ pub fn routes() -> Vec<Route> {
         users::api::routes(),
         ipam::routes(),
         registrations::routes(),
+        notify::routes(),
         apply::web::routes(),
         apply::api::routes(),
         history::web::routes(),
@@ -50,6 +51,7 @@ pub fn configure(shared: Shared) -> impl FnOnce(&mut web::ServiceConfig) {
     move |app| {
         let sessions = session::middleware(&shared.state);
         app.app_data(web::Data::new(shared.state))
+            .app_data(web::Data::new(shared.applier.access().clone()))
             .app_data(web::Data::new(shared.applier))
             .app_data(web::Data::new(shared.metrics))
             .app_data(web::PathConfig::default().error_handler(|_, request| not_here(request)))

@@ -27,6 +27,7 @@ pub mod home;
 pub mod id;
 pub mod ipam;
 pub mod net;
+pub mod notify;
 pub mod numbering;
 pub mod phones;
 pub mod probe;

@@ -18,9 +18,14 @@ use crate::web::Error;
 
 /// The object types of ours that must be loaded wholly or not at all.
 const TYPES: [&str; 3] = ["endpoint", "auth", "aor"];
-/// Modules a call needs.
-const MODULES: [&str; 6] = [
+/// What must be there, however little is in it, for phones to be told to fetch their files: without
+/// it Asterisk does not load res_pjsip_notify.
+const NOTIFY: &str = "pjsip_notify.conf";
+/// Modules that calls need, and phones that register and are told to fetch their files.
+const MODULES: [&str; 8] = [
     "res_pjsip.so",
+    "res_pjsip_registrar.so",
+    "res_pjsip_notify.so",
     "chan_pjsip.so",
     "pbx_config.so",
     "app_dial.so",
@@ -66,6 +71,10 @@ impl Applier {
         }
         self.plan_manager(&conf::parse(&source, "manager.conf"), &mut plan)?;
         plan_sorcery(&conf::parse(&source, "sorcery.conf"), &mut plan);
+        if !self.config_dir.join(NOTIFY).exists() {
+            let text = "; Patchbay names the event of each NOTIFY itself; the file only has to be here.\n";
+            plan.additions.push(Addition { file: NOTIFY, text: text.to_owned() });
+        }
         Ok(plan)
     }
 
@@ -132,9 +141,12 @@ impl Applier {
     pub async fn check(&self) -> Result<Vec<(bool, String)>, ApplyError> {
         let plan = self.plan_installation()?;
         let mut seen = Vec::new();
-        for file in ["pjsip.conf", "extensions.conf", "manager.conf", "sorcery.conf"] {
+        for file in ["pjsip.conf", "extensions.conf", "manager.conf", "sorcery.conf", NOTIFY] {
             let missing = plan.additions.iter().any(|addition| addition.file == file);
-            let sentence = if missing {
+            let sentence = if file == NOTIFY {
+                let there = if missing { "is missing: run patchbay asterisk install" } else { "is there" };
+                format!("{file} {there}")
+            } else if missing {
                 format!("{file} lacks Patchbay's lines: run patchbay asterisk install")
             } else {
                 format!("{file} has Patchbay's lines")
@@ -143,6 +155,8 @@ impl Applier {
         }
         seen.extend(plan.by_hand.into_iter().map(|sentence| (false, sentence)));
         let source = ConfigDir::new(&self.config_dir);
+        let manager = conf::parse(&source, "manager.conf");
+        seen.extend(lacking(&manager, &self.access.user).into_iter().map(|what| (false, what)));
         let transport = conf::parse(&source, "pjsip.conf").sections().any(|section| {
             !section.is_template()
                 && section.first("type").is_some_and(|value| value == b"transport")
@@ -209,6 +223,32 @@ fn manager_user(user: &str, secret: &str, address: &str) -> String {
         ""
     };
     format!("[{user}]\nsecret = {secret}\n{limits}read = system\nwrite = system,reporting\n")
+}
+
+/// The manager user's rights that are missing, each as a sentence: `write = system,reporting` to
+/// reload and to ask, `read = system` to hear of registrations the moment they change.
+fn lacking(tree: &Tree, user: &str) -> Vec<String> {
+    let sections: Vec<_> =
+        tree.sections().filter(|section| section.name() == user.as_bytes()).collect();
+    if sections.is_empty() {
+        // That is said already.
+        return Vec::new();
+    }
+    let given = |key: &str| -> String {
+        let values = sections.iter().filter_map(|section| section.first(key));
+        values.map(|value| conf::text(value).into_owned()).collect::<Vec<_>>().join(",")
+    };
+    let mut sentences = Vec::new();
+    for (key, classes) in [("read", &["system"][..]), ("write", &["system", "reporting"][..])] {
+        let given = given(key).to_ascii_lowercase();
+        let has = |class: &str| given.split(',').any(|one| matches!(one.trim(), one if one == class || one == "all"));
+        for class in classes.iter().filter(|class| !has(class)) {
+            sentences.push(format!(
+                "manager.conf, user {user}: {key} lacks {class}: add it and restart Asterisk"
+            ));
+        }
+    }
+    sentences
 }
 
 /// `integrity=file`: one bad object keeps all old ones of its type, instead of going missing alone.

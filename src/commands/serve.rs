@@ -13,6 +13,7 @@ use crate::app::{self, Shared};
 use crate::apply::Applier;
 use crate::ipam::addresses;
 use crate::ipam::observe::Runner;
+use crate::notify;
 use crate::registrations::Feed;
 use crate::state::State;
 use crate::web::Error;
@@ -45,12 +46,18 @@ pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
     let runner = Runner::new(session.state.clone()).context("sweeps cannot be done here")?;
     let sweeps = tokio::spawn(runner.run(leaving.clone()));
     let feed = Feed::new(session.state.clone(), applier.access().clone());
-    let feed = tokio::spawn(feed.run(leaving));
+    let feed = tokio::spawn(feed.run(leaving.clone()));
+    let telling = notify::Runner::new(session.state.clone(), applier.access().clone())
+        .context("phones cannot be told here")?;
+    let telling = tokio::spawn(telling.run(leaving));
     server.run().await.context("the server stopped")?;
     housekeeping.abort();
     expiry.abort();
     let _ = leave.send(true);
     let _ = feed.await;
+    if tokio::time::timeout(LONGEST_SWEEP, telling).await.is_err() {
+        tracing::warn!("stopped while phones were told; the next start goes on");
+    }
     if tokio::time::timeout(LONGEST_SWEEP, sweeps).await.is_err() {
         tracing::warn!("stopped in the middle of a sweep; the next start notices");
     }

@@ -8,9 +8,8 @@ use actix_web::web;
 use askama::Template;
 use serde::Deserialize;
 
-use super::types::{Kind, New, Pause, State, Telling, Told, WaveSize};
+use super::types::{Kind, New, Pause, Telling, Told, WaveSize};
 use super::{Outdated, Refusal, compare, outdated};
-use crate::audit::Page;
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
 use crate::id::NotificationId;
@@ -178,13 +177,14 @@ struct OneForm {
 }
 
 /// One phone, from its own page.
-async fn one(by: Operator, mac: web::Path<Mac>, form: Form<OneForm>) -> Answer {
+async fn one(by: Operator, mac: web::Path<String>, form: Form<OneForm>) -> Answer {
+    let mac: Mac = mac.parse().map_err(|_| Error::NotFound)?;
     let kind: Kind =
         form.0.kind.parse().map_err(|_| Error::BadRequest("choose whether it fetches or restarts"))?;
     let new = New {
         kind,
         reason: String::new(),
-        phones: vec![(*mac, super::revision(by.state(), by.tenant(), *mac).await?)],
+        phones: vec![(mac, super::revision(by.state(), by.tenant(), mac).await?)],
         wave_size: WaveSize::default(),
         pause: Pause::default(),
     };

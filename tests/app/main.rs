@@ -34,6 +34,7 @@ mod ipam_populate;
 mod ipam_report;
 mod ipam_rush;
 mod ipam_subnets;
+mod notify;
 mod phones;
 mod registrations;
 mod routes;

@@ -237,7 +237,7 @@ both_databases! {
         ]).await;
         let page = admin.get("/phones/map").await;
         assert_eq!(page.status, 200);
-        for text in ["80:5e:c0:12:34:ab", "10.0.1.20", "Desks", "Person 0", "never registered", "of a router, itself", "yealink t46u",
+        for text in ["80:5e:c0:12:34:ab", "10.0.1.20", "Desks", "Person 0", "not registered", "of a router, itself", "yealink t46u",
                      "not at the static address", "static 10.0.1.50", "other devices register from 10.0.1.20 too", "nothing tells which device this is",
                      "00:15:65:00:00:99 is not among the phones"] {
             assert!(page.words().to_lowercase().contains(&text.to_lowercase()), "{text}: {}", page.words());

@@ -160,3 +160,45 @@ async fn without_an_installation_an_apply_says_what_to_run() {
     assert!(!output.status.success());
     assert!(String::from_utf8(output.stderr).unwrap().contains("run patchbay asterisk install"));
 }
+
+#[tokio::test]
+async fn phones_can_be_told_and_whoever_asks_has_the_rights() {
+    let mut office = Office::bare(Database::Sqlite).await;
+    let notify = office.config_file("pjsip_notify.conf");
+    fs::remove_file(&notify).unwrap();
+    let output = answer(&office, "n\n");
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("add to pjsip_notify.conf:"), "{told}");
+    assert!(!notify.exists());
+    assert!(office.patchbay(&["asterisk", "install", "--yes"]).status.success());
+    assert!(notify.exists());
+    office.asterisk.restart();
+    let check = |office: &Office| {
+        let output = office.patchbay(&["asterisk", "check"]);
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, told) = check(&office);
+    assert!(code == Some(0) && told.contains("ok      pjsip_notify.conf is there"), "{told}");
+    // Somebody's own is left as it is.
+    append(&notify, "[mine]\nEvent=>x\n");
+    let mine = fs::read_to_string(&notify).unwrap();
+    assert!(office.patchbay(&["asterisk", "install", "--yes"]).status.success());
+    assert_eq!(fs::read_to_string(&notify).unwrap(), mine);
+    fs::remove_file(&notify).unwrap();
+    office.asterisk.cli("module unload res_pjsip_notify.so");
+    let (code, told) = check(&office);
+    assert_eq!(code, Some(1));
+    assert!(told.contains("MISSING pjsip_notify.conf is missing"), "{told}");
+    assert!(told.contains("MISSING res_pjsip_notify.so is not loaded"), "{told}");
+    let manager = office.config_file("manager.conf");
+    let text = fs::read_to_string(&manager).unwrap();
+    for (old, new, said) in [
+        ("read = system\nwrite = system,reporting\n; ---", "read = call\nwrite = all\n; ---", "user patchbay: read lacks system"),
+        ("write = system,reporting\n; ---", "write = system\n; ---", "user patchbay: write lacks reporting"),
+    ] {
+        assert!(text.contains(old), "{text}");
+        fs::write(&manager, text.replace(old, new)).unwrap();
+        let (_, told) = check(&office);
+        assert!(told.contains(said), "{said}: {told}");
+    }
+}

@@ -23,3 +23,4 @@ mod happy;
 mod install;
 mod lock;
 mod oracle;
+mod registrations;

@@ -13,7 +13,10 @@ use patchbay::{
     audit::{Actor, Change, Via},
     commands::Session,
     config::Config,
+    ipam::space::Space,
+    net::Mac,
     numbering::ExtensionRange,
+    phones::{self, Model, NewLine, NewPhone, Spec, Static, Vendor},
     tenants::{self, Settings},
     users::{self, Edit, NewUser, SipSecret, User},
 };
@@ -159,6 +162,25 @@ impl Office {
             .unwrap();
         change.commit().await.unwrap();
         user
+    }
+
+    /// A phone with these people on its lines, the first first.
+    pub async fn phone(&self, mac: &str, vendor: Vendor, model: &str, people: &[&User]) -> Mac {
+        let lines = people.iter().zip(1..).map(|(user, line)| NewLine {
+            line,
+            user: user.id,
+            label: String::new().try_into().unwrap(),
+        });
+        let mut spec = Spec::new(Model::find(vendor, model).unwrap());
+        spec.lines = lines.collect();
+        let new = NewPhone { mac: mac.parse().unwrap(), spec, address: Static::None };
+        let vault = &self.session.state.vault;
+        let mut change = self.change().await;
+        let mut space = Space::open(&mut change, vault.entropy()).await.unwrap();
+        phones::create(&mut space, vault, &new).await.unwrap();
+        space.close().await.unwrap();
+        change.commit().await.unwrap();
+        new.mac
     }
 
     pub async fn rename(&self, user: &User, name: &str) -> User {

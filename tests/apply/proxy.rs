@@ -18,6 +18,8 @@ pub enum Fault {
     Swallow,
     /// It arrives, and the connection ends.
     Cut,
+    /// It arrives, and the connection ends after so many bytes of the answer.
+    Short(usize),
     /// It waits until it is let through.
     Hold,
     /// It is answered with these lines instead.
@@ -100,12 +102,22 @@ async fn carry(client: TcpStream, plan: Arc<Plan>) {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let (answers, mut made_up) = tokio::sync::mpsc::unbounded_channel::<Option<String>>();
+    let left = Arc::new(Mutex::new(usize::MAX));
+    let allowed = left.clone();
     let back = tokio::spawn(async move {
         let mut buffer = vec![0; 65_536];
         loop {
             tokio::select! {
                 read = from_server.read(&mut buffer) => match read {
-                    Ok(length @ 1..) => if to_client.write_all(&buffer[..length]).await.is_err() { return },
+                    Ok(length @ 1..) => {
+                        let length = {
+                            let mut left = left.lock().unwrap();
+                            let length = length.min(*left);
+                            *left -= length;
+                            length
+                        };
+                        if length == 0 || to_client.write_all(&buffer[..length]).await.is_err() { return }
+                    }
                     _ => return,
                 },
                 text = made_up.recv() => match text {
@@ -134,6 +146,10 @@ async fn carry(client: TcpStream, plan: Arc<Plan>) {
                     let _ = to_server.write_all(text.as_bytes()).await;
                     back.abort();
                     return;
+                }
+                Fault::Short(bytes) => {
+                    *allowed.lock().unwrap() = bytes;
+                    plan.reached.notify_one();
                 }
                 Fault::Hold => {
                     plan.reached.notify_one();

@@ -50,6 +50,8 @@ pub struct Phone {
     user: String,
     secret: String,
     algorithm: Algorithm,
+    /// What it calls itself; empty says nothing.
+    user_agent: String,
     cseq: u32,
     /// Requests that came while we waited for something else.
     waiting: VecDeque<Message>,
@@ -67,9 +69,21 @@ struct Dialog {
 
 impl Phone {
     pub async fn new(sip_port: u16, user: &str, secret: &str, algorithm: Algorithm) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        Self::at("127.0.0.1", sip_port, user, secret, algorithm).await
+    }
+
+    /// One at an address of its own, of those that lead back to this machine (127.0.0.0/8).
+    pub async fn at(
+        address: &str,
+        sip_port: u16,
+        user: &str,
+        secret: &str,
+        algorithm: Algorithm,
+    ) -> Self {
+        let socket = UdpSocket::bind((address, 0)).await.unwrap();
         Self {
             local: socket.local_addr().unwrap(),
+            user_agent: String::new(),
             server: SocketAddr::from(([127, 0, 0, 1], sip_port)),
             socket,
             user: user.to_owned(),
@@ -79,6 +93,30 @@ impl Phone {
             waiting: VecDeque::new(),
             dialog: None,
         }
+    }
+
+    /// As it was, but calling itself so.
+    #[must_use]
+    pub fn calling_itself(mut self, user_agent: &str) -> Self {
+        user_agent.clone_into(&mut self.user_agent);
+        self
+    }
+
+    /// Changes what it calls itself.
+    pub fn call_itself(&mut self, user_agent: &str) {
+        user_agent.clone_into(&mut self.user_agent);
+    }
+
+    /// Where Asterisk reaches it.
+    pub fn contact(&self) -> String {
+        format!("sip:{}@{}", self.user, self.local)
+    }
+
+    /// Waits for a NOTIFY that belongs to nothing else, answers it, and says of which event it is.
+    pub async fn told(&mut self) -> String {
+        let notify = self.expect("NOTIFY").await;
+        self.reply(&notify, "200 OK").await;
+        notify.header("Event").to_owned()
     }
 
     /// Registers; the final status.
@@ -93,7 +131,11 @@ impl Phone {
     async fn register_for(&mut self, seconds: u32) -> u16 {
         let uri = format!("sip:{}", self.server);
         let me = format!("<sip:{}@{}>", self.user, self.server);
-        let more = format!("Expires: {seconds}\r\n");
+        let said = match self.user_agent.as_str() {
+            "" => String::new(),
+            said => format!("User-Agent: {said}\r\n"),
+        };
+        let more = format!("Expires: {seconds}\r\n{said}");
         let from = format!("{me};tag={}", unique());
         self.request("REGISTER", &uri, &from, &me, &unique(), &more, "").await.status()
     }

@@ -154,6 +154,12 @@ impl<'f> Deriving<'f> {
 
     fn row(&self, number: ExtensionNumber, n: usize, one: Option<&Registered>) -> Row {
         let line = self.by_line.get(&number).copied();
+        // What another device left behind says nothing of the phone that has the line.
+        let others = |one: &&Registered| {
+            let mac = one.mac.map(|(mac, _)| mac);
+            !one.present && line.is_some_and(|line| mac.is_some_and(|mac| mac != line.mac))
+        };
+        let one = one.filter(|one| !others(one));
         let mac = one.and_then(|one| one.mac);
         let phone = match mac {
             Some((mac, _)) => self.by_mac.get(&mac).copied(),
