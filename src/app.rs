@@ -14,7 +14,9 @@ use crate::auth::access::Route;
 use crate::auth::session;
 use crate::state::State;
 use crate::web::{Error, guard};
-use crate::{apply, auth, docs, history, home, ipam, notify, registrations, tenants, users};
+use crate::{
+    apply, auth, docs, history, home, ipam, mirror, notify, outbox, registrations, tenants, users,
+};
 
 /// Every URL the application answers, and what each asks of whoever calls it.
 pub fn routes() -> Vec<Route> {
@@ -26,6 +28,8 @@ pub fn routes() -> Vec<Route> {
         ipam::routes(),
         registrations::routes(),
         notify::routes(),
+        outbox::routes(),
+        mirror::routes(),
         apply::web::routes(),
         apply::api::routes(),
         history::web::routes(),

@@ -90,6 +90,10 @@ ids! {
     ContactId;
     /// Telling phones to fetch their files anew.
     NotificationId;
+    /// A call to a system outside.
+    CallId;
+    /// A server that holds sessions of RADIUS.
+    NasId;
 }
 
 impl TenantId {

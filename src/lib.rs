@@ -7,8 +7,8 @@
 //!
 //! ```text
 //! main -> commands -> app -> docs, home, history -> apply -> provision, registrations, notify -> boot -> phones
-//!      -> users -> ipam -> tenants -> auth -> api -> web -> audit, state
-//!      -> db, secrets, numbering, net, id, text, time; asterisk and probe stand alone
+//!      -> users -> mirror -> ipam -> outbox -> tenants -> auth -> api -> web -> audit, state
+//!      -> db, secrets, numbering, net, id, text, time; asterisk, probe and outside stand alone
 //! ```
 
 pub mod api;
@@ -26,9 +26,12 @@ pub mod history;
 pub mod home;
 pub mod id;
 pub mod ipam;
+pub mod mirror;
 pub mod net;
 pub mod notify;
 pub mod numbering;
+pub mod outbox;
+pub mod outside;
 pub mod phones;
 pub mod probe;
 pub mod registrations;

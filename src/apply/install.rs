@@ -72,7 +72,8 @@ impl Applier {
         self.plan_manager(&conf::parse(&source, "manager.conf"), &mut plan)?;
         plan_sorcery(&conf::parse(&source, "sorcery.conf"), &mut plan);
         if !self.config_dir.join(NOTIFY).exists() {
-            let text = "; Patchbay names the event of each NOTIFY itself; the file only has to be here.\n";
+            let text =
+                "; Patchbay names the event of each NOTIFY itself; the file only has to be here.\n";
             plan.additions.push(Addition { file: NOTIFY, text: text.to_owned() });
         }
         Ok(plan)
@@ -144,7 +145,8 @@ impl Applier {
         for file in ["pjsip.conf", "extensions.conf", "manager.conf", "sorcery.conf", NOTIFY] {
             let missing = plan.additions.iter().any(|addition| addition.file == file);
             let sentence = if file == NOTIFY {
-                let there = if missing { "is missing: run patchbay asterisk install" } else { "is there" };
+                let there =
+                    if missing { "is missing: run patchbay asterisk install" } else { "is there" };
                 format!("{file} {there}")
             } else if missing {
                 format!("{file} lacks Patchbay's lines: run patchbay asterisk install")
@@ -241,7 +243,9 @@ fn lacking(tree: &Tree, user: &str) -> Vec<String> {
     let mut sentences = Vec::new();
     for (key, classes) in [("read", &["system"][..]), ("write", &["system", "reporting"][..])] {
         let given = given(key).to_ascii_lowercase();
-        let has = |class: &str| given.split(',').any(|one| matches!(one.trim(), one if one == class || one == "all"));
+        let has = |class: &str| {
+            given.split(',').any(|one| matches!(one.trim(), one if one == class || one == "all"))
+        };
         for class in classes.iter().filter(|class| !has(class)) {
             sentences.push(format!(
                 "manager.conf, user {user}: {key} lacks {class}: add it and restart Asterisk"

@@ -165,6 +165,7 @@ impl Operator {
                 plain("Addresses", "/ipam/addresses"),
                 plain("Hosts", "/ipam/hosts"),
                 plain("Report", "/ipam/report"),
+                plain("Outbox", "/outbox"),
             ],
         });
         if self.is_host() {

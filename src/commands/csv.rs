@@ -11,6 +11,7 @@ use super::Session;
 use crate::audit::Page;
 use crate::id::TenantId;
 use crate::ipam::exchange::{self, Asked, Importer, Kind};
+use crate::mirror;
 use crate::users::{self, Filter, Sort, import};
 use crate::web::csv;
 use crate::web::sheet::{Report, Sheet};
@@ -77,6 +78,9 @@ fn is_refused(report: &Report) -> bool {
 
 /// Prints everything of a kind in the default tenant.
 pub async fn export(session: &Session, kind: &str) -> anyhow::Result<ExitCode> {
+    if let Some(format) = kind.strip_prefix("dhcp-") {
+        return export_dhcp(session, format).await;
+    }
     let Some(kind) = known(kind)? else { return export_users(session).await };
     let moment = exchange::moment(&session.state).await?;
     let asked = Asked::default();
@@ -88,6 +92,16 @@ pub async fn export(session: &Session, kind: &str) -> anyhow::Result<ExitCode> {
     while let Some(batch) = rows.next().await {
         out.write_all(&csv::rows(batch?)?)?;
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the default tenant's static addresses for a DHCP server.
+async fn export_dhcp(session: &Session, format: &str) -> anyhow::Result<ExitCode> {
+    let Ok(format) = format.parse() else {
+        bail!("KIND must be dhcp-kea, dhcp-dnsmasq or dhcp-isc, not {:?}", format!("dhcp-{format}"))
+    };
+    let text = mirror::export(&mut session.state.read().await?, TenantId::DEFAULT, format).await?;
+    std::io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 

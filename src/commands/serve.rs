@@ -13,17 +13,20 @@ use crate::app::{self, Shared};
 use crate::apply::Applier;
 use crate::ipam::addresses;
 use crate::ipam::observe::Runner;
+use crate::mirror::Keeper;
 use crate::notify;
 use crate::registrations::Feed;
 use crate::state::State;
 use crate::web::Error;
 use crate::web::sheet::Spool;
-use crate::{api, auth};
+use crate::{api, auth, outbox};
 
 /// How long a stop waits for an Apply under way.
 const LONGEST_APPLY: Duration = Duration::from_mins(2);
 /// How long a stop waits for what sweeps under way have yet to write down.
 const LONGEST_SWEEP: Duration = Duration::from_secs(8);
+/// How long a stop waits for calls to systems outside that are under way.
+const LONGEST_CALL: Duration = Duration::from_secs(8);
 
 /// Serves until SIGTERM or SIGINT; requests being answered are finished first.
 pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
@@ -49,7 +52,10 @@ pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
     let feed = tokio::spawn(feed.run(leaving.clone()));
     let telling = notify::Runner::new(session.state.clone(), applier.access().clone())
         .context("phones cannot be told here")?;
-    let telling = tokio::spawn(telling.run(leaving));
+    let telling = tokio::spawn(telling.run(leaving.clone()));
+    let caller = outbox::Runner::new(session.state.clone()).context("no randomness")?;
+    let calls = tokio::spawn(caller.run(leaving.clone()));
+    let keeper = tokio::spawn(Keeper::new(session.state.clone()).run(leaving));
     server.run().await.context("the server stopped")?;
     housekeeping.abort();
     expiry.abort();
@@ -58,8 +64,12 @@ pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
     if tokio::time::timeout(LONGEST_SWEEP, telling).await.is_err() {
         tracing::warn!("stopped while phones were told; the next start goes on");
     }
+    keeper.abort();
     if tokio::time::timeout(LONGEST_SWEEP, sweeps).await.is_err() {
         tracing::warn!("stopped in the middle of a sweep; the next start notices");
+    }
+    if tokio::time::timeout(LONGEST_CALL, calls).await.is_err() {
+        tracing::warn!("stopped in the middle of calls to systems outside; they are made again");
     }
     if tokio::time::timeout(LONGEST_APPLY, applier.idle()).await.is_err() {
         tracing::warn!("stopped in the middle of an apply; the next start repairs it");

@@ -11,7 +11,7 @@ use utoipa::openapi::{self, ContentBuilder, Ref, RefOr, ResponseBuilder};
 use crate::api::Problem;
 use crate::auth::access::{Access, Route};
 use crate::web::{Answer, Error, ok};
-use crate::{apply, ipam, notify, registrations, users};
+use crate::{apply, ipam, mirror, notify, outbox, registrations, users};
 
 /// The document and its reader.
 pub fn routes() -> Vec<Route> {
@@ -41,6 +41,8 @@ pub fn document() -> openapi::OpenApi {
     document.merge(ipam::observe::Paths::openapi());
     document.merge(registrations::api::Paths::openapi());
     document.merge(notify::api::Paths::openapi());
+    document.merge(outbox::api::Paths::openapi());
+    document.merge(mirror::api::Paths::openapi());
     document.merge(apply::api::Paths::openapi());
     let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     document.components.get_or_insert_default().add_security_scheme("token", token);

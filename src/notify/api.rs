@@ -372,8 +372,7 @@ async fn reboot_one(
     extension: web::Path<String>,
     asterisk: web::Data<Asterisk>,
 ) -> Answer {
-    let number: ExtensionNumber =
-        extension.parse().map_err(|_| Problem::not_found("extension"))?;
+    let number: ExtensionNumber = extension.parse().map_err(|_| Problem::not_found("extension"))?;
     let mac = queries::phone_of(&mut by.read().await?, by.tenant(), number).await?;
     let mac = mac.ok_or_else(|| Problem::not_found("phone with this extension"))?;
     let run = New {
@@ -407,6 +406,11 @@ async fn reboot_one(
 /// What of the interface is described here.
 #[derive(utoipa::OpenApi)]
 #[openapi(paths(
-    list_notifications, create_notification, get_notification, stop_notification, reboot_all, reboot_one
+    list_notifications,
+    create_notification,
+    get_notification,
+    stop_notification,
+    reboot_all,
+    reboot_one
 ))]
 pub struct Paths;

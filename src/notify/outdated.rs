@@ -10,12 +10,12 @@ use tokio::time::Instant;
 
 use super::queries;
 use crate::audit;
+use crate::boot;
 use crate::id::TenantId;
 use crate::net::Mac;
 use crate::state::State;
 use crate::time::Timestamp;
 use crate::web::Error;
-use crate::boot;
 
 /// Phones whose revisions are written down together.
 const BATCH: usize = 64;

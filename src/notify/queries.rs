@@ -538,11 +538,7 @@ static PUT_REVISIONS: Bulk = Bulk {
     tail: "ON CONFLICT (mac) DO UPDATE SET revision = excluded.revision, audit_seq = excluded.audit_seq",
 };
 
-pub(super) async fn put_revisions(
-    tx: &mut Tx,
-    known: &[(Mac, String)],
-    head: i64,
-) -> Result<()> {
+pub(super) async fn put_revisions(tx: &mut Tx, known: &[(Mac, String)], head: i64) -> Result<()> {
     // A phone may have been deleted meanwhile.
     let mut rows = Vec::with_capacity(known.len());
     for (mac, revision) in known {

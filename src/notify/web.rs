@@ -179,8 +179,11 @@ struct OneForm {
 /// One phone, from its own page.
 async fn one(by: Operator, mac: web::Path<String>, form: Form<OneForm>) -> Answer {
     let mac: Mac = mac.parse().map_err(|_| Error::NotFound)?;
-    let kind: Kind =
-        form.0.kind.parse().map_err(|_| Error::BadRequest("choose whether it fetches or restarts"))?;
+    let kind: Kind = form
+        .0
+        .kind
+        .parse()
+        .map_err(|_| Error::BadRequest("choose whether it fetches or restarts"))?;
     let new = New {
         kind,
         reason: String::new(),

@@ -175,6 +175,7 @@ both_databases! {
         let server = Patchbay::serve_saying(&app, 3).await;
         let link = server.said.split_whitespace().find(|word| word.contains("/welcome/")).unwrap();
         assert!(link.starts_with(&server.url), "{}", server.said);
+        crate::support::trust();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let page = client.get(link).send().await.unwrap();
         assert_eq!(page.status(), 200);

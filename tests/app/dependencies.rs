@@ -16,13 +16,15 @@ const ROWS: &[&[&str]] = &[
     &["boot"],
     &["phones"],
     &["users"],
+    &["mirror"],
     &["ipam"],
+    &["outbox"],
     &["tenants"],
     &["auth"],
     &["api"],
     &["web"],
     &["audit", "state"],
-    &["asterisk", "probe"],
+    &["asterisk", "probe", "outside"],
     &["config", "db", "secrets", "numbering", "net", "id", "text", "time"],
 ];
 

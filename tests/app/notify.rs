@@ -39,7 +39,12 @@ impl Manager {
 
     fn nowhere() -> Access {
         let address = format!("127.0.0.1:{}", crate::support::server::free_port());
-        Access { address, user: "patchbay".to_owned(), secret: Some("x".to_owned()), timeouts: Timeouts::default() }
+        Access {
+            address,
+            user: "patchbay".to_owned(),
+            secret: Some("x".to_owned()),
+            timeouts: Timeouts::default(),
+        }
     }
 }
 
@@ -53,10 +58,14 @@ async fn serve(stream: tokio::net::TcpStream, told: std::rc::Rc<std::cell::RefCe
             action.push(line);
             continue;
         }
-        let of = |key: &str| action.iter().find_map(|line| line.strip_prefix(key)).unwrap_or_default().to_owned();
+        let of = |key: &str| {
+            action.iter().find_map(|line| line.strip_prefix(key)).unwrap_or_default().to_owned()
+        };
         let (id, endpoint) = (of("ActionID: "), of("Endpoint: "));
         let answer = match of("Action: ").as_str() {
-            "CoreSettings" => format!("Response: Success\r\nActionID: {id}\r\nAsteriskVersion: 22.10.1\r\n\r\n"),
+            "CoreSettings" => {
+                format!("Response: Success\r\nActionID: {id}\r\nAsteriskVersion: 22.10.1\r\n\r\n")
+            }
             "PJSIPShowEndpoint" => format!(
                 "Response: Success\r\nActionID: {id}\r\nEventList: start\r\n\r\n\
                  Event: ContactStatusDetail\r\nActionID: {id}\r\nURI: sip:{endpoint}@192.0.2.1\r\n\r\n\
@@ -88,7 +97,8 @@ async fn office(app: &TestApp, admin: &Browser<'_>, count: u32) -> Vec<String> {
 }
 
 async fn states(app: &TestApp) -> String {
-    let rows = app.texts("SELECT state FROM notification_phone ORDER BY notification_id, wave, mac").await;
+    let rows =
+        app.texts("SELECT state FROM notification_phone ORDER BY notification_id, wave, mac").await;
     rows.iter().map(|state| &state[..2]).collect::<Vec<_>>().join(" ")
 }
 

@@ -78,6 +78,47 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("PATCH", "/api/v1/users/{id}", "{}", "401 401 401 401 401 401 200 403 404"),
     ("DELETE", "/api/v1/users/{id}", "", "401 401 401 401 401 401 200 403 404"),
     ("POST", "/api/v1/users/{id}/secret", "", "401 401 401 401 401 401 200 403 404"),
+    ("GET", "/outbox", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/outbox/table", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/outbox/of/{kind}/{id}", "", "303 200 200 200 200 200 303 303 303"),
+    ("POST", "/outbox/retries", "system=dhcp", "303 303 303 403 403 303 303 303 303"),
+    ("POST", "/outbox/{call}/retry", "", "303 303 303 403 403 404 303 303 303"),
+    ("POST", "/outbox/{call}/drop", "reason=x", "303 303 303 403 403 404 303 303 303"),
+    ("GET", "/settings/outside", "", "303 200 403 403 403 200 303 303 303"),
+    ("GET", "/settings/outside/radius", "", "303 200 403 403 403 200 303 303 303"),
+    ("POST", "/settings/outside/radius", "", "303 422 403 403 403 422 303 303 303"),
+    ("GET", "/settings/outside/dhcp", "", "303 200 403 403 403 200 303 303 303"),
+    ("POST", "/settings/outside/dhcp", "", "303 303 403 403 403 303 303 303 303"),
+    ("GET", "/settings/outside/netbox", "", "303 200 403 403 403 200 303 303 303"),
+    ("POST", "/settings/outside/netbox", "", "303 303 403 403 403 303 303 303 303"),
+    ("POST", "/settings/outside/{system}/test", "", "303 200 403 403 403 200 303 303 303"),
+    ("POST", "/settings/outside/nas", "", "303 422 403 403 403 422 303 303 303"),
+    ("GET", "/settings/outside/nas/{nas}", "", "303 200 403 403 403 404 303 303 303"),
+    ("POST", "/settings/outside/nas/{nas}", "", "303 422 403 403 403 404 303 303 303"),
+    ("POST", "/settings/outside/nas/{nas}/removal", "", "303 303 403 403 403 404 303 303 303"),
+    ("GET", "/settings/outside/allowed", "", "303 200 403 403 403 403 303 303 303"),
+    ("POST", "/settings/outside/allowed", "", "303 422 403 403 403 403 303 303 303"),
+    ("POST", "/settings/outside/allowed/removal", "", "303 422 403 403 403 403 303 303 303"),
+    ("GET", "/dhcp/export", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/dhcp/export/{format}", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/dhcp/leases", "", "303 200 200 403 403 200 303 303 303"),
+    ("POST", "/dhcp/leases/release", "", "303 422 422 403 403 422 303 303 303"),
+    ("GET", "/dhcp/report", "", "303 200 200 403 403 200 303 303 303"),
+    ("POST", "/dhcp/report", "", "303 200 200 403 403 200 303 303 303"),
+    ("POST", "/dhcp/report/repair", "", "303 422 422 403 403 422 303 303 303"),
+    ("GET", "/netbox/report", "", "303 200 200 403 403 200 303 303 303"),
+    ("POST", "/netbox/report", "", "303 200 200 403 403 200 303 303 303"),
+    ("POST", "/netbox/report/repair", "", "303 422 422 403 403 422 303 303 303"),
+    ("GET", "/api/v1/outbox", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/v1/outbox/{call}", "", "401 401 401 401 401 401 200 200 404"),
+    ("POST", "/api/v1/outbox/{call}/retry", "", "401 401 401 401 401 401 200 403 404"),
+    (
+        "POST",
+        "/api/v1/outbox/{call}/drop",
+        r#"{"reason":"x"}"#,
+        "401 401 401 401 401 401 200 403 404",
+    ),
+    ("GET", "/api/v1/dhcp/export", "", "401 401 401 401 401 401 200 200 200"),
     ("GET", "/ipam/addresses", "", "303 200 200 200 200 200 303 303 303"),
     ("GET", "/ipam/addresses/table", "", "303 200 200 200 200 200 303 303 303"),
     ("GET", "/ipam/addresses/take", "subnet={subnet}", "303 404 404 404 403 404 303 303 303"),
@@ -309,6 +350,8 @@ impl Target {
                 let id = format!("SELECT id FROM api_token WHERE token_hash = '{hash}'");
                 app.texts(&id).await[0].clone()
             }
+            _ if path.contains("{call}") => call(app).await,
+            _ if path.contains("{nas}") => nas(app, admin).await,
             _ if path.contains("next-free") || body.contains("{subnet}") => {
                 let subnet = crate::ipam_addresses::block(app, &new).await;
                 let pool = format!("SELECT id FROM pool WHERE subnet_id = '{subnet}'");
@@ -354,12 +397,34 @@ impl Target {
             .replace("{id}", &id)
             .replace("{sweep}", &id)
             .replace("{run}", "1")
+            .replace("{call}", &id)
+            .replace("{nas}", &id)
+            .replace("{kind}", "user")
+            .replace("{system}", "netbox")
+            .replace("{format}", "isc")
             .replace("/files/{name}", "/files/pjsip.conf")
             .replace("{token}", &token);
         let body = body.replace("{address}", &address).replace("{subnet}", &id);
         let body = body.replace("{user}", &user).replace("{id}", &id).replace("{new}", &new);
         Self { path, body }
     }
+}
+
+/// A call that waits.
+async fn call(app: &TestApp) -> String {
+    let id = format!("00000000-0000-7000-8000-{:012x}", next());
+    let columns = "id, tenant_id, system, line, nth, subject, label, payload, state, next_at, identifier, stamped_at, created_at";
+    let tenant = patchbay::id::TenantId::DEFAULT;
+    app.sql(&format!("INSERT INTO outside_call ({columns}) VALUES ('{id}', '{tenant}', 'dhcp', '{id}', 1, 'user/1', 'x', '', 'waiting', 0, 0, 0, 0)")).await;
+    id
+}
+
+/// A server that holds sessions.
+async fn nas(app: &TestApp, admin: &Browser<'_>) -> String {
+    let address = format!("10.0.{}.{}", next() % 256, next() % 256);
+    let form = [("address", address.as_str()), ("port", "3799"), ("secret", "x")];
+    assert_eq!(admin.post("/settings/outside/nas", &form).await.status, 303);
+    app.texts(&format!("SELECT id FROM outside_nas WHERE address = '{address}'")).await[0].clone()
 }
 
 /// A subnet, or the sweep of one.

@@ -193,8 +193,16 @@ async fn phones_can_be_told_and_whoever_asks_has_the_rights() {
     let manager = office.config_file("manager.conf");
     let text = fs::read_to_string(&manager).unwrap();
     for (old, new, said) in [
-        ("read = system\nwrite = system,reporting\n; ---", "read = call\nwrite = all\n; ---", "user patchbay: read lacks system"),
-        ("write = system,reporting\n; ---", "write = system\n; ---", "user patchbay: write lacks reporting"),
+        (
+            "read = system\nwrite = system,reporting\n; ---",
+            "read = call\nwrite = all\n; ---",
+            "user patchbay: read lacks system",
+        ),
+        (
+            "write = system,reporting\n; ---",
+            "write = system\n; ---",
+            "user patchbay: write lacks reporting",
+        ),
     ] {
         assert!(text.contains(old), "{text}");
         fs::write(&manager, text.replace(old, new)).unwrap();

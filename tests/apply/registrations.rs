@@ -6,7 +6,7 @@ use std::time::Duration;
 use patchbay::{
     asterisk::access::Access,
     id::NotificationId,
-    notify::{self, Kind, New, PhoneState, Pause, Runner, WaveSize},
+    notify::{self, Kind, New, Pause, PhoneState, Runner, WaveSize},
     phones::Vendor,
     registrations::{self, Feed, Registration, Subject, Tempo, map},
 };
@@ -63,7 +63,11 @@ impl Office {
     }
 
     /// Waits until what is known of a number is `right`.
-    async fn until(&self, number: &str, right: impl Fn(&[Registration]) -> bool) -> Vec<Registration> {
+    async fn until(
+        &self,
+        number: &str,
+        right: impl Fn(&[Registration]) -> bool,
+    ) -> Vec<Registration> {
         let waiting = async {
             loop {
                 let known = self.known(number).await;
@@ -215,7 +219,11 @@ async fn a_manager_interface_that_breaks_off_in_the_middle_of_the_list_loses_no_
         // Somebody registers while it does not work.
         let listening = Listening::through(&office, Some(proxy.address()));
         assert_eq!(phones[0].register().await, 200);
-        let heard = async { while office.heard().await.0 <= before.0 + 1 { tokio::time::sleep(Duration::from_millis(50)).await; } };
+        let heard = async {
+            while office.heard().await.0 <= before.0 + 1 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
         timeout(PATIENCE, heard).await.unwrap();
         listening.stop().await;
     }
@@ -241,7 +249,11 @@ impl Office {
     }
 
     /// The runner works until the run is over.
-    async fn over(&self, runner: &Runner, id: NotificationId) -> (notify::Telling, Vec<notify::Told>) {
+    async fn over(
+        &self,
+        runner: &Runner,
+        id: NotificationId,
+    ) -> (notify::Telling, Vec<notify::Told>) {
         let working = async {
             loop {
                 runner.turn().await.unwrap();
@@ -249,7 +261,10 @@ impl Office {
                 let run = notify::get(&mut tx, self.actor.tenant, id).await.unwrap().unwrap();
                 if !run.state.is_under_way() {
                     let everything = patchbay::audit::Page { offset: 0, limit: 100 };
-                    return (run, notify::phones(&mut tx, self.actor.tenant, id, everything).await.unwrap());
+                    return (
+                        run,
+                        notify::phones(&mut tx, self.actor.tenant, id, everything).await.unwrap(),
+                    );
                 }
                 drop(tx);
                 tokio::time::sleep(Duration::from_millis(50)).await;

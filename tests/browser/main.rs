@@ -192,6 +192,7 @@ async fn a_row_is_edited_in_place_with_the_keyboard() {
     let id = browser.run("return document.querySelector('tr.edit').id.slice(5)").await;
     let token = server.command(&["token", "add", "test", "--operator", "ann"]);
     let token = String::from_utf8(token.stdout).unwrap();
+    support::trust();
     let patched = reqwest::Client::new()
         .patch(format!("{}/api/v1/users/{}", server.url, id.as_str().unwrap()))
         .bearer_auth(token.trim())

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Installs what the tests need, and makes the lab root that Asterisk 22 runs from.
+# Installs what the tests need, and makes the lab root that Asterisk 22, Kea and FreeRADIUS run from.
 #
 #   setup.sh               everything
 #   setup.sh --run-only    only what `make run` needs: an Asterisk
@@ -30,7 +30,10 @@ PATH=$PATH:/usr/sbin:/sbin
 need cc gcc
 need make make
 need flock util-linux
-host_asterisk || [ -e "$root/usr/bin/sipp" ] || need debootstrap debootstrap
+# The root is made for Asterisk when this machine has none, and in any case for the tests' peers.
+root_needed=
+host_asterisk && [ -n "$run_only" ] || root_needed=1
+[ -z "$root_needed" ] || [ -e "$root/usr/bin/sipp" ] || need debootstrap debootstrap
 if [ -z "$run_only" ]; then
   ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
   # The lab root has one of its own: it must answer SHA-256 challenges, as SIPp does since 3.7.
@@ -75,8 +78,8 @@ fi
 
 if host_asterisk; then
   echo "Asterisk: $(asterisk -V) of this machine"
-  exit
 fi
+[ -n "$root_needed" ] || exit 0
 
 # The mirror this machine takes Debian from.
 mirror() {
@@ -102,4 +105,36 @@ if [ ! -e "$root/usr/bin/sipp" ]; then
     trap - EXIT
   fi
 fi
-echo "Asterisk: $("$here/asterisk.sh" version) in $root"
+host_asterisk || echo "Asterisk: $("$here/asterisk.sh" version) in $root"
+[ -z "$run_only" ] || exit 0
+
+# The systems outside that addresses are told to. Their packages want a running system while they are
+# installed: /proc is mounted only then, and nothing is started.
+peers=(kea-dhcp4-server kea-dhcp6-server freeradius)
+peers_there() { [ -x "$root/usr/sbin/kea-dhcp4" ] && [ -x "$root/usr/sbin/kea-dhcp6" ] && [ -x "$root/usr/sbin/freeradius" ]; }
+in_root() { as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C chroot "$root" "$@"; }
+
+install_peers() {
+  local status=0
+  as_root cp --remove-destination /etc/resolv.conf "$root/etc/resolv.conf"
+  printf '#!/bin/sh\nexit 101\n' | as_root tee "$root/usr/sbin/policy-rc.d" >/dev/null
+  as_root chmod 755 "$root/usr/sbin/policy-rc.d"
+  as_root mount -t proc proc "$root/proc"
+  # A mirror may be a snapshot of an earlier day, as debootstrap also accepts; signatures are checked.
+  { in_root apt-get update -q -o Acquire::Check-Valid-Until=false &&
+    in_root apt-get install -qy --no-install-recommends --no-upgrade "${peers[@]}"; } >"$lab/peers.log" 2>&1 || status=$?
+  as_root umount "$root/proc"
+  as_root rm -f "$root/usr/sbin/policy-rc.d"
+  as_root rm -rf "$root"/var/cache/apt/archives/*.deb
+  return "$status"
+}
+
+if ! peers_there; then
+  exec 9>"$lab/.lock"
+  flock 9
+  if ! peers_there; then
+    echo "adding Kea and FreeRADIUS to $root (once, about half a minute)"
+    install_peers || { tail -n 20 "$lab/peers.log" >&2; die "Kea and FreeRADIUS could not be installed"; }
+    peers_there || die "Kea and FreeRADIUS are not where they should be in $root"
+  fi
+fi

@@ -290,6 +290,10 @@ impl TestApp {
             ("idempotency", "key || request_hash"),
             ("observation", "subnet_id || pace"),
             ("sweep", "id || state || stopping"),
+            ("outside_system", "system || enabled || settings || version"),
+            ("outside_nas", "id || name || address || port || fallback"),
+            ("outside_allowed", "system || target"),
+            ("outside_call", "id || state || attempts || answer"),
         ] {
             let rows = format!("SELECT CAST({columns} AS TEXT) FROM {table} ORDER BY 1");
             writeln!(all, "{table}: {:#?}", self.texts(&rows).await).unwrap();

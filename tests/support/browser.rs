@@ -68,12 +68,14 @@ impl Browser {
         }
         let prefs = serde_json::json!({ "browser": "ALL" });
         wanted.set("goog:loggingPrefs", prefs).unwrap();
+        super::trust();
         let driver = WebDriver::new(&url, wanted).await.unwrap();
         // No window is narrower than 500 pixels; the page is told of a screen that is.
         let session = driver.session_id().to_string();
         let screen = serde_json::json!(
             { "width": look.width, "height": 900, "deviceScaleFactor": 1, "mobile": false }
         );
+        super::trust();
         let told = reqwest::Client::new()
             .post(format!("{url}/session/{session}/goog/cdp/execute"))
             .json(&serde_json::json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": screen }))
@@ -153,6 +155,7 @@ impl Browser {
     /// styles, violations of the content security policy.
     pub async fn complaints(&self) -> Vec<String> {
         let session = self.driver.session_id().to_string();
+        super::trust();
         let answer = reqwest::Client::new()
             .post(format!("{}/session/{session}/se/log", self.url))
             .json(&serde_json::json!({ "type": "browser" }))

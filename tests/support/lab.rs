@@ -160,6 +160,86 @@ impl Drop for Asterisk {
     }
 }
 
+/// A pair of Kea DHCP servers, one for each family.
+pub struct Kea {
+    served: Served,
+    /// Where it keeps its files and sockets.
+    pub dir: PathBuf,
+    /// The ports of the control channels.
+    pub v4: u16,
+    pub v6: u16,
+    /// Where the server for IPv4 listens for DHCP, and sends its answers to.
+    pub dhcp4: u16,
+    pub user: String,
+    pub password: String,
+}
+
+impl Kea {
+    pub fn start() -> Self {
+        let mut served = Served::run("kea.sh");
+        served.say("start");
+        let port = |name: &str| served.get(name).parse().unwrap();
+        Self {
+            dir: served.get("dir").into(),
+            v4: port("v4"),
+            v6: port("v6"),
+            dhcp4: port("dhcp4"),
+            user: served.get("user").to_owned(),
+            password: served.get("password").to_owned(),
+            served,
+        }
+    }
+
+    /// Forgets everything but its configuration.
+    pub fn restart(&mut self) {
+        self.served.say("restart");
+    }
+
+    pub fn stop(&mut self) {
+        self.served.say("stop");
+    }
+
+    /// Whether Kea takes a file as its configuration; what it says.
+    pub fn check(&self, file: &Path) -> (bool, String) {
+        let checked =
+            Command::new(lab("kea.sh")).arg("check").arg(&self.dir).arg(file).output().unwrap();
+        let said = [checked.stdout, checked.stderr].concat();
+        (checked.status.success(), String::from_utf8_lossy(&said).into_owned())
+    }
+}
+
+/// A `FreeRADIUS` that listens for changes of sessions.
+pub struct Radius {
+    served: Served,
+    /// Where it writes down what it took for good.
+    packets: PathBuf,
+    pub port: u16,
+    pub secret: String,
+}
+
+impl Radius {
+    pub fn start() -> Self {
+        let mut served = Served::run("radius.sh");
+        served.say("start");
+        Self {
+            packets: Path::new(served.get("dir")).join("packets"),
+            port: served.get("port").parse().unwrap(),
+            secret: served.get("secret").to_owned(),
+            served,
+        }
+    }
+
+    pub fn stop(&mut self) {
+        self.served.say("stop");
+    }
+
+    /// What it took for good, as it reads it: attributes of one packet in each line.
+    pub fn packets(&self) -> Vec<String> {
+        let read = std::fs::read_to_string(&self.packets).unwrap();
+        read.lines().map(str::to_owned).collect()
+    }
+}
+
 /// A `PostgreSQL` cluster; most tests want `Postgres::database()`.
 pub struct Postgres(Served);
 

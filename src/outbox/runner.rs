@@ -1,0 +1,465 @@
+//! Making the calls, in the background of a serving process: one loop for each system, so that a
+//! slow one does not hold up the others.
+//!
+//! A call belongs to whoever writes his name into its row first, for a minute. No transaction is
+//! open while it is made. How many went wrong, and when each is tried again, is in the rows; a
+//! process that dies leaves nothing but calls that are somebody else's a minute later.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::order::{Order, Payload};
+use super::queries::{self, Claimed, Ended};
+use super::send::{self, Access, Outcome};
+use super::types::{CallState, System};
+use crate::id::TenantId;
+use crate::outside::http::Resolver;
+use crate::outside::{Fault, radius};
+use crate::secrets::Entropy;
+use crate::state::State;
+use crate::web::Error;
+
+/// How often one looks whether there is something to do.
+const TURN: Duration = Duration::from_millis(200);
+/// How long calls that end at about the same time are waited for, to be written down together.
+const GATHER: Duration = Duration::from_millis(10);
+/// How often the dead are buried and what is old is forgotten.
+const TIDY: Duration = Duration::from_secs(15);
+/// Seconds a process is believed to be alive without a word.
+const LEASE: i64 = 60;
+/// How long one conversation goes on before what is left of it waits for the next: well within
+/// the lease, whatever the last call takes.
+const LONGEST: Duration = Duration::from_secs(20);
+/// Seconds calls that are over are kept.
+const KEPT: i64 = 30 * 24 * 60 * 60;
+/// Seconds after which the others of a conversation are tried when the system is not to be had.
+const PAUSE: i64 = 5;
+
+/// When a call that failed is tried again: twice as late each time, somewhere in the later half,
+/// so that many calls do not come back together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// Seconds after the first failure, at most.
+    pub first: i64,
+    /// Seconds between tries, at most.
+    pub most: i64,
+    /// Tries in all; after the last a call is dead.
+    pub tries: i64,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { first: 4, most: 3_600, tries: 12 }
+    }
+}
+
+impl Backoff {
+    /// Seconds to wait after that many failures (from 1), given a random number; `None` when that
+    /// was the last.
+    pub fn after(&self, failures: i64, random: u32) -> Option<i64> {
+        if failures >= self.tries {
+            return None;
+        }
+        let doublings = u32::try_from(failures.clamp(1, 40) - 1).unwrap_or(0);
+        let most = self.first.saturating_mul(1_i64 << doublings).clamp(1, self.most.max(1));
+        let half = most / 2;
+        Some(half + 1 + i64::from(random) % (most - half).max(1))
+    }
+}
+
+/// A process that makes calls.
+#[derive(Clone)]
+pub struct Runner {
+    state: State,
+    resolver: Resolver,
+    backoff: Backoff,
+    /// How long each sending of a RADIUS packet waits.
+    waits: Vec<Duration>,
+    /// What it calls itself in the rows of its calls.
+    name: String,
+}
+
+/// How a call went, to be written down.
+struct Made {
+    call: Claimed,
+    outcome: Option<Result<Outcome, Fault>>,
+    /// Whether the system was not to be had, so that it was not even tried.
+    pause: bool,
+}
+
+impl Runner {
+    /// One that asks the machine's resolver.
+    pub fn new(state: State) -> std::io::Result<Self> {
+        let name = state.vault.entropy().text(20)?;
+        Ok(Self {
+            state,
+            resolver: Resolver::system(),
+            backoff: Backoff::default(),
+            waits: radius::WAITS.to_vec(),
+            name,
+        })
+    }
+
+    /// As it was, with another patience.
+    #[must_use]
+    pub fn with(self, backoff: Backoff, waits: &[Duration]) -> Self {
+        Self { backoff, waits: waits.to_vec(), ..self }
+    }
+
+    /// As it was, with another resolver.
+    #[must_use]
+    pub fn resolving(self, resolver: Resolver) -> Self {
+        Self { resolver, ..self }
+    }
+
+    /// Makes calls until `leave` is true; those under way are finished.
+    pub async fn run(self, leave: watch::Receiver<bool>) {
+        let mut loops = JoinSet::new();
+        for system in System::ALL {
+            loops.spawn(self.clone().serve(system, leave.clone()));
+        }
+        loops.spawn(self.clone().keep_tidy(leave));
+        while loops.join_next().await.is_some() {}
+    }
+
+    /// Makes every call that is due now, and those that become due by it. How many were made.
+    pub async fn drain(&self) -> Result<usize, Error> {
+        let mut made = 0;
+        loop {
+            let mut now = 0;
+            for system in System::ALL {
+                let calls = self.claim(system, at_once(system).0).await?;
+                now += calls.len();
+                let mut under_way = JoinSet::new();
+                for group in groups(system, calls) {
+                    under_way.spawn(self.clone().converse(system, group));
+                }
+                while let Some(done) = under_way.join_next().await {
+                    self.record(system, done.unwrap_or_default()).await?;
+                }
+            }
+            if now == 0 {
+                return Ok(made);
+            }
+            made += now;
+        }
+    }
+
+    /// One system's loop. RADIUS is asked about many sessions at once, and more are taken as soon
+    /// as some are answered; with Kea and NetBox there is one conversation for each tenant.
+    async fn serve(self, system: System, mut leave: watch::Receiver<bool>) {
+        let mut under_way: JoinSet<Vec<Made>> = JoinSet::new();
+        let (most, together) = at_once(system);
+        let mut turn = tokio::time::interval(TURN);
+        turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // Whether as many were due as could be taken, so that there may be more.
+        let mut plenty = false;
+        loop {
+            tokio::select! {
+                biased;
+                () = told(&mut leave) => break,
+                Some(done) = under_way.join_next(), if !under_way.is_empty() => {
+                    tokio::time::sleep(GATHER).await;
+                    self.finish(system, done.unwrap_or_default(), &mut under_way).await;
+                    // Taking a few at a time would cost a transaction for each.
+                    if !plenty || under_way.len() > together {
+                        continue;
+                    }
+                }
+                _ = turn.tick(), if under_way.len() <= together => {}
+            }
+            let free = most.saturating_sub(i64::try_from(under_way.len()).unwrap_or(most));
+            match self.claim(system, free).await {
+                Ok(calls) => {
+                    plenty = i64::try_from(calls.len()).is_ok_and(|count| count == free);
+                    for group in groups(system, calls) {
+                        under_way.spawn(self.clone().converse(system, group));
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, %system, "calls cannot be taken; it is tried again")
+                }
+            }
+        }
+        while let Some(done) = under_way.join_next().await {
+            self.finish(system, done.unwrap_or_default(), &mut under_way).await;
+        }
+    }
+
+    /// Writes down what is done, together with whatever else is done by now.
+    async fn finish(
+        &self,
+        system: System,
+        mut done: Vec<Made>,
+        under_way: &mut JoinSet<Vec<Made>>,
+    ) {
+        while let Some(more) = under_way.try_join_next() {
+            done.extend(more.unwrap_or_default());
+        }
+        if let Err(error) = self.record(system, done).await {
+            // The lease ends, and they are made again.
+            tracing::warn!(%error, %system, "how calls went could not be written down; they are made again");
+        }
+    }
+
+    async fn claim(&self, system: System, limit: i64) -> Result<Vec<Claimed>, Error> {
+        if limit <= 0 {
+            return Ok(Vec::new());
+        }
+        let now = self.state.clock.now();
+        if !queries::any_due(&mut self.state.read().await?, system, now).await? {
+            return Ok(Vec::new());
+        }
+        let mut tx = self.state.db.write().await?;
+        let mut calls =
+            queries::claim(&mut tx, system, &self.name, (now, now.plus(LEASE)), limit).await?;
+        for call in &mut calls {
+            if system == System::Radius && now.since(call.stamped_at) > radius::FRESH {
+                // A NAS takes an old packet for a replay: this is a new one.
+                let [number] = self.state.vault.entropy().bytes()?;
+                queries::stamp(&mut tx, call.id, number, now).await?;
+                (call.identifier, call.stamped_at) = (number, now);
+            }
+        }
+        tx.commit().await?;
+        Ok(calls)
+    }
+
+    /// Makes some calls, one after the other.
+    async fn converse(self, system: System, group: Vec<Claimed>) -> Vec<Made> {
+        let Some(tenant) = group.first().map(|call| call.tenant) else { return Vec::new() };
+        let access = match Access::read(&self.state, tenant, system).await {
+            Ok(access) => access,
+            Err(error) => {
+                tracing::warn!(%error, %system, "the settings of a system cannot be read");
+                return group
+                    .into_iter()
+                    .map(|call| Made { call, outcome: None, pause: true })
+                    .collect();
+            }
+        };
+        let mut talk = Talk::new(&self, &access, system);
+        let (begun, mut results, mut pause) =
+            (Instant::now(), Vec::with_capacity(group.len()), false);
+        for call in group {
+            if pause || begun.elapsed() > LONGEST {
+                results.push(Made { call, outcome: None, pause });
+                continue;
+            }
+            let outcome = talk.call(&call).await;
+            pause = outcome.as_ref().is_err_and(Fault::is_general);
+            results.push(Made { call, outcome: Some(outcome), pause: false });
+        }
+        results
+    }
+
+    async fn record(&self, system: System, results: Vec<Made>) -> Result<(), Error> {
+        if results.is_empty() {
+            return Ok(());
+        }
+        let now = self.state.clock.now();
+        let mut tx = self.state.db.write().await?;
+        for Made { call, outcome, pause } in results {
+            let (state, error, answer, wait) = match &outcome {
+                None => (
+                    CallState::Waiting,
+                    String::new(),
+                    String::new(),
+                    if pause { PAUSE } else { 0 },
+                ),
+                Some(Ok(outcome)) => (CallState::Done, String::new(), outcome.answer.clone(), 0),
+                Some(Err(fault)) => {
+                    let wait = self.wait(fault, call.attempts)?;
+                    let state = if wait.is_some() { CallState::Waiting } else { CallState::Dead };
+                    (state, fault.to_string(), String::new(), wait.unwrap_or(0))
+                }
+            };
+            let unsent = outcome.is_none();
+            let ended =
+                Ended { state, error: &error, answer: &answer, next_at: now.plus(wait), unsent };
+            if !queries::record(&mut tx, call.id, &self.name, &ended, now).await? {
+                continue;
+            }
+            count(system, state, unsent);
+            if let Some(Err(Fault::Later(_))) = outcome {
+                // It was heard: another try is another packet.
+                queries::stamp(&mut tx, call.id, call.identifier.wrapping_add(1), now).await?;
+            }
+            if let (Some(Ok(outcome)), true) = (outcome, system != System::Radius) {
+                settled(&mut tx, call.tenant, system, &call.payload, &outcome).await?;
+            }
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Seconds until the next try; none if there is none.
+    fn wait(&self, fault: &Fault, attempts: i64) -> std::io::Result<Option<i64>> {
+        if !fault.may_pass() {
+            return Ok(None);
+        }
+        Ok(self.backoff.after(attempts, random(self.state.vault.entropy())?))
+    }
+
+    async fn keep_tidy(self, mut leave: watch::Receiver<bool>) {
+        let mut turn = tokio::time::interval(TIDY);
+        loop {
+            tokio::select! {
+                biased;
+                () = told(&mut leave) => return,
+                _ = turn.tick() => {
+                    if let Err(error) = self.tidy().await {
+                        tracing::warn!(%error, "what is old could not be forgotten; it is tried again");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes calls back from processes that died, forgets those long over, counts the others.
+    pub async fn tidy(&self) -> Result<(), Error> {
+        let now = self.state.clock.now();
+        let mut tx = self.state.db.write().await?;
+        let buried = queries::bury(&mut tx, now).await?;
+        queries::tidy(&mut tx, now.plus(-KEPT)).await?;
+        tx.commit().await?;
+        if buried > 0 {
+            tracing::warn!(count = buried, "calls of a process that ended are made again");
+        }
+        let counts = queries::gauge(&mut self.state.read().await?).await?;
+        for system in System::ALL {
+            for state in [CallState::Waiting, CallState::Sending, CallState::Dead] {
+                let found =
+                    counts.iter().find(|(s, t, _)| s == system.as_str() && t == state.as_str());
+                let number = found.map_or(0, |(_, _, number)| *number);
+                let number = u32::try_from(number).unwrap_or(u32::MAX);
+                metrics::gauge!("outbox_calls", "system" => system.as_str(), "state" => state.as_str())
+                    .set(f64::from(number));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What was done is also what is known of the thing from now on.
+async fn settled(
+    tx: &mut crate::db::Tx,
+    tenant: TenantId,
+    system: System,
+    payload: &Payload,
+    outcome: &Outcome,
+) -> crate::db::Result<()> {
+    let leased = payload.order.leased();
+    if let Some(remote) = outcome.remote_id {
+        queries::set_remote(tx, tenant, leased, remote).await?;
+    }
+    if payload.order.stands() { Ok(()) } else { queries::clear(tx, tenant, system, leased).await }
+}
+
+fn count(system: System, state: CallState, unsent: bool) {
+    let outcome = match state {
+        CallState::Done => "done",
+        CallState::Dead => "dead",
+        _ if unsent => return,
+        _ => "failed",
+    };
+    metrics::counter!("outbox_tries_total", "system" => system.as_str(), "outcome" => outcome)
+        .increment(1);
+}
+
+/// A conversation with a system.
+enum Talk<'a> {
+    Radius(&'a Runner, &'a Access),
+    Dhcp(send::Dhcp<'a>),
+    Netbox(&'a Runner, send::Netbox<'a>),
+}
+
+impl<'a> Talk<'a> {
+    fn new(runner: &'a Runner, access: &'a Access, system: System) -> Self {
+        match system {
+            System::Radius => Self::Radius(runner, access),
+            System::Dhcp => Self::Dhcp(send::Dhcp::new(access, &runner.resolver)),
+            System::Netbox => Self::Netbox(runner, send::Netbox::new(access, &runner.resolver)),
+        }
+    }
+
+    async fn call(&mut self, call: &Claimed) -> Result<Outcome, Fault> {
+        match self {
+            Self::Radius(runner, access) => {
+                let Order::Radius(order) = &call.payload.order else {
+                    return Err(Fault::Never("this order is not one for RADIUS".into()));
+                };
+                let packet = (call.identifier, call.stamped_at);
+                send::radius(&runner.state, access, order, packet, &runner.waits).await
+            }
+            Self::Dhcp(dhcp) => dhcp.call(&call.payload).await,
+            Self::Netbox(runner, netbox) => {
+                let known = known(&runner.state, call).await;
+                netbox.call(&call.payload, known).await
+            }
+        }
+    }
+}
+
+/// What NetBox called it when it was last spoken of. Not knowing is not a fault: it is looked for.
+async fn known(state: &State, call: &Claimed) -> Option<i64> {
+    let mut tx = state.read().await.ok()?;
+    queries::remote_id(&mut tx, call.tenant, call.payload.order.leased()).await.ok()?
+}
+
+/// How many calls of a system are taken at once, and how many conversations may be under way when
+/// more are taken.
+fn at_once(system: System) -> (i64, usize) {
+    match system {
+        System::Radius => (128, 96),
+        System::Dhcp | System::Netbox => (128, 0),
+    }
+}
+
+/// What is said in one conversation: to RADIUS one thing, to the others all a tenant has to say.
+fn groups(system: System, calls: Vec<Claimed>) -> Vec<Vec<Claimed>> {
+    if system == System::Radius {
+        return calls.into_iter().map(|call| vec![call]).collect();
+    }
+    let mut groups: BTreeMap<TenantId, Vec<Claimed>> = BTreeMap::new();
+    for call in calls {
+        groups.entry(call.tenant).or_default().push(call);
+    }
+    groups.into_values().collect()
+}
+
+fn random(entropy: &Entropy) -> std::io::Result<u32> {
+    entropy.bytes().map(u32::from_be_bytes)
+}
+
+/// Returns when it is time to leave.
+async fn told(leave: &mut watch::Receiver<bool>) {
+    let _ = leave.wait_for(|leave| *leave).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn tries_come_later_and_later_and_end() {
+        let backoff = Backoff::default();
+        let least: Vec<i64> = (1..12).map(|n| backoff.after(n, 0).unwrap()).collect();
+        assert_eq!(least, [3, 5, 9, 17, 33, 65, 129, 257, 513, 1025, 1801]);
+        assert_eq!(backoff.after(12, 0), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_wait_is_in_the_later_half(failures in 1_i64..1000, random: u32, first in 1_i64..100, most in 1_i64..10_000) {
+            let backoff = Backoff { first, most, tries: 1000 };
+            let wait = backoff.after(failures, random).unwrap();
+            prop_assert!(wait >= 1 && wait <= most.max(1) + 1);
+        }
+    }
+}
