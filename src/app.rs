@@ -15,7 +15,8 @@ use crate::auth::session;
 use crate::state::State;
 use crate::web::{Error, guard};
 use crate::{
-    apply, auth, docs, history, home, ipam, mirror, notify, outbox, registrations, tenants, users,
+    apply, auth, docs, history, home, ipam, mirror, notify, outbox, phones, registrations,
+    tenants, users,
 };
 
 /// Every URL the application answers, and what each asks of whoever calls it.
@@ -25,6 +26,7 @@ pub fn routes() -> Vec<Route> {
         auth::web::routes(),
         users::web::routes(),
         users::api::routes(),
+        phones::routes(),
         ipam::routes(),
         registrations::routes(),
         notify::routes(),

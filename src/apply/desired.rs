@@ -2,6 +2,7 @@
 
 use crate::audit;
 use crate::db::{Db, Result};
+use crate::phones::told::{self, ToldOf};
 use crate::tenants::{self, Tenant};
 use crate::users::{self, Active};
 
@@ -13,6 +14,8 @@ pub struct Desired {
     pub tenants: Vec<Tenant>,
     /// Every number to be served, by tenant and number.
     pub active: Vec<Active>,
+    /// What their phones ask of Asterisk that is not usual.
+    pub told: ToldOf,
 }
 
 /// Reads the snapshot.
@@ -22,5 +25,6 @@ pub async fn read(db: &Db) -> Result<Desired> {
         audit_seq: audit::head(&mut tx).await?,
         tenants: tenants::all(&mut tx).await?,
         active: users::active(&mut tx).await?,
+        told: told::all(&mut tx).await?,
     })
 }

@@ -13,6 +13,7 @@ use super::desired::Desired;
 use super::render::{self, FILES};
 use super::{Applier, ApplyError, log};
 use crate::asterisk::conf::{self, ConfigDir, Section, Tree};
+use crate::phones::told::ToldOf;
 use crate::tenants;
 use crate::web::Error;
 
@@ -116,8 +117,12 @@ impl Applier {
         self.releases.create(group).map_err(failed)?;
         if !self.releases.exists() {
             let mut tx = self.state.read().await?;
-            let desired =
-                Desired { audit_seq: 0, tenants: tenants::all(&mut tx).await?, active: Vec::new() };
+            let desired = Desired {
+                audit_seq: 0,
+                tenants: tenants::all(&mut tx).await?,
+                active: Vec::new(),
+                told: ToldOf::new(),
+            };
             drop(tx);
             let fault = |error: render::RenderError| Error::Io(io::Error::other(error));
             let files = render::render(&desired, &self.state.vault).map_err(fault)?;

@@ -18,6 +18,7 @@ use super::desired::Desired;
 use crate::asterisk::value::{
     Comment, ConfWriter, FileValue, Key, SectionName, ValueError, caller_id,
 };
+use crate::phones::told::Told;
 use crate::secrets::{self, Vault, VaultError};
 use crate::tenants::Tenant;
 use crate::users::Active;
@@ -136,11 +137,15 @@ fn pjsip(desired: &Desired, vault: &Vault) -> Result<File, RenderError> {
     let mut out = ConfWriter::new();
     out.comment(HEAD);
     names.write(&mut out)?;
+    if desired.told.values().any(|told| told.md5_only) {
+        names.write_md5(&mut out)?;
+    }
     for tenant in &desired.tenants {
         let context = value(&context(tenant))?;
         for active in desired.active.iter().filter(|active| active.tenant == tenant.id) {
             let id = tenant.endpoint(active.number);
-            phone(&mut out, &names, &id, &context, active, vault)?;
+            let told = desired.told.get(&active.user()).copied().unwrap_or_default();
+            phone(&mut out, &names, &id, &context, (active, told), vault)?;
         }
     }
     let mut text = out.finish();
@@ -153,6 +158,7 @@ fn pjsip(desired: &Desired, vault: &Vault) -> Result<File, RenderError> {
 struct Templates {
     phone: SectionName,
     auth: SectionName,
+    md5: SectionName,
     aor: SectionName,
 }
 
@@ -161,6 +167,7 @@ impl Templates {
         Ok(Self {
             phone: section("patchbay-phone")?,
             auth: section("patchbay-auth")?,
+            md5: section("patchbay-auth-md5")?,
             aor: section("patchbay-aor")?,
         })
     }
@@ -180,11 +187,24 @@ impl Templates {
         }
         Ok(())
     }
+
+    /// For phones that answer no challenge when SHA-256 is among them.
+    fn write_md5(&self, out: &mut ConfWriter) -> Result<(), RenderError> {
+        let mut auth = out.template(&self.md5);
+        for (key, text) in AUTH {
+            let text = if key == ALGORITHMS { "MD5" } else { text };
+            auth.set(key, &value(text)?);
+        }
+        Ok(())
+    }
 }
 
 const TYPE: Key = Key::new("type");
 const CONTEXT: Key = Key::new("context");
 const DIGEST: Key = Key::new("password_digest");
+
+const ALGORITHMS: Key = Key::new("supported_algorithms_uas");
+const ENCRYPTION: Key = Key::new("media_encryption");
 
 /// `device_state_busy_at` is left out: at 1 a phone that rings is reported busy, and its lamp on
 /// other phones never shows that it rings.
@@ -211,7 +231,7 @@ const AUTH: [(Key, &str); 4] = [
     (TYPE, "auth"),
     (Key::new("auth_type"), "digest"),
     (Key::new("realm"), REALM),
-    (Key::new("supported_algorithms_uas"), "SHA-256,MD5"),
+    (ALGORITHMS, "SHA-256,MD5"),
 ];
 
 /// One contact: `Dial` rings the first only, so a second phone on the same number would be silent.
@@ -231,7 +251,7 @@ fn phone(
     names: &Templates,
     id: &str,
     context: &FileValue,
-    active: &Active,
+    (active, told): (&Active, Told),
     vault: &Vault,
 ) -> Result<(), RenderError> {
     let number = active.number.to_string();
@@ -243,16 +263,21 @@ fn phone(
         source,
     })?;
     let (endpoint, auth) = (section(id)?, section(&format!("{id}-auth"))?);
-    out.section(&endpoint, &[&names.phone])
-        .set(CONTEXT, context)
+    let mut own = out.section(&endpoint, &[&names.phone]);
+    own.set(CONTEXT, context)
         .set(AUTH_OPTION, &FileValue::from(&auth))
         .set(AORS_OPTION, &FileValue::from(&endpoint))
         .set(CALLERID, &caller);
+    if told.srtp {
+        own.set(ENCRYPTION, &value("sdes")?);
+    }
     let [md5, sha256] = digests(id, secret.expose());
-    out.section(&auth, &[&names.auth])
-        .set(USERNAME, &FileValue::from(&endpoint))
-        .set(DIGEST, &value(&md5)?)
-        .set(DIGEST, &value(&sha256)?);
+    let template = if told.md5_only { &names.md5 } else { &names.auth };
+    let mut own = out.section(&auth, &[template]);
+    own.set(USERNAME, &FileValue::from(&endpoint)).set(DIGEST, &value(&md5)?);
+    if !told.md5_only {
+        own.set(DIGEST, &value(&sha256)?);
+    }
     out.section(&endpoint, &[&names.aor]);
     Ok(())
 }
@@ -371,7 +396,7 @@ mod tests {
     fn desired(vault: &Vault, names: &[&str]) -> Desired {
         let users = names.iter().zip(1000..);
         let active = users.map(|(name, number)| Active::sample(vault, number, name)).collect();
-        Desired { audit_seq: 0, tenants: vec![Tenant::sample()], active }
+        Desired { audit_seq: 0, tenants: vec![Tenant::sample()], active, told: Default::default() }
     }
 
     fn parse(file: &File) -> conf::Tree {

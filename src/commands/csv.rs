@@ -12,6 +12,8 @@ use crate::audit::Page;
 use crate::id::TenantId;
 use crate::ipam::exchange::{self, Asked, Importer, Kind};
 use crate::mirror;
+use crate::ipam::space::Space;
+use crate::phones;
 use crate::users::{self, Filter, Sort, import};
 use crate::web::csv;
 use crate::web::sheet::{Report, Sheet};
@@ -26,9 +28,13 @@ pub async fn import(
     if kind == "leases" {
         return super::leases::import(session, file, dry_run).await;
     }
-    let kind = known(kind)?;
+    let is_phones = kind == "phones";
+    let kind = if is_phones { None } else { known(kind)? };
     let read =
         std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+    if is_phones {
+        return import_phones(session, read, dry_run).await;
+    }
     let Some(kind) = kind else { return users(session, read, dry_run).await };
     let actor = crate::auth::local_actor();
     let called = file.file_name().unwrap_or_default().to_string_lossy();
@@ -65,6 +71,33 @@ async fn users(session: &Session, file: std::fs::File, dry_run: bool) -> anyhow:
     Ok(ExitCode::SUCCESS)
 }
 
+async fn import_phones(
+    session: &Session,
+    file: std::fs::File,
+    dry_run: bool,
+) -> anyhow::Result<ExitCode> {
+    let vault = &session.state.vault;
+    let mut change = session.state.change(&crate::auth::local_actor()).await?;
+    let mut space = Space::open(&mut change, vault.entropy()).await?;
+    let report = phones::import::run(&mut space, vault, Sheet::open(file)).await?;
+    if is_refused(&report) {
+        say!("nothing was imported");
+        return Ok(ExitCode::FAILURE);
+    }
+    space.close().await?;
+    if !dry_run {
+        change.commit_if_any().await?;
+    }
+    let (would, added) = (if dry_run { "would be " } else { "" }, report.added);
+    let noun = if added == 1 { "phone" } else { "phones" };
+    say!(
+        "{added} {noun} {would}added, {} changed, {} unchanged",
+        report.changed,
+        report.unchanged()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Prints what is wrong, if anything is.
 fn is_refused(report: &Report) -> bool {
     for fault in &report.faults {
@@ -80,6 +113,9 @@ fn is_refused(report: &Report) -> bool {
 pub async fn export(session: &Session, kind: &str) -> anyhow::Result<ExitCode> {
     if let Some(format) = kind.strip_prefix("dhcp-") {
         return export_dhcp(session, format).await;
+    }
+    if kind == "phones" {
+        return export_phones(session).await;
     }
     let Some(kind) = known(kind)? else { return export_users(session).await };
     let moment = exchange::moment(&session.state).await?;
@@ -115,11 +151,20 @@ async fn export_users(session: &Session) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+async fn export_phones(session: &Session) -> anyhow::Result<ExitCode> {
+    let everything = Page { offset: 0, limit: i64::MAX };
+    let mut tx = session.state.read().await?;
+    let (filter, sort) = (phones::Filter::default(), phones::Sort::Mac);
+    let (list, _) = phones::list(&mut tx, TenantId::DEFAULT, &filter, sort, everything).await?;
+    std::io::stdout().write_all(&phones::web::export::to_csv(list)?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// What is asked for; none is users.
 fn known(kind: &str) -> anyhow::Result<Option<Kind>> {
     match kind.parse() {
         Ok(kind) => Ok(Some(kind)),
         Err(_) if kind == "users" => Ok(None),
-        Err(_) => bail!("KIND must be users, subnets, addresses or hosts, not {kind:?}"),
+        Err(_) => bail!("KIND must be users, phones, subnets, addresses or hosts, not {kind:?}"),
     }
 }

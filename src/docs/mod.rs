@@ -11,7 +11,7 @@ use utoipa::openapi::{self, ContentBuilder, Ref, RefOr, ResponseBuilder};
 use crate::api::Problem;
 use crate::auth::access::{Access, Route};
 use crate::web::{Answer, Error, ok};
-use crate::{apply, ipam, mirror, notify, outbox, registrations, users};
+use crate::{apply, ipam, mirror, notify, outbox, phones, registrations, users};
 
 /// The document and its reader.
 pub fn routes() -> Vec<Route> {
@@ -33,6 +33,9 @@ struct Base;
 pub fn document() -> openapi::OpenApi {
     let mut document = Base::openapi();
     document.merge(users::api::Paths::openapi());
+    document.merge(phones::api::Paths::openapi());
+    document.merge(phones::profiles::api::Paths::openapi());
+    document.merge(phones::legacy::Paths::openapi());
     document.merge(ipam::subnets::api::Paths::openapi());
     document.merge(ipam::addresses::api::Paths::openapi());
     document.merge(ipam::hosts::api::Paths::openapi());

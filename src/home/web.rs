@@ -11,7 +11,7 @@ use crate::auth::{Operator, Right};
 use crate::numbering::ExtensionRange;
 use crate::state::State;
 use crate::web::{Answer, Shell, assets, ok};
-use crate::{tenants, users};
+use crate::{phones, tenants, users};
 
 /// The first page and what machines ask.
 pub fn routes() -> Vec<Route> {
@@ -30,6 +30,7 @@ struct DashboardPage {
     shell: Shell,
     total: i64,
     disabled: i64,
+    phones: phones::Totals,
     range: ExtensionRange,
     pending: i64,
     host: bool,
@@ -49,6 +50,7 @@ async fn dashboard(by: Operator, applier: web::Data<Applier>) -> Answer {
     let newest = if by.is_host() { applier.newest().await? } else { None };
     let mut tx = by.read().await?;
     let (total, disabled) = users::totals(&mut tx, by.tenant()).await?;
+    let phones = phones::totals(&mut tx, by.tenant()).await?;
     let recent = if by.may(Right::ReadAudit) {
         audit::list(&mut tx, by.tenant(), &audit::Filter::default(), Page { offset: 0, limit: 8 })
             .await?
@@ -64,6 +66,7 @@ async fn dashboard(by: Operator, applier: web::Data<Applier>) -> Answer {
         may_manage: by.may(Right::ManageUsers),
         total,
         disabled,
+        phones,
         recent,
         newest,
     })

@@ -138,6 +138,8 @@ pub struct Listed {
     pub site: String,
     /// Its notes; may be empty.
     pub notes: String,
+    /// The profile it chose; may be empty.
+    pub profile: String,
     /// Its lines.
     pub lines: Vec<ListedLine>,
     /// Its static address.
@@ -241,6 +243,7 @@ macro_rules! page {
     ($join:literal, $order:literal) => {
         concat!(
             "SELECT p.mac, p.vendor, p.model, p.label, p.site, p.notes, p.version, p.created_at, p.updated_at,
+                 (SELECT f.name FROM profile f WHERE f.id = p.profile_id) AS profile,
                  (SELECT a.address FROM address a
                   WHERE a.tenant_id = $1 AND a.holder_id = p.mac AND a.holder_id <> ''
                     AND a.holder_kind = 'phone' ORDER BY a.address LIMIT 1) AS address,
@@ -342,6 +345,7 @@ struct ListedRow {
     label: String,
     site: String,
     notes: String,
+    profile: Option<String>,
     version: i64,
     created_at: Timestamp,
     updated_at: Timestamp,
@@ -389,6 +393,7 @@ fn folded(rows: Vec<ListedRow>) -> Result<Vec<Listed>> {
             label: row.label,
             site: row.site,
             notes: row.notes,
+            profile: row.profile.unwrap_or_default(),
             lines: line.into_iter().collect(),
             address: row.address.map(Address::try_from).transpose().map_err(damaged)?,
             fetched_at: row.fetched_at,

@@ -6,19 +6,27 @@
 //! stands at its address too.
 
 mod address;
+pub mod api;
 mod check;
+pub mod import;
+mod layer_form;
+pub mod legacy;
 mod list;
+mod makers;
 mod models;
+mod people;
 pub mod profiles;
 mod queries;
 mod refusal;
 pub mod settings;
 pub mod told;
 mod types;
+pub mod web;
 
 use serde_json::{Map, Value, json};
 
 use crate::audit::{self, Change, Event};
+use crate::auth::access::Route;
 use crate::db::{Result, Tx};
 use crate::id::{TenantId, UserId};
 use crate::ipam::addresses::{self, places};
@@ -36,6 +44,18 @@ pub use types::{
     BadDialled, BadKeyKind, Dialled, Edit, KeyKind, Keys, NewLine, NewPhone, Phone, PhoneKey,
     PhoneLine, Seen, Spec, Static,
 };
+
+/// Every page and call about phones that this part of the program answers.
+pub fn routes() -> Vec<Route> {
+    let parts = [
+        web::routes(),
+        profiles::web::routes(),
+        api::routes(),
+        profiles::api::routes(),
+        legacy::routes(),
+    ];
+    parts.into_iter().flatten().collect()
+}
 
 /// One phone of the tenant.
 pub async fn get(tx: &mut Tx, tenant: TenantId, mac: Mac) -> Result<Option<Phone>> {

@@ -333,6 +333,11 @@ pub struct Active {
 }
 
 impl Active {
+    /// Whose number it is.
+    pub fn user(&self) -> UserId {
+        self.user
+    }
+
     /// Opens the secret.
     pub fn secret(&self, vault: &Vault) -> std::result::Result<SipSecret, VaultError> {
         open(vault, self.tenant, self.user, &self.sealed)

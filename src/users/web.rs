@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::Refusal;
 use super::import;
+use super::lines::Rings;
 use super::types::{Edit, Email, Filter, NewUser, PersonName, SipSecret, Sort, User};
 use crate::audit::{self, Page, Record};
 use crate::auth::access::{Access, Route};
@@ -265,11 +266,15 @@ struct ShowPage {
     user: User,
     /// What the phone signs in as.
     sip_user: String,
+    /// Which phone rings for them.
+    rings: Option<Rings>,
     shown: Shown,
     history: Vec<Record>,
     may_edit: bool,
     may_manage: bool,
     may_reveal: bool,
+    /// Whether they may give somebody a phone.
+    may_manage_phones: bool,
 }
 
 impl ShowPage {
@@ -280,10 +285,12 @@ impl ShowPage {
             audit::list(&mut tx, by.tenant(), &filter, Page { offset: 0, limit: 20 }).await?;
         Ok(Self {
             shell: by.shell(&mut tx, "/users").await?,
+            rings: super::lines::rings(&mut tx, by.tenant(), user.id).await?,
             sip_user: tenants::get(&mut tx, by.tenant()).await?.endpoint(user.number),
             may_edit: by.may(Right::EditUsers),
             may_manage: by.may(Right::ManageUsers),
             may_reveal: by.may(Right::Reveal),
+            may_manage_phones: by.may(Right::ManagePhones),
             user,
             shown,
             history,

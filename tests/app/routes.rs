@@ -7,6 +7,8 @@ use patchbay::id::SubnetId;
 use patchbay::ipam::observe;
 use patchbay::ipam::space::Space;
 use patchbay::ipam::subnets::{self, Spec};
+use patchbay::phones::profiles;
+use patchbay::phones::settings::Layer;
 use patchbay::web::assets;
 
 use crate::support::app::{Answer, Browser, PASSWORD, TestApp, both_databases, next, tester};
@@ -68,6 +70,81 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("POST", "/users/{id}/enabled", "", "303 303 303 403 403 404 303 303 303"),
     ("POST", "/users/{id}/secret", "", "303 200 200 200 403 404 303 303 303"),
     ("POST", "/users/{id}/secret/reveal", "", "303 422 422 403 403 404 303 303 303"),
+    ("GET", "/phones", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/phones/table", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/phones.csv", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/phones/new", "", "303 200 200 403 403 200 303 303 303"),
+    ("POST", "/phones", "", "303 422 422 403 403 422 303 303 303"),
+    ("GET", "/phones/import", "", "303 200 200 403 403 200 303 303 303"),
+    ("POST", "/phones/import", "", "303 422 422 403 403 422 303 303 303"),
+    ("POST", "/phones/deletion", "id={mac}", "303 200 200 403 403 200 303 303 303"),
+    ("POST", "/phones/bulk", "id={mac}", "303 200 200 403 403 200 303 303 303"),
+    ("GET", "/phones/profiles", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/phones/profiles/new", "", "303 200 200 403 403 200 303 303 303"),
+    ("POST", "/phones/profiles", "", "303 422 422 403 403 422 303 303 303"),
+    ("GET", "/phones/profiles/{id}", "", "303 200 200 200 200 404 303 303 303"),
+    (
+        "POST",
+        "/phones/profiles/{id}",
+        "name={new}x&scope=chosen&version=1",
+        "303 303 303 403 403 404 303 303 303",
+    ),
+    ("POST", "/phones/profiles/{id}/deletion", "", "303 303 303 403 403 404 303 303 303"),
+    ("GET", "/phones/{mac}", "", "303 200 200 200 200 404 303 303 303"),
+    ("GET", "/phones/{mac}/edit", "", "303 200 200 200 403 404 303 303 303"),
+    (
+        "POST",
+        "/phones/{mac}",
+        "label={new}&model=yealink/t46s&version=1",
+        "303 303 303 303 403 404 303 303 303",
+    ),
+    ("GET", "/phones/{mac}/keys", "", "303 200 200 200 403 404 303 303 303"),
+    ("POST", "/phones/{mac}/keys", "version=1", "303 303 303 303 403 404 303 303 303"),
+    ("GET", "/phones/{mac}/settings", "", "303 200 200 403 403 404 303 303 303"),
+    ("POST", "/phones/{mac}/settings", "version=1", "303 303 303 403 403 404 303 303 303"),
+    ("POST", "/phones/{mac}/address", "address=none", "303 303 303 403 403 404 303 303 303"),
+    ("POST", "/phones/{mac}/token", "", "303 200 200 403 403 404 303 303 303"),
+    ("POST", "/phones/{mac}/reveal", "", "303 422 422 403 403 404 303 303 303"),
+    ("GET", "/api/v1/phones", "", "401 401 401 401 401 401 200 200 200"),
+    ("POST", "/api/v1/phones", "{}", "401 401 401 401 401 401 422 403 422"),
+    ("GET", "/api/v1/phones/{mac}", "", "401 401 401 401 401 401 200 200 404"),
+    ("PATCH", "/api/v1/phones/{mac}", "{}", "401 401 401 401 401 401 200 403 404"),
+    ("DELETE", "/api/v1/phones/{mac}", "", "401 401 401 401 401 401 204 403 404"),
+    ("GET", "/api/v1/phones/{mac}/settings", "", "401 401 401 401 401 401 200 200 404"),
+    ("GET", "/api/v1/phones/{mac}/static-ip", "", "401 401 401 401 401 401 200 200 404"),
+    (
+        "PUT",
+        "/api/v1/phones/{mac}/static-ip",
+        "{\"static_ip\":\"next\"}",
+        "401 401 401 401 401 401 422 403 404",
+    ),
+    ("DELETE", "/api/v1/phones/{mac}/static-ip", "", "401 401 401 401 401 401 204 403 404"),
+    ("POST", "/api/v1/phones/{mac}/token", "", "401 401 401 401 401 401 200 403 404"),
+    ("GET", "/api/v1/phones/profiles", "", "401 401 401 401 401 401 200 200 200"),
+    ("POST", "/api/v1/phones/profiles", "{}", "401 401 401 401 401 401 422 403 422"),
+    ("GET", "/api/v1/phones/profiles/{id}", "", "401 401 401 401 401 401 200 200 404"),
+    ("PATCH", "/api/v1/phones/profiles/{id}", "{}", "401 401 401 401 401 401 200 403 404"),
+    ("DELETE", "/api/v1/phones/profiles/{id}", "", "401 401 401 401 401 401 204 403 404"),
+    ("GET", "/api/provisioning/devices", "", "401 401 401 401 401 401 200 200 200"),
+    ("POST", "/api/provisioning/devices", "{}", "401 401 401 401 401 401 422 403 422"),
+    ("GET", "/api/provisioning/atas", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/provisioning/phones", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/provisioning/devices/atas", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/provisioning/devices/phones", "", "401 401 401 401 401 401 200 200 200"),
+    ("DELETE", "/api/provisioning/devices/{mac}", "", "401 401 401 401 401 401 200 403 404"),
+    ("GET", "/api/provisioning/devices/{mac}/static-ip", "", "401 401 401 401 401 401 200 200 404"),
+    (
+        "POST",
+        "/api/provisioning/devices/{mac}/static-ip",
+        "{}",
+        "401 401 401 401 401 401 422 403 404",
+    ),
+    (
+        "DELETE",
+        "/api/provisioning/devices/{mac}/static-ip",
+        "",
+        "401 401 401 401 401 401 200 403 404",
+    ),
     ("GET", "/audit", "", "303 200 403 403 200 200 303 303 303"),
     ("GET", "/audit.csv", "", "303 200 403 403 200 200 303 303 303"),
     ("GET", "/api/openapi.json", "", "200 200 200 200 200 200 200 200 200"),
@@ -367,6 +444,8 @@ impl Target {
             _ if path.contains("/subnets/{id}") || body.contains("{subnet}") => {
                 subnet(app).await.to_string()
             }
+            _ if path.contains("{mac}") || body.contains("{mac}") => phone(app).await,
+            _ if path.contains("/profiles/{id}") => profile(app, &new).await,
             _ if path.contains("{id}") || body.contains("{id}") => {
                 admin.add("Ann", &format!("{new}@example.com"), "").await
             }
@@ -395,6 +474,7 @@ impl Target {
             .replace("{address}", &address)
             .replace("/static/{name}", assets::url("app.css").unwrap())
             .replace("{id}", &id)
+            .replace("{mac}", &id)
             .replace("{sweep}", &id)
             .replace("{run}", "1")
             .replace("{call}", &id)
@@ -404,7 +484,8 @@ impl Target {
             .replace("{format}", "isc")
             .replace("/files/{name}", "/files/pjsip.conf")
             .replace("{token}", &token);
-        let body = body.replace("{address}", &address).replace("{subnet}", &id);
+        let body =
+            body.replace("{address}", &address).replace("{subnet}", &id).replace("{mac}", &id);
         let body = body.replace("{user}", &user).replace("{id}", &id).replace("{new}", &new);
         Self { path, body }
     }
@@ -444,6 +525,23 @@ async fn observed(app: &TestApp, swept: bool) -> String {
     };
     change.commit().await.unwrap();
     sweep.map_or_else(|| subnet.to_string(), |sweep| sweep.to_string())
+}
+
+/// A phone of the default tenant that no other call has.
+async fn phone(app: &TestApp) -> String {
+    let mac = format!("001565{:06x}", next());
+    crate::phones::add(app, &crate::phones::new(&mac, crate::phones::T46S, &[])).await.unwrap();
+    mac
+}
+
+/// A profile of the default tenant that no other call has.
+async fn profile(app: &TestApp, name: &str) -> String {
+    let mut change = app.state.change(&tester()).await.unwrap();
+    let scope = profiles::Scope::Chosen;
+    let spec = profiles::Spec { name: name.parse().unwrap(), scope, settings: Layer::new() };
+    let made = profiles::create(&mut change, &app.state.vault, &spec).await.unwrap();
+    change.commit().await.unwrap();
+    made.id.to_string()
 }
 
 /// A subnet of the default tenant that no other call has.

@@ -13,6 +13,10 @@ async fn ids(app: &TestApp, path: &str) -> Vec<String> {
         _ if path.contains("/tokens/") => "api_token",
         _ if path.contains("/pools/") => "pool WHERE tenant_id LIKE 'a0000000%'",
         _ if path.contains("/subnets/") => "subnet WHERE tenant_id LIKE 'a0000000%'",
+        _ if path.contains("{mac}") => {
+            return app.texts("SELECT mac FROM phone WHERE tenant_id LIKE 'a0000000%'").await;
+        }
+        _ if path.contains("/profiles/") => "profile WHERE tenant_id LIKE 'a0000000%'",
         _ if path.contains("/hosts/") => "host WHERE tenant_id LIKE 'a0000000%'",
         _ => "users WHERE tenant_id LIKE 'a0000000%'",
     };
@@ -26,23 +30,26 @@ both_databases! {
         admin.add("Ann", "ann@example.com", "").await;
         crate::ipam_addresses::block(&app, "ann").await;
         admin.post("/ipam/hosts", &[("hostname", "ann-1")]).await;
+        admin.post("/phones", &[("mac", "001565123456"), ("model", "yealink/t46s"), ("extension", "1000"), ("who", "user"), ("label", "Ann's")]).await;
+        admin.post("/phones/profiles", &[("name", "Ann's"), ("scope", "chosen")]).await;
         app.tenant("acme", "other").await;
         let other = app.with_password("other").await;
         let script = app.token_of("other", Role::Admin, None).await;
         app.sql("UPDATE api_token SET revoked_at = 1 WHERE revoked_at = 0").await;
         let csrf = other.csrf.borrow().clone();
         let mut tried = 0;
-        for route in routes().iter().filter(|route| route.path.contains("{id}")) {
+        for route in routes().iter().filter(|route| route.path.contains("{id}") || route.path.contains("{mac}")) {
             for id in ids(&app, route.path).await {
                 if app.number(&format!("SELECT count(*) FROM api_token k JOIN operator o ON o.id = k.operator_id WHERE k.id = '{id}' AND o.name = 'other'")).await == 1 {
                     continue;
                 }
-                let path = route.path.replace("{id}", &id);
+                let path = route.path.replace("{id}", &id).replace("{mac}", &id);
                 let before = app.contents().await;
                 let method = route.method.as_str();
                 let body = match (method, path.rsplit('/').next()) {
                     (_, Some("next-free")) => json!({ "note": "x" }),
                     (_, Some("split")) => json!({ "length": 30 }),
+                    (_, Some("static-ip")) => json!({ "static_ip": "192.0.2.1" }),
                     ("PUT", _) => json!({ "name": "x", "cidr": "192.0.2.0/24" }),
                     _ => json!({}),
                 };
@@ -61,7 +68,7 @@ both_databases! {
                 tried += 1;
             }
         }
-        assert!(tried >= 15, "{tried}");
+        assert!(tried >= 40, "{tried}");
     }
 
     async fn chosen_together_with_ones_own_a_foreign_user_is_left_alone(app: TestApp) {

@@ -1,7 +1,7 @@
 //! The figures Patchbay must reach, measured on the real program over HTTP.
 //!
 //! `make bench` runs all parts, `cargo bench -- PART…` some: create, list, apply, render, start,
-//! ipam-list, ipam-next, ipam-import, ipam-export, memory; `only-sqlite` or `only-postgresql` beside
+//! ipam-list, ipam-next, ipam-import, ipam-export, phones, memory; `only-sqlite` or `only-postgresql` beside
 //! them measures addresses on one database. Misses are printed plainly; with `--strict` they are an error.
 #![allow(
     missing_docs,
@@ -22,6 +22,7 @@ mod ipam_seed;
 mod lab;
 mod lists;
 mod memory;
+mod phones;
 mod program;
 mod renders;
 mod report;
@@ -32,7 +33,7 @@ use std::process::ExitCode;
 use fixture::Fixtures;
 use report::Report;
 
-const PARTS: [&str; 12] = [
+const PARTS: [&str; 13] = [
     "create",
     "list",
     "apply",
@@ -42,6 +43,7 @@ const PARTS: [&str; 12] = [
     "ipam-next",
     "ipam-import",
     "ipam-export",
+    "phones",
     "memory",
     "only-sqlite",
     "only-postgresql",
@@ -82,6 +84,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     let ipam = ["ipam-list", "ipam-next", "ipam-import", "ipam-export"];
     if ipam.iter().any(|part| wanted(part)) {
         ipam::run(&mut report, &fixtures, &wanted).await?;
+    }
+    if wanted("phones") {
+        phones::run(&mut report, &fixtures).await?;
     }
     if wanted("memory") {
         memory::idle(&mut report, &fixtures).await?;

@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{BufRead, BufReader, Write},
     net::TcpListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
 };
 
@@ -57,21 +57,7 @@ impl Server {
         let port = free_port();
         env.push(("PATCHBAY_DATA_DIR", data_dir.display().to_string()));
         env.push(("PATCHBAY_LISTEN", format!("127.0.0.1:{port}")));
-        let log = File::create(dir.path().join("log")).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_patchbay"))
-            .envs(env.iter().cloned())
-            .current_dir(dir.path())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let first = lines.next().unwrap_or_else(|| {
-            panic!("it did not start: {}", std::fs::read_to_string(dir.path().join("log")).unwrap())
-        });
-        assert!(first.starts_with("Patchbay listens"), "{first}");
-        // Two more lines on a new database: the sentence and the link.
-        let welcome = lines.nth(1).map(|line| line.trim().to_owned());
+        let (child, welcome) = serve(dir.path(), &env, true);
         Self { child, url: format!("http://127.0.0.1:{port}"), welcome, env, data_dir, dir }
     }
 
@@ -90,6 +76,12 @@ impl Server {
             public_url: self.url.clone(),
             data_dir: self.data_dir.clone(),
         }
+    }
+
+    /// Stops it and starts it anew, with the same data and at the same address.
+    pub fn restart(&mut self) {
+        self.stop();
+        self.child = serve(self.dir.path(), &self.env, false).0;
     }
 
     /// Runs a command of the program beside the one that serves.
@@ -125,6 +117,26 @@ impl Server {
         assert!(asked.unwrap().success());
         assert!(self.child.wait().unwrap().success());
     }
+}
+
+/// Starts the program in a directory. On a new database it says two more things than where it
+/// listens: a sentence, and the link to begin with.
+fn serve(dir: &Path, env: &[(&'static str, String)], is_new: bool) -> (Child, Option<String>) {
+    let log = File::options().create(true).append(true).open(dir.join("log")).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_patchbay"))
+        .envs(env.iter().cloned())
+        .current_dir(dir)
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let first = lines.next().unwrap_or_else(|| {
+        panic!("it did not start: {}", std::fs::read_to_string(dir.join("log")).unwrap())
+    });
+    assert!(first.starts_with("Patchbay listens"), "{first}");
+    let welcome = if is_new { lines.nth(1).map(|line| line.trim().to_owned()) } else { None };
+    (child, welcome)
 }
 
 /// Runs a command of the program to its end.

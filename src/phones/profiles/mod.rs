@@ -1,8 +1,10 @@
 //! Profiles: settings for many phones at once. Under a phone's own settings lie those of the
 //! profile it chose, of its model, of its site and of all phones of its tenant.
 
+pub mod api;
 mod queries;
 mod types;
+pub mod web;
 
 use std::collections::HashMap;
 
@@ -103,6 +105,11 @@ pub async fn under(tx: &mut Tx, tenant: TenantId, phone: &Phone) -> Result<Vec<(
         place.get_or_insert_with(origin).1.insert(row.key, row.value);
     }
     Ok(layers.into_iter().flatten().collect())
+}
+
+/// What counts where no profile says anything: a profile lies at the bottom as far as it knows.
+fn under_profile() -> Resolved {
+    Resolved::of(&[])
 }
 
 fn rank(scope: &str) -> usize {

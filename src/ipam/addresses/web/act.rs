@@ -128,6 +128,12 @@ impl View {
         })
     }
 
+    /// Whether a phone has it, which then has no static address any more.
+    fn is_a_phones(&self) -> bool {
+        let holder = self.record.as_ref().and_then(|record| record.holder.as_ref());
+        holder.is_some_and(|holder| holder.kind == HolderKind::Phone)
+    }
+
     /// Who has it now, for a sentence.
     fn keeper(&self) -> String {
         self.record.as_ref().map(Record::keeper).unwrap_or_default()

@@ -1,0 +1,217 @@
+//! The pages of phones.
+
+mod bulk;
+mod credentials;
+mod edit;
+pub mod export;
+mod import;
+mod keys;
+mod new;
+mod settings;
+mod show;
+
+use actix_web::web;
+use askama::Template;
+use serde::Deserialize;
+
+use super::list::{self as phones_list, Filter, Listed, Only, Sort, Totals};
+use super::models::{Kind, Model, Vendor};
+use super::{Phone, profiles};
+use crate::auth::access::{Access, Route};
+use crate::auth::{Operator, Right};
+use crate::db::Tx;
+use crate::id::ProfileId;
+use crate::net::Mac;
+use crate::web::list::{self, Pager};
+use crate::web::{Answer, Error, Shell, fragment, ok};
+
+/// The list's address.
+const LIST: &str = "/phones";
+
+/// Bytes an imported file may have.
+const IMPORT_LIMIT: usize = 8 << 20;
+
+/// Every page of phones.
+pub fn routes() -> Vec<Route> {
+    let (read, edit, manage) = (
+        Access::Page(Right::Read),
+        Access::Page(Right::EditPhones),
+        Access::Page(Right::ManagePhones),
+    );
+    vec![
+        Route::get("/phones", read, index),
+        Route::get("/phones/table", read, table),
+        Route::get("/phones.csv", read, export::csv),
+        Route::get("/phones/new", manage, new::new),
+        Route::post("/phones", manage, new::create).limit(1 << 20),
+        Route::get("/phones/import", manage, import::page),
+        Route::post("/phones/import", manage, import::import)
+            .limit(IMPORT_LIMIT)
+            .uploads(IMPORT_LIMIT),
+        Route::post("/phones/deletion", manage, bulk::delete),
+        Route::post("/phones/bulk", manage, bulk::change),
+        Route::get("/phones/{mac}", read, show::show),
+        Route::get("/phones/{mac}/edit", edit, edit::page),
+        Route::post("/phones/{mac}", edit, edit::update),
+        Route::get("/phones/{mac}/keys", edit, keys::page),
+        Route::post("/phones/{mac}/keys", edit, keys::update),
+        Route::get("/phones/{mac}/settings", manage, settings::page),
+        Route::post("/phones/{mac}/settings", manage, settings::update),
+        Route::post("/phones/{mac}/address", manage, show::address),
+        Route::post("/phones/{mac}/token", manage, credentials::renew),
+        Route::post("/phones/{mac}/reveal", Access::Page(Right::Reveal), credentials::reveal),
+    ]
+}
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
+struct ListQuery {
+    q: String,
+    model: String,
+    site: String,
+    kind: String,
+    profile: String,
+    state: String,
+    sort: String,
+    size: String,
+    page: String,
+}
+
+impl ListQuery {
+    /// What is asked for; words nobody knows ask for nothing.
+    fn filter(&self) -> Filter {
+        let (vendor, model) = made(&self.model);
+        Filter {
+            search: self.q.trim().to_owned(),
+            vendor,
+            model,
+            site: self.site.clone(),
+            kind: [Kind::Phone, Kind::Ata].into_iter().find(|kind| kind.as_str() == self.kind),
+            profile: self.profile.parse::<ProfileId>().ok(),
+            state: Only::named(&self.state).unwrap_or_default(),
+        }
+    }
+
+    fn sort(&self) -> Result<Sort, Error> {
+        if self.sort.is_empty() {
+            return Ok(Sort::default());
+        }
+        Sort::named(&self.sort)
+            .ok_or(Error::BadRequest("there is no such order; sort by a column's heading"))
+    }
+}
+
+/// `yealink` or `yealink/t46s`.
+fn made(text: &str) -> (Option<Vendor>, Option<&'static Model>) {
+    let (vendor, model) = text.split_once('/').unwrap_or((text, ""));
+    let Ok(vendor) = vendor.parse::<Vendor>() else { return (None, None) };
+    (Some(vendor), Model::find(vendor, model).ok())
+}
+
+#[derive(Template)]
+#[template(path = "phones/index.html", blocks = ["table"])]
+struct IndexPage {
+    shell: Shell,
+    query: ListQuery,
+    only: Only,
+    sort: Sort,
+    phones: Vec<Listed>,
+    pager: Pager,
+    totals: Totals,
+    sites: Vec<String>,
+    /// Profiles that phones choose.
+    profiles: Vec<(String, String)>,
+    may_manage: bool,
+}
+
+impl IndexPage {
+    async fn new(by: &Operator, query: ListQuery) -> Result<Self, Error> {
+        let (tenant, mut tx) = (by.tenant(), by.read().await?);
+        let (filter, sort) = (query.filter(), query.sort()?);
+        let at = list::stretch(&query.page, list::size(&query.size));
+        let (phones, matching) = phones_list::list(&mut tx, tenant, &filter, sort, at).await?;
+        let sorted = if sort == Sort::default() { String::new() } else { sort.name().to_owned() };
+        let kept = vec![
+            ("q", filter.search),
+            ("model", query.model.clone()),
+            ("site", query.site.clone()),
+            ("kind", query.kind.clone()),
+            ("profile", query.profile.clone()),
+            ("state", filter.state.name().to_owned()),
+            ("sort", sorted),
+        ];
+        Ok(Self {
+            shell: by.shell(&mut tx, LIST).await?,
+            pager: Pager::new(LIST, kept, at, matching),
+            totals: phones_list::totals(&mut tx, tenant).await?,
+            sites: phones_list::sites(&mut tx, tenant).await?,
+            profiles: choices(&mut tx, by).await?,
+            may_manage: by.may(Right::ManagePhones),
+            only: filter.state,
+            query,
+            sort,
+            phones,
+        })
+    }
+
+    /// The link on a column's heading: that order, or the other way round.
+    fn sorted(&self, column: &str) -> String {
+        let down = self.sort.name() == column;
+        self.pager.sorted(&if down { format!("-{column}") } else { column.to_owned() })
+    }
+
+    /// The value of `aria-sort` for a column.
+    fn order(&self, column: &str) -> &'static str {
+        match self.sort.name().strip_prefix('-') {
+            Some(name) if name == column => "descending",
+            None if self.sort.name() == column => "ascending",
+            _ => "none",
+        }
+    }
+}
+
+/// The profiles phones may choose: id and name.
+async fn choices(tx: &mut Tx, by: &Operator) -> Result<Vec<(String, String)>, Error> {
+    let all = profiles::all(tx, by.tenant()).await?;
+    let chosen = all.into_iter().filter(|profile| profile.spec.scope == profiles::Scope::Chosen);
+    Ok(chosen.map(|profile| (profile.id.to_string(), profile.spec.name.to_string())).collect())
+}
+
+async fn index(by: Operator, query: web::Query<ListQuery>) -> Answer {
+    ok(&IndexPage::new(&by, query.into_inner()).await?)
+}
+
+async fn table(by: Operator, query: web::Query<ListQuery>) -> Answer {
+    let page = IndexPage::new(&by, query.into_inner()).await?;
+    fragment(&page.as_table(), &page.pager)
+}
+
+async fn find(tx: &mut Tx, by: &Operator, mac: Mac) -> Result<Phone, Error> {
+    super::get(tx, by.tenant(), mac).await?.ok_or(Error::NotFound)
+}
+
+/// The list as it was filtered, if that is what `path` is; else all of it.
+fn list_at(path: &str) -> &str {
+    let ours = path.starts_with("/phones?") && path.bytes().all(|byte| byte.is_ascii_graphic());
+    if ours { path } else { LIST }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_list_of_phones_is_gone_back_to() {
+        assert_eq!(list_at("/phones?q=a+b&page=2"), "/phones?q=a+b&page=2");
+        for other in ["", "/users?x", "/phones/x", "//evil.example", "/phones?q=\r\nx"] {
+            assert_eq!(list_at(other), "/phones", "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_make_or_a_model_is_asked_for_by_name() {
+        assert_eq!(made("yealink").0, Some(Vendor::Yealink));
+        assert_eq!(made("yealink/t46s").1.map(|model| model.name), Some("t46s"));
+        assert_eq!(made("acme/rocket"), (None, None));
+    }
+}
