@@ -69,6 +69,7 @@ CREATE INDEX phone_number ON phone (tenant_id, number_sort, mac);
 CREATE INDEX phone_created ON phone (tenant_id, created_at, mac);
 CREATE INDEX phone_model ON phone (tenant_id, vendor, model, mac);
 CREATE INDEX phone_site ON phone (tenant_id, site_key, mac);
+CREATE INDEX phone_ata ON phone (tenant_id, mac) WHERE kind = 'ata';
 CREATE INDEX phone_profile ON phone (profile_id) WHERE profile_id IS NOT NULL;
 CREATE INDEX phone_subnet ON phone (subnet_id) WHERE subnet_id IS NOT NULL;
 
@@ -105,7 +106,7 @@ CREATE TABLE phone_setting (
 );
 
 -- The addresses phones hold, among very many others.
-CREATE INDEX address_phone ON address (tenant_id, address, holder_id) WHERE holder_kind = 'phone';
+CREATE INDEX address_phone ON address (tenant_id, holder_id, address) WHERE holder_kind = 'phone';
 
 -- What a phone last fetched and said of itself. Written often, so apart from what people write.
 CREATE TABLE phone_seen (

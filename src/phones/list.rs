@@ -188,15 +188,22 @@ pub struct ListedLine {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, sqlx::FromRow)]
 pub struct Totals {
     /// In all.
+    #[sqlx(rename = "every")]
     pub all: i64,
     /// Adapters among them.
     pub atas: i64,
-    /// With a number that is registered.
+    /// Numbers that are registered, by whatever device.
     pub registered: i64,
     /// Without a line.
     pub no_line: i64,
-    /// That never fetched a file of their own.
-    pub never_fetched: i64,
+    fetched: i64,
+}
+
+impl Totals {
+    /// How many never fetched a file of their own.
+    pub fn never_fetched(&self) -> i64 {
+        self.all - self.fetched
+    }
 }
 
 /// Whether a number of phone `p` is registered. Few phones have more than one line.
@@ -232,8 +239,7 @@ macro_rules! matching {
                   OR NOT EXISTS (SELECT 1 FROM phone_seen s WHERE s.mac = p.mac AND s.fetched_at IS NOT NULL))
              AND ($18 <> 'no_line' OR p.number_sort = 100000000)
              AND ($18 <> 'no_address'
-                  OR NOT EXISTS (SELECT 1 FROM address a WHERE a.tenant_id = $1 AND a.holder_id = p.mac
-                                 AND a.holder_id <> '' AND a.holder_kind = 'phone'))"
+                  OR NOT EXISTS (SELECT 1 FROM address a WHERE a.tenant_id = $1 AND a.holder_id = p.mac AND a.holder_kind = 'phone'))"
         )
     };
 }
@@ -245,7 +251,7 @@ macro_rules! page {
             "SELECT p.mac, p.vendor, p.model, p.label, p.site, p.notes, p.version, p.created_at, p.updated_at,
                  (SELECT f.name FROM profile f WHERE f.id = p.profile_id) AS profile,
                  (SELECT a.address FROM address a
-                  WHERE a.tenant_id = $1 AND a.holder_id = p.mac AND a.holder_id <> ''
+                  WHERE a.tenant_id = $1 AND a.holder_id = p.mac
                     AND a.holder_kind = 'phone' ORDER BY a.address LIMIT 1) AS address,
                  (SELECT s.fetched_at FROM phone_seen s WHERE s.mac = p.mac) AS fetched_at,
                  l.line, l.user_id, l.label AS line_label, e.number, u.name,
@@ -273,10 +279,9 @@ macro_rules! page {
 macro_rules! by_address {
     ($order:literal) => {
         page!(
-            "LEFT JOIN address held ON held.tenant_id = $1 AND held.holder_id = p.mac AND held.holder_id <> ''
+            "LEFT JOIN address held ON held.tenant_id = $1 AND held.holder_id = p.mac
                  AND held.holder_kind = 'phone'
-                 AND NOT EXISTS (SELECT 1 FROM address o WHERE o.tenant_id = $1 AND o.holder_id = p.mac
-                                 AND o.holder_id <> '' AND o.holder_kind = 'phone' AND o.address < held.address)",
+                 AND NOT EXISTS (SELECT 1 FROM address o WHERE o.tenant_id = $1 AND o.holder_id = p.mac AND o.holder_kind = 'phone' AND o.address < held.address)",
             $order
         )
     };
@@ -429,17 +434,17 @@ pub async fn list(
 
 /// How many phones the tenant has.
 pub async fn totals(tx: &mut Tx, tenant: TenantId) -> Result<Totals> {
-    let text = concat!(
-        "SELECT count(*) AS \"all\", count(*) FILTER (WHERE p.kind = 'ata') AS atas,
-             count(*) FILTER (WHERE ",
-        registered!(),
-        ") AS registered,
-             count(*) FILTER (WHERE p.number_sort = 100000000) AS no_line,
-             count(*) FILTER (WHERE NOT EXISTS (SELECT 1 FROM phone_seen s
-                 WHERE s.mac = p.mac AND s.fetched_at IS NOT NULL)) AS never_fetched
-         FROM phone p WHERE p.tenant_id = $1"
-    );
-    tx.query(text).bind(tenant.to_string()).one().await
+    tx.query(sql!(
+        "SELECT (SELECT count(*) FROM phone WHERE tenant_id = $1) AS every,
+             (SELECT count(*) FROM phone WHERE tenant_id = $1 AND kind = 'ata') AS atas,
+             (SELECT count(*) FROM registration WHERE tenant_id = $1 AND present) AS registered,
+             (SELECT count(*) FROM phone WHERE tenant_id = $1 AND number_sort = 100000000) AS no_line,
+             (SELECT count(*) FROM phone_seen s JOIN phone p ON p.mac = s.mac
+              WHERE p.tenant_id = $1 AND s.fetched_at IS NOT NULL) AS fetched"
+    ))
+    .bind(tenant.to_string())
+    .one()
+    .await
 }
 
 /// The sites phones of the tenant stand in, in order.

@@ -3,6 +3,8 @@
 use crate::db::{Result, Tx};
 use crate::id::{SubnetId, TenantId, UserId};
 use crate::ipam::addresses::places;
+use crate::numbering::ExtensionNumber;
+use crate::users;
 
 /// Names a sentence lists at most.
 const SHOWN: i64 = 5;
@@ -14,6 +16,12 @@ pub(super) async fn user(
     tenant: TenantId,
     text: &str,
 ) -> Result<std::result::Result<UserId, String>> {
+    // A number is somebody's or nobody's: names need not be looked through.
+    if let Ok(number) = text.parse::<ExtensionNumber>()
+        && let Some(user) = users::by_number(tx, tenant, number).await?
+    {
+        return Ok(Ok(user));
+    }
     let found = places::people(tx, tenant, text, SHOWN).await?;
     Ok(match found.as_slice() {
         [] => Err(format!("no user has the number or name {text}")),

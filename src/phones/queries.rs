@@ -88,7 +88,7 @@ pub(super) async fn get(tx: &mut Tx, tenant: TenantId, mac: Mac) -> Result<Optio
                  p.version, p.created_at, p.updated_at, s.fetched_at, s.fetched_from, s.fetched_file,
                  s.fetched_revision, s.user_agent, s.model AS seen_model, s.firmware,
                  (SELECT a.address FROM address a
-                  WHERE a.tenant_id = p.tenant_id AND a.holder_id = p.mac AND a.holder_id <> ''
+                  WHERE a.tenant_id = p.tenant_id AND a.holder_id = p.mac
                     AND a.holder_kind = 'phone' ORDER BY a.address LIMIT 1) AS address
              FROM phone p LEFT JOIN phone_seen s ON s.mac = p.mac
              WHERE p.tenant_id = $1 AND p.mac = $2"

@@ -314,6 +314,15 @@ pub async fn get(tx: &mut Tx, tenant: TenantId, id: UserId) -> Result<Option<Use
     queries::get(tx, tenant, id).await
 }
 
+/// Who has a number of the tenant.
+pub async fn by_number(
+    tx: &mut Tx,
+    tenant: TenantId,
+    number: ExtensionNumber,
+) -> Result<Option<UserId>> {
+    queries::by_number(tx, tenant, number).await
+}
+
 /// How many users the tenant has, and how many of them are disabled.
 pub async fn totals(tx: &mut Tx, tenant: TenantId) -> Result<(i64, i64)> {
     queries::totals(tx, tenant).await

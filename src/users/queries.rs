@@ -127,6 +127,20 @@ pub(super) async fn get(tx: &mut Tx, tenant: TenantId, id: UserId) -> Result<Opt
         .await
 }
 
+pub(super) async fn by_number(
+    tx: &mut Tx,
+    tenant: TenantId,
+    number: ExtensionNumber,
+) -> Result<Option<UserId>> {
+    let user: Option<String> = tx
+        .query(sql!("SELECT user_id FROM extension WHERE tenant_id = $1 AND number = $2"))
+        .bind(tenant.to_string())
+        .bind(number.as_i64())
+        .optional_scalar()
+        .await?;
+    user.map(|user| user.try_into().map_err(damaged)).transpose()
+}
+
 /// False when the address is taken.
 pub(super) async fn insert(
     change: &mut Change,

@@ -307,13 +307,16 @@ both_databases! {
                 }
             }
         }
-        let mut there: Vec<String> = routes().iter()
-            .filter(|route| route.path.starts_with("/api/v1/"))
-            .map(|route| format!("{} {}", route.method, route.path))
-            .collect();
-        described.sort_unstable();
-        there.sort_unstable();
-        assert_eq!(described, there);
+        let called = |route: &patchbay::auth::access::Route| format!("{} {}", route.method, route.path);
+        let all: Vec<String> = routes().iter().map(called).collect();
+        for call in &described {
+            assert!(all.contains(call), "{call} is described and not there");
+        }
+        // Other paths to the same call need no description of their own.
+        let there: Vec<String> = routes().iter().filter(|route| route.path.starts_with("/api/v1/")).map(called).collect();
+        for call in &there {
+            assert!(described.contains(call), "{call} is not described");
+        }
         let text = document.to_string();
         for name in text.split("#/components/schemas/").skip(1).filter_map(|rest| rest.split('"').next()) {
             assert!(document["components"]["schemas"][name].is_object(), "{name} is named and not there");

@@ -179,6 +179,61 @@ both_databases! {
         assert_eq!(sources, ["(unknown)"]);
     }
 
+    async fn what_is_said_of_phones_is_refused_by_name_or_comes_back_inert(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let script = app.script(Role::Admin).await;
+        let ann = admin.add("Ann", "ann@example.com", "").await;
+        let path = "/api/v1/phones/001565123456";
+        let made = script.send("POST", "/api/v1/phones", &json!({ "mac": "001565123456", "model": "t46s" })).await;
+        assert_eq!(made.status, 201);
+        for (_, input) in strings() {
+            for field in ["label", "site", "notes"] {
+                let answer = script.send("PATCH", path, &json!({ field: input })).await;
+                if answer.status == 200 {
+                    assert_eq!(answer.json()[field], input.trim());
+                } else {
+                    is_refused(&answer, &input, field);
+                }
+            }
+            let line = json!({ "lines": [{ "line": 1, "user_id": ann, "label": input }], "keys": [{ "position": 1, "kind": "line", "label": input }] });
+            let answer = script.send("PATCH", path, &line).await;
+            if answer.status != 200 {
+                is_refused(&answer, &input, "line-1");
+            }
+            for (field, name) in [("profile", "profile"), ("subnet", "subnet"), ("static_ip", "static_ip"), ("vendor", "vendor")] {
+                let body = json!({ field: input, "model": "t46s" });
+                let answer = script.send("PATCH", path, &body).await;
+                if !input.trim().is_empty() {
+                    is_refused(&answer, &input, name);
+                }
+            }
+            let setting = json!({ "settings": { "sip.server": input } });
+            let answer = script.send("PATCH", path, &setting).await;
+            if answer.status != 200 {
+                is_refused(&answer, &input, "sip.server");
+            }
+            let form = [("mac", input.as_str()), ("model", "yealink/t46s"), ("extension", &input), ("static_ip", &input), ("address", "this"), ("subnet", &input)];
+            let page = admin.post("/phones", &form).await;
+            is_refused(&page, &input, "mac");
+            for page in ["/phones", "/phones/001565123456", "/phones/001565123456/edit", "/phones/001565123456/keys", "/phones/001565123456/settings", "/audit"] {
+                let page = admin.get(page).await;
+                assert_eq!(page.status, 200);
+                is_inert(&page);
+            }
+            let q = serde_html_form::to_string([("q", &input)]).unwrap();
+            let page = admin.get(&format!("/phones?{q}&{}", q.replacen("q=", "site=", 1))).await;
+            assert_eq!(page.status, if input.contains('\0') { 400 } else { 200 }, "{input:?}");
+            is_inert(&page);
+            let named = admin.post("/phones/profiles", &[("name", &input), ("scope", "chosen"), ("sip.server", &input)]).await;
+            is_inert(&named);
+            assert!([303, 422].contains(&named.status), "{input:?}");
+            for cell in admin.get("/phones.csv").await.text.split(['\n', ',']) {
+                assert!(!cell.starts_with(['=', '+', '-', '@']), "{cell}");
+            }
+        }
+        is_inert(&admin.get("/phones/profiles").await);
+    }
+
     async fn in_settings_operators_tokens_and_imports_they_are_refused_or_inert(app: TestApp) {
         let admin = app.signed_in("admin", Role::Admin).await;
         let users = "SELECT count(*) FROM users";

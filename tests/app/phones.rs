@@ -293,7 +293,7 @@ both_databases! {
             assert_eq!(listed(&app, &Filter::default(), sort).await.1, 3, "{sort:?}");
         }
         let totals = phones::totals(&mut app.state.read().await.unwrap(), tenant).await.unwrap();
-        assert_eq!((totals.all, totals.atas, totals.registered, totals.no_line, totals.never_fetched), (3, 1, 1, 1, 2));
+        assert_eq!((totals.all, totals.atas, totals.registered, totals.no_line, totals.never_fetched()), (3, 1, 1, 1, 2));
         // A registration by another device is not this phone's.
         app.sql("UPDATE registration SET mac = '001565999999', mac_source = 'user_agent'").await;
         assert_eq!(listed(&app, &only(Only::Registered), Sort::Title).await.1, 0);

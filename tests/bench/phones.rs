@@ -27,7 +27,10 @@ const MODELS: [(&str, &str); 5] = [
 pub async fn run(report: &mut Report, fixtures: &Fixtures) -> anyhow::Result<()> {
     for (database, site) in [
         ("SQLite", Site::new(&fixtures.directory()?)),
-        ("PostgreSQL", { let site = Site::new(&fixtures.directory()?); site.on(&tokio::task::block_in_place(Postgres::database)) }),
+        ("PostgreSQL", {
+            let site = Site::new(&fixtures.directory()?);
+            site.on(&tokio::task::block_in_place(Postgres::database))
+        }),
     ] {
         let token = site.administrator()?;
         fill(&site, PHONES).await?;
@@ -44,7 +47,12 @@ pub async fn run(report: &mut Report, fixtures: &Fixtures) -> anyhow::Result<()>
     Ok(())
 }
 
-async fn lists(report: &mut Report, database: &str, site: &Site, token: &str) -> anyhow::Result<()> {
+async fn lists(
+    report: &mut Report,
+    database: &str,
+    site: &Site,
+    token: &str,
+) -> anyhow::Result<()> {
     let program = site.serve("phone list").await?;
     let browser = Client::signed_in(program.address, NAME, PASSWORD).await?;
     let script = Client::with_token(program.address, token);
@@ -103,8 +111,7 @@ fn subnets(site: &Site) -> anyhow::Result<String> {
 }
 
 fn csv() -> String {
-    let mut text =
-        String::from("mac,vendor,model,label,site,extensions,subnet,static_ip,notes\n");
+    let mut text = String::from("mac,vendor,model,label,site,extensions,subnet,static_ip,notes\n");
     for n in 0..PHONES {
         let (vendor, model) = MODELS[n % MODELS.len()];
         let line = if n < 9_000 { (10_000 + n).to_string() } else { String::new() };
@@ -134,8 +141,16 @@ fn queries() -> Vec<String> {
         queries.push(format!("state={state}"));
     }
     for search in [
-        "m%C3%BCller", "ann+a", "1234", "00:15:00:00:0", "room+77", "10.64.1.", "bought+in+2014",
-        "t46s", "nobody+has+this", "10.64.0.0/16",
+        "m%C3%BCller",
+        "ann+a",
+        "1234",
+        "00:15:00:00:0",
+        "room+77",
+        "10.64.1.",
+        "bought+in+2014",
+        "t46s",
+        "nobody+has+this",
+        "10.64.0.0/16",
     ] {
         queries.push(format!("q={search}"));
         queries.push(format!("q={search}&sort=-number&state=registered"));
