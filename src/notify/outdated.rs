@@ -64,9 +64,8 @@ pub async fn compare(state: &State, tenant: TenantId, patience: Duration) -> Res
     Ok(i64::try_from(left).unwrap_or(i64::MAX))
 }
 
-/// The revision of the file a phone would get now; empty when it would get none.
+/// The revision of the file a phone would get now; empty when that is not known.
 pub async fn revision(state: &State, tenant: TenantId, mac: Mac) -> Result<String, Error> {
     let mut tx = state.read().await?;
-    let url = &state.public_url;
-    Ok(boot::own_revision(&mut tx, &state.vault, tenant, mac, url).await?.unwrap_or_default())
+    Ok(queries::rendered(&mut tx, tenant, mac).await?.unwrap_or_default())
 }

@@ -26,7 +26,7 @@ const RETRY: i64 = 5;
 /// Seconds without an answer of Asterisk after which a run is given up.
 const PATIENCE: i64 = 15 * 60;
 /// What is said of phones that may or may not have been told to restart.
-const DOUBT: &str = "Patchbay ended while it told this phone, which may have restarted or not: look, and restart it again if it has not";
+const DOUBT: &str = "it broke off while this phone was told, which may have restarted or not: look, and restart it again if it has not";
 
 /// A process that does runs.
 pub struct Runner {
@@ -125,7 +125,13 @@ impl Runner {
             let target = queries::target(&mut self.state.read().await?, job.tenant, mac).await?;
             match tell(&mut ami, &tenant, mac, target, job.kind).await {
                 Ok(outcome) => told.push((mac, outcome)),
-                Err(error) => broken = Some(Unusable::from(error)),
+                Err(error) => {
+                    // Whether it was told is not known: told twice to fetch is no harm.
+                    if job.kind == Kind::Reboot {
+                        told.push((mac, Err(DOUBT.to_owned())));
+                    }
+                    broken = Some(Unusable::from(error));
+                }
             }
         }
         self.write_down(job, &told).await?;
@@ -144,7 +150,7 @@ impl Runner {
         let sent = told.iter().filter(|(_, outcome)| outcome.is_ok()).count();
         metrics::counter!("phones_told_total", "kind" => job.kind.as_str())
             .increment(u64::try_from(sent).unwrap_or(u64::MAX));
-        if queries::waiting(&mut tx, job.id).await? == 0 && told.len() > 0 {
+        if queries::waiting(&mut tx, job.id).await? == 0 && !told.is_empty() {
             queries::end(&mut tx, job.id, (RunState::Done, ""), now).await?;
         } else {
             queries::postpone(&mut tx, job.id, now.plus(job.pause), "").await?;

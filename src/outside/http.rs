@@ -53,7 +53,7 @@ impl FromStr for BaseUrl {
         let url: Url = text.parse().map_err(|_| BadBaseUrl::Form)?;
         if !url.username().is_empty()
             || url.password().is_some()
-            || url.query().is_some()
+            || Url::query(&url).is_some()
             || url.fragment().is_some()
         {
             return Err(BadBaseUrl::Parts);

@@ -4,13 +4,13 @@
 use patchbay::asterisk::access::Access;
 use patchbay::asterisk::ami::Timeouts;
 use patchbay::auth::Role;
-use patchbay::notify::Runner;
+use patchbay::notify::{self, Kind, New, Pause, Runner, WaveSize};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 
 use crate::phones::{T46S, add, new};
-use crate::support::app::{Browser, TestApp, both_databases};
+use crate::support::app::{Browser, TestApp, both_databases, tester};
 
 /// A manager interface at which everybody is registered; it counts whom it told.
 struct Manager {
@@ -96,6 +96,28 @@ async fn office(app: &TestApp, admin: &Browser<'_>, count: u32) -> Vec<String> {
     macs
 }
 
+/// A phone without a line, for a route to name.
+pub async fn phone(app: &TestApp) -> String {
+    let mac = format!("0015651{:05x}", crate::support::app::next());
+    add(app, &new(&mac, T46S, &[])).await.unwrap();
+    mac
+}
+
+/// A run that tells a phone, for a route to name.
+pub async fn run(app: &TestApp, mac: &str) -> String {
+    let telling = New {
+        kind: Kind::Resync,
+        reason: String::new(),
+        phones: vec![(mac.parse().unwrap(), String::new())],
+        wave_size: WaveSize::default(),
+        pause: Pause::default(),
+    };
+    let mut change = app.state.change(&tester()).await.unwrap();
+    let id = notify::begin(&mut change, &app.state.vault, &telling).await.unwrap();
+    change.commit().await.unwrap();
+    id.to_string()
+}
+
 async fn states(app: &TestApp) -> String {
     let rows =
         app.texts("SELECT state FROM notification_phone ORDER BY notification_id, wave, mac").await;
@@ -162,6 +184,7 @@ both_databases! {
         let macs = office(&app, &admin, 2).await;
         app.sql("INSERT INTO phone_seen (mac, fetched_at, fetched_file, fetched_revision, user_agent, model, firmware)
                  SELECT mac, 1, 'x.cfg', 'old', '', '', '' FROM phone").await;
+        app.sql("INSERT INTO boot_file (mac, name, revision, content, made_at) SELECT mac, mac || '.cfg', 'new', '', 1 FROM phone").await;
         admin.get("/phones/notify").await.shows("<b>2</b> phones would get another file");
         let answer = admin.post("/phones/notify", &[("kind", "reboot"), ("wave_size", "0"), ("pause", "x"), ("mac", &macs[0])]).await;
         assert_eq!(answer.status, 422);

@@ -387,6 +387,52 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("GET", "/api/v1/subnets/{id}/pools", "", "401 401 401 401 401 401 200 200 404"),
     ("GET", "/api/v1/subnets/{id}/map", "", "401 401 401 401 401 401 200 200 404"),
     // Asterisk has never been here, so applying is refused to whoever may ask for it.
+    ("GET", "/phones/map", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/phones/map/table", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/phones/map.csv", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/phones/map/history", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/phones/notify", "", "303 200 200 200 200 200 303 303 303"),
+    ("POST", "/phones/notify", "", "303 422 422 403 403 422 303 303 303"),
+    ("GET", "/phones/notify/{notification}", "", "303 200 200 200 200 404 303 303 303"),
+    ("GET", "/phones/notify/{notification}/progress", "", "303 200 200 200 200 404 303 303 303"),
+    ("POST", "/phones/notify/{notification}/stop", "", "303 303 303 403 403 404 303 303 303"),
+    ("POST", "/phones/{mac}/notify", "kind=resync", "303 303 303 303 403 404 303 303 303"),
+    ("GET", "/api/v1/phone-lookup/{identifier}", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/v1/registered-phones", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/v1/registered-phones/with-mac", "", "401 401 401 401 401 401 200 200 200"),
+    (
+        "GET",
+        "/api/v1/registered-phones/extension/{number}",
+        "",
+        "401 401 401 401 401 401 200 200 200",
+    ),
+    ("GET", "/api/v1/registered-phones/atas", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/v1/registered-atas", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/phone-lookup/{identifier}", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/registered-phones", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/registered-phones/with-mac", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/registered-phones/extension/{number}", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/registered-phones/atas", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/registered-atas", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/v1/phone-notifications", "", "401 401 401 401 401 401 200 200 200"),
+    ("POST", "/api/v1/phone-notifications", "{}", "401 401 401 401 401 401 422 403 422"),
+    (
+        "GET",
+        "/api/v1/phone-notifications/{notification}",
+        "",
+        "401 401 401 401 401 401 200 200 404",
+    ),
+    (
+        "POST",
+        "/api/v1/phone-notifications/{notification}/stop",
+        "",
+        "401 401 401 401 401 401 202 403 404",
+    ),
+    // Nobody has a phone; that one is registered is for other tests.
+    ("POST", "/api/v1/phones/reboot", "", "401 401 401 401 401 401 200 403 200"),
+    ("POST", "/api/v1/phones/{extension}/reboot", "", "401 401 401 401 401 401 404 403 404"),
+    ("POST", "/api/phones/reboot", "", "401 401 401 401 401 401 200 403 200"),
+    ("POST", "/api/phones/{extension}/reboot", "", "401 401 401 401 401 401 404 403 404"),
     ("GET", "/apply", "", "303 200 200 200 200 403 303 303 303"),
     ("POST", "/apply", "", "303 409 409 403 403 403 303 303 303"),
     ("GET", "/apply/asterisk", "", "303 200 200 200 200 403 303 303 303"),
@@ -470,7 +516,21 @@ impl Target {
         } else {
             String::new()
         };
+        let mac = if path.contains("{mac}") || path.contains("{notification}") {
+            crate::notify::phone(app).await
+        } else {
+            String::new()
+        };
+        let notification = match path {
+            _ if path.contains("{notification}") => crate::notify::run(app, &mac).await,
+            _ => String::new(),
+        };
         let path = path
+            .replace("{mac}", &mac)
+            .replace("{notification}", &notification)
+            .replace("{identifier}", "1000")
+            .replace("{number}", "1000")
+            .replace("{extension}", "1999")
             .replace("{address}", &address)
             .replace("/static/{name}", assets::url("app.css").unwrap())
             .replace("{id}", &id)

@@ -1,8 +1,9 @@
 //! The figures Patchbay must reach, measured on the real program over HTTP.
 //!
 //! `make bench` runs all parts, `cargo bench -- PART…` some: create, list, apply, render, start,
-//! ipam-list, ipam-next, ipam-import, ipam-export, phones, memory; `only-sqlite` or `only-postgresql` beside
-//! them measures addresses on one database. Misses are printed plainly; with `--strict` they are an error.
+//! ipam-list, ipam-next, ipam-import, ipam-export, phones, map, registrations, memory; `only-sqlite`
+//! or `only-postgresql` beside them measures addresses on one database. Misses are printed plainly;
+//! with `--strict` they are an error.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -24,8 +25,12 @@ mod lists;
 mod memory;
 mod phones;
 mod program;
+mod registrations;
 mod renders;
 mod report;
+#[path = "../support/sip.rs"]
+#[allow(dead_code)]
+mod sip;
 mod starts;
 
 use std::process::ExitCode;
@@ -33,7 +38,7 @@ use std::process::ExitCode;
 use fixture::Fixtures;
 use report::Report;
 
-const PARTS: [&str; 13] = [
+const PARTS: [&str; 15] = [
     "create",
     "list",
     "apply",
@@ -44,6 +49,8 @@ const PARTS: [&str; 13] = [
     "ipam-import",
     "ipam-export",
     "phones",
+    "map",
+    "registrations",
     "memory",
     "only-sqlite",
     "only-postgresql",
@@ -80,6 +87,12 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     if wanted("start") {
         starts::run(&mut report, &fixtures).await?;
+    }
+    if wanted("map") {
+        registrations::map(&mut report, &fixtures).await?;
+    }
+    if wanted("registrations") {
+        registrations::run(&mut report, &fixtures).await?;
     }
     let ipam = ["ipam-list", "ipam-next", "ipam-import", "ipam-export"];
     if ipam.iter().any(|part| wanted(part)) {

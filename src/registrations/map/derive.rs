@@ -314,3 +314,131 @@ fn newest_first(all: &mut Vec<&Registered>) {
     let present = all.iter().filter(|one| one.present).count();
     all.truncate(present.max(1));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_700_000_000);
+
+    fn number(n: i64) -> ExtensionNumber {
+        n.try_into().unwrap()
+    }
+
+    fn registered(n: i64, address: &str, mac: &str) -> Registered {
+        Registered {
+            number: number(n),
+            contact: format!("sip:{n}@{address}"),
+            address: Some(address.parse().unwrap()),
+            via: None,
+            user_agent: String::new(),
+            mac: mac.parse().ok().map(|mac| (mac, Source::UserAgent)),
+            present: true,
+            first_seen: NOW,
+            last_seen: NOW,
+            expires_at: None,
+        }
+    }
+
+    fn phone(mac: &str, lines: &[i64]) -> PhoneFacts {
+        PhoneFacts {
+            mac: mac.parse().unwrap(),
+            vendor: "yealink".into(),
+            model: "t46s".into(),
+            kind: "phone".into(),
+            label: String::new(),
+            subnet: None,
+            fixed: None,
+            created_at: NOW,
+            fetched_at: None,
+            silent_days: 7,
+            lines: lines.iter().map(|n| number(*n)).collect(),
+        }
+    }
+
+    fn flags(facts: &Facts, now: Timestamp) -> Vec<(String, Vec<&'static str>)> {
+        let flags = |row: Row| (row.place, row.flags.iter().map(Flag::name).collect());
+        rows(facts, now).into_iter().map(flags).collect()
+    }
+
+    const A: &str = "001565000001";
+    const B: &str = "001565000002";
+
+    #[test]
+    fn phones_behind_one_router_are_not_two_machines_at_one_address() {
+        let via = |n: i64, mac: &str, own: &str| {
+            let via = Some(own.parse().unwrap());
+            Registered { via, ..registered(n, "198.51.100.7", mac) }
+        };
+        let mut facts = Facts { silent_days: 7, ..Facts::default() };
+        facts.phones = vec![phone(A, &[1000]), phone(B, &[1001])];
+        facts.registrations = vec![via(1000, A, "10.0.0.1"), via(1001, B, "10.0.0.2")];
+        assert!(flags(&facts, NOW).iter().all(|(_, flags)| flags.is_empty()));
+        facts.registrations =
+            vec![registered(1000, "198.51.100.7", A), registered(1001, "198.51.100.7", B)];
+        assert!(flags(&facts, NOW).iter().all(|(_, flags)| flags == &["shared-address"]));
+    }
+
+    #[test]
+    fn a_phone_behind_a_router_is_at_its_static_address_when_it_says_so() {
+        let mut facts = Facts { silent_days: 7, ..Facts::default() };
+        facts.phones = vec![PhoneFacts { fixed: "10.0.0.1".parse().ok(), ..phone(A, &[1000]) }];
+        let there = registered(1000, "198.51.100.7", A);
+        facts.registrations = vec![Registered { via: "10.0.0.1".parse().ok(), ..there.clone() }];
+        assert_eq!(flags(&facts, NOW)[0].1, Vec::<&str>::new());
+        facts.registrations = vec![there];
+        assert_eq!(flags(&facts, NOW)[0].1, ["moved"]);
+    }
+
+    #[test]
+    fn lines_of_one_phone_are_not_too_many_numbers() {
+        let mut facts = Facts { silent_days: 7, ..Facts::default() };
+        facts.phones = vec![phone(A, &[1000, 1001])];
+        facts.registrations =
+            vec![registered(1000, "10.0.0.1", A), registered(1001, "10.0.0.1", A)];
+        assert!(flags(&facts, NOW).iter().all(|(_, flags)| flags.is_empty()));
+        facts.registrations.push(registered(1002, "10.0.0.1", A));
+        assert!(flags(&facts, NOW).iter().all(|(_, flags)| flags == &["shared-mac"]));
+    }
+
+    #[test]
+    fn a_line_that_registers_is_a_sign_of_the_whole_phone() {
+        let mut facts = Facts { silent_days: 7, ..Facts::default() };
+        facts.phones = vec![phone(A, &[1000, 1001]), phone(B, &[])];
+        let later = NOW.plus(8 * DAY);
+        facts.registrations = vec![registered(1000, "10.0.0.1", A)];
+        let silent: Vec<(String, Vec<&str>)> = flags(&facts, later);
+        let expected: [&[&str]; 2] = [&[], &["silent"]];
+        assert_eq!(silent.len(), 2, "a line nobody has is no row: {silent:?}");
+        assert_eq!([silent[0].1.as_slice(), silent[1].1.as_slice()], expected);
+        assert_eq!(flags(&facts, NOW.plus(7 * DAY))[1].1, Vec::<&str>::new());
+    }
+
+    #[test]
+    fn the_smallest_subnet_around_an_address_is_its() {
+        let place = |id: u128, first: &str, last: &str| Place {
+            id: SubnetId::from(uuid::Uuid::from_u128(id)),
+            name: id.to_string(),
+            first: first.parse().unwrap(),
+            last: last.parse().unwrap(),
+        };
+        let facts = Facts {
+            subnets: vec![
+                place(1, "10.0.0.0", "10.255.255.255"),
+                place(2, "10.0.0.0", "10.0.255.255"),
+                place(3, "10.0.1.0", "10.0.1.255"),
+            ],
+            registrations: ["10.0.1.5", "10.0.2.5", "10.9.0.1", "192.0.2.1"]
+                .iter()
+                .zip(1000..)
+                .map(|(address, n)| registered(n, address, ""))
+                .collect(),
+            ..Facts::default()
+        };
+        let names: Vec<String> = rows(&facts, NOW)
+            .into_iter()
+            .map(|row| row.subnet.map(|(_, name)| name).unwrap_or_default())
+            .collect();
+        assert_eq!(names, ["3", "2", "1", ""]);
+    }
+}
