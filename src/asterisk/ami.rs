@@ -19,8 +19,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 pub use calls::{InboundContact, ReloadResult, Version};
-pub use heard::{Event, Heard};
 use heard::Kept;
+pub use heard::{Event, Heard};
 pub use wire::Message;
 use wire::{Exchange, Step, Wire};
 

@@ -203,8 +203,9 @@ impl Correlation {
 }
 
 async fn lookup(by: &Operator, identifier: &str) -> Answer {
-    let subject: Subject =
-        identifier.parse().map_err(|error: super::BadSubject| Problem::bad_request(error.to_string()))?;
+    let subject: Subject = identifier
+        .parse()
+        .map_err(|error: super::BadSubject| Problem::bad_request(error.to_string()))?;
     let mut tx = map::read(by.state(), by.tenant()).await?;
     let mut rows = current(&mut tx, by, subject).await?;
     // Who is there now tells more than who was.

@@ -112,7 +112,13 @@ mod tests {
 
     fn told(aor: &str, uri: &str, via: &str) -> InboundContact {
         let (aor, uri, via) = (aor.to_owned(), uri.to_owned(), via.to_owned());
-        InboundContact { aor, uri, via, user_agent: "Phone\u{202e}\t 1\u{7}".into(), expires: Some(9) }
+        InboundContact {
+            aor,
+            uri,
+            via,
+            user_agent: "Phone\u{202e}\t 1\u{7}".into(),
+            expires: Some(9),
+        }
     }
 
     #[test]
@@ -121,7 +127,9 @@ mod tests {
         let number = |n: i64| ExtensionNumber::try_from(n).unwrap();
         assert_eq!(prefixes.owner("1000"), Some((TenantId::DEFAULT, number(1000))));
         assert_eq!(prefixes.owner("acme-1000"), Some((acme, number(1000))));
-        for nobodys in ["", "-", "acme", "acme-", "other-1000", "acme-1000-1", "trunk", "01000", "١٠٠٠"] {
+        for nobodys in
+            ["", "-", "acme", "acme-", "other-1000", "acme-1000-1", "trunk", "01000", "١٠٠٠"]
+        {
             assert_eq!(prefixes.owner(nobodys), None, "{nobodys}");
         }
     }
@@ -132,7 +140,8 @@ mod tests {
         let seen = |uri: &str, via: &str| {
             let (contacts, foreign) = prefixes.contacts(vec![told("1000", uri, via)]);
             assert_eq!(foreign, 0);
-            let show = |address: Option<Address>| address.map(|a| a.to_string()).unwrap_or_default();
+            let show =
+                |address: Option<Address>| address.map(|a| a.to_string()).unwrap_or_default();
             (show(contacts[0].address), show(contacts[0].via))
         };
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
@@ -141,7 +150,10 @@ mod tests {
             seen("sip:1000@198.51.100.7:40000;x-ast-orig-host=10.9.9.9:5062", "10.9.9.9:5062"),
             pair("198.51.100.7", "10.9.9.9")
         );
-        assert_eq!(seen("sip:1000@[2001:db8::1]:5060;ob", "[2001:db8::1]:5060"), pair("2001:db8::1", ""));
+        assert_eq!(
+            seen("sip:1000@[2001:db8::1]:5060;ob", "[2001:db8::1]:5060"),
+            pair("2001:db8::1", "")
+        );
         assert_eq!(seen("sips:1000@phone.local", "10.0.1.20"), pair("10.0.1.20", ""));
         assert_eq!(seen("nonsense", ""), pair("", ""));
     }

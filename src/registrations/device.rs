@@ -100,16 +100,28 @@ mod tests {
     #[test]
     fn a_mac_is_found_where_makers_write_it() {
         for (said, maker_, digits) in [
-            ("Yealink SIP-T46U 108.86.0.20 80:5e:c0:12:34:ab", Some(Vendor::Yealink), "805ec01234ab"),
+            (
+                "Yealink SIP-T46U 108.86.0.20 80:5e:c0:12:34:ab",
+                Some(Vendor::Yealink),
+                "805ec01234ab",
+            ),
             ("Yealink SIP-T46U 108.86.0.20", Some(Vendor::Yealink), ""),
-            ("Grandstream GRP2614 1.0.5.15 DevId c074ad0b63ee", Some(Vendor::Grandstream), "c074ad0b63ee"),
+            (
+                "Grandstream GRP2614 1.0.5.15 DevId c074ad0b63ee",
+                Some(Vendor::Grandstream),
+                "c074ad0b63ee",
+            ),
             (
                 "Mozilla/4.0 (compatible; snomD785-SIP 10.1.169.16 2010.12-00001-gd311851f1 000413922D24 SXM:0 UXM:0)",
                 Some(Vendor::Snom),
                 "000413922d24",
             ),
             ("snomD785/10.1.169.16", Some(Vendor::Snom), ""),
-            ("Cisco/SPA504G-7.4.8a (0002FDFF2103)(CBT141400UK)", Some(Vendor::Cisco), "0002fdff2103"),
+            (
+                "Cisco/SPA504G-7.4.8a (0002FDFF2103)(CBT141400UK)",
+                Some(Vendor::Cisco),
+                "0002fdff2103",
+            ),
             ("Cisco-CP-8841-3PCC/11.3.1 (00562b043615)", Some(Vendor::Cisco), "00562b043615"),
             ("Linksys/SPA-942-6.1.5(a) (88019FA42805)", Some(Vendor::Cisco), "88019fa42805"),
             ("Fanvil X6U Pro 0.0.10 0c383e2cd782", Some(Vendor::Fanvil), "0c383e2cd782"),

@@ -301,7 +301,9 @@ pub(super) async fn known(tx: &mut Tx, tenant: TenantId) -> Result<Known> {
             let fetched_from = address(row.fetched_from.unwrap_or_default())?;
             let fixed = address(row.fixed.unwrap_or_default())?;
             let at = known.phones.len();
-            for place in [fetched_from, fixed.filter(|_| fixed != fetched_from)].into_iter().flatten() {
+            for place in
+                [fetched_from, fixed.filter(|_| fixed != fetched_from)].into_iter().flatten()
+            {
                 known.places.entry(place).and_modify(|one| *one = None).or_insert(Some(at));
             }
             known.phones.push(KnownPhone { mac, vendor: row.vendor, fetched_from, fixed });

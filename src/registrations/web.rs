@@ -146,8 +146,22 @@ async fn table(by: Operator, query: web::Query<MapQuery>) -> Answer {
 }
 
 const COLUMNS: [&str; 17] = [
-    "extension", "name", "registered", "mac", "mac_source", "vendor", "model", "label", "address",
-    "behind_router_as", "static_address", "subnet", "user_agent", "since", "last_seen", "expires",
+    "extension",
+    "name",
+    "registered",
+    "mac",
+    "mac_source",
+    "vendor",
+    "model",
+    "label",
+    "address",
+    "behind_router_as",
+    "static_address",
+    "subnet",
+    "user_agent",
+    "since",
+    "last_seen",
+    "expires",
     "flags",
 ];
 

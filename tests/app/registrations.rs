@@ -41,7 +41,11 @@ impl TestApp {
 
     /// `number mac source present` of every registration.
     async fn registrations(&self) -> Vec<String> {
-        let present = if self.is_sqlite() { "CASE present WHEN 1 THEN 'there' ELSE 'ended' END" } else { "CASE WHEN present THEN 'there' ELSE 'ended' END" };
+        let present = if self.is_sqlite() {
+            "CASE present WHEN 1 THEN 'there' ELSE 'ended' END"
+        } else {
+            "CASE WHEN present THEN 'there' ELSE 'ended' END"
+        };
         self.texts(&format!("SELECT CAST(number AS TEXT) || ' ' || contact || ' ' || mac || ' ' || mac_source || ' ' || {present} FROM registration ORDER BY tenant_id, number, contact")).await
     }
 
@@ -61,7 +65,8 @@ impl TestApp {
 impl Answer {
     /// The page as a person reads it, without its marks.
     fn words(&self) -> String {
-        let text = self.text.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text);
+        let text =
+            self.text.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text);
         let words = unescaped(&text.collect::<Vec<_>>().join(" "));
         words.split_whitespace().collect::<Vec<_>>().join(" ")
     }

@@ -68,10 +68,7 @@ impl Kept {
 
     pub(super) fn take(&mut self) -> Heard {
         self.bytes = 0;
-        Heard {
-            events: std::mem::take(&mut self.events),
-            lost: std::mem::take(&mut self.lost),
-        }
+        Heard { events: std::mem::take(&mut self.events), lost: std::mem::take(&mut self.lost) }
     }
 }
 

@@ -116,7 +116,8 @@ impl<'f> Deriving<'f> {
 
     fn register(&mut self, one: &'f Registered) {
         self.by_number.entry(one.number).or_default().push(one);
-        let Some((mac, _)) = one.mac.or_else(|| Some((self.by_line.get(&one.number)?.mac, Source::Provisioning)))
+        let Some((mac, _)) =
+            one.mac.or_else(|| Some((self.by_line.get(&one.number)?.mac, Source::Provisioning)))
         else {
             return;
         };
@@ -142,7 +143,9 @@ impl<'f> Deriving<'f> {
             match self.by_number.get(&number) {
                 None => rows.push(self.row(number, 0, None)),
                 Some(all) => {
-                    rows.extend(all.iter().enumerate().map(|(n, one)| self.row(number, n, Some(one))));
+                    rows.extend(
+                        all.iter().enumerate().map(|(n, one)| self.row(number, n, Some(one))),
+                    );
                 }
             }
         }
@@ -178,7 +181,8 @@ impl<'f> Deriving<'f> {
             row.seen_at = row.seen_at.max(Some(one.last_seen));
             row.expires_at = one.expires_at;
         }
-        row.subnet = row.address.or(row.fixed).and_then(|address| self.subnet(address)).or(row.subnet);
+        row.subnet =
+            row.address.or(row.fixed).and_then(|address| self.subnet(address)).or(row.subnet);
         row.flags = self.flags(&row, one, line, phone);
         row
     }
@@ -194,7 +198,8 @@ impl<'f> Deriving<'f> {
 
     /// What the phone itself says to a line.
     fn of_phone(&self, phone: Option<&PhoneFacts>) -> Row {
-        let text = |of: fn(&PhoneFacts) -> &String| phone.map(|p| of(p).clone()).unwrap_or_default();
+        let text =
+            |of: fn(&PhoneFacts) -> &String| phone.map(|p| of(p).clone()).unwrap_or_default();
         Row {
             place: String::new(),
             number: None,
@@ -303,4 +308,3 @@ fn newest_first(all: &mut Vec<&Registered>) {
     let present = all.iter().filter(|one| one.present).count();
     all.truncate(present.max(1));
 }
-

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::Made;
 use super::derive::{Facts, Person, PhoneFacts, Place, Registered};
 use super::types::{Filter, Flags, Row, Sort, Stats};
-use super::Made;
 use crate::audit::Page;
 use crate::db::{Bulk, Result, Tx, literal};
 use crate::id::TenantId;
@@ -64,7 +64,8 @@ impl Silent {
             .all()
             .await?;
         let usual = Setting::find(SILENT).ok().and_then(|setting| setting.usual.parse().ok());
-        let said = rows.into_iter().filter_map(|(scope, key, value)| Some(((scope, key), days(&value)?)));
+        let said =
+            rows.into_iter().filter_map(|(scope, key, value)| Some(((scope, key), days(&value)?)));
         Ok(Self { said: said.collect(), usual: usual.unwrap_or(7) })
     }
 

@@ -25,8 +25,14 @@ pub enum Flag {
 
 impl Flag {
     /// All of them, in the order of their bits.
-    pub const ALL: [Self; 6] =
-        [Self::Moved, Self::SharedMac, Self::SharedAddress, Self::Unknown, Self::Other, Self::Silent];
+    pub const ALL: [Self; 6] = [
+        Self::Moved,
+        Self::SharedMac,
+        Self::SharedAddress,
+        Self::Unknown,
+        Self::Other,
+        Self::Silent,
+    ];
 
     /// Its name in URLs and calls.
     pub fn name(self) -> &'static str {
