@@ -182,7 +182,7 @@ impl Applier {
         .await?
     }
 
-    /// Renders, checks and writes the release; nothing is put into force. All but the switch can be
+    /// Renders, checks and writes the release, which is no danger to anybody before the switch. All but the switch can be
     /// done before the lock is on record: the directory has the run's own number, and nobody else
     /// on this machine applies.
     pub(super) async fn get_ready(
@@ -215,13 +215,15 @@ impl Applier {
             let detail = "Nothing was changed: files Patchbay wrote were changed by hand. Look at the difference, then apply with \"overwrite\".";
             return Err(Stop::because(detail, edited));
         }
-        let (files, findings) = self.examine(files).await?;
-        let changed = files.iter().filter(|file| !old.contains(file)).cloned().collect();
-        let mut ready = Ready { files, old, changed, written: false, findings };
-        if !ready.changed.is_empty() || !edited.is_empty() {
-            self.write(begun, &mut ready).await?;
-        }
-        Ok(ready)
+        let changed: Vec<File> = files.iter().filter(|file| !old.contains(file)).cloned().collect();
+        let examining = self.examine(files.clone());
+        let mut ready = Ready { files, old, changed, written: false, findings: Vec::new() };
+        let needed = !ready.changed.is_empty() || !edited.is_empty();
+        let writing = async { if needed { self.write(begun, &mut ready).await } else { Ok(()) } };
+        let (examined, written) = tokio::join!(examining, writing);
+        let findings = examined?;
+        written?;
+        Ok(Ready { findings, ..ready })
     }
 
     /// Writes the release beside the others. Files that did not change are those of the old one.
@@ -266,13 +268,9 @@ impl Applier {
     }
 
     /// Preflight. What blocks is the answer; what does not is passed on.
-    async fn examine(&self, files: Vec<File>) -> Result<(Vec<File>, Vec<String>), Stop> {
+    async fn examine(&self, files: Vec<File>) -> Result<Vec<String>, Stop> {
         let config_dir = self.config_dir.clone();
-        let (files, found) = blocking(move || {
-            let found = preview::preflight(&config_dir, &files);
-            (files, found)
-        })
-        .await?;
+        let found = blocking(move || preview::preflight(&config_dir, &files)).await?;
         let blocking = found.iter().any(|finding| finding.severity == Severity::Blocking);
         let findings = found.iter().map(ToString::to_string).collect();
         if blocking {
@@ -281,7 +279,7 @@ impl Applier {
                 findings,
             ));
         }
-        Ok((files, findings))
+        Ok(findings)
     }
 
     async fn put_into_force(

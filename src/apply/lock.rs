@@ -136,14 +136,19 @@ impl Applier {
         }
         let lock = self.lock_file(&actor.name)?;
         let started = Instant::now();
-        self.repair_locked().await?;
+        let mut tx = self.state.db.write().await?;
+        let mut head = queries::lock_head(&mut tx).await?;
+        if head.running.is_some() {
+            drop(tx);
+            self.repair_locked().await?;
+            tx = self.state.db.write().await?;
+            head = queries::lock_head(&mut tx).await?;
+        }
         let previous = self.releases.current().map_err(|source| self.directory(source))?;
         let newest = self.releases.newest().map_err(|source| self.directory(source))?;
         let now = self.state.clock.now();
         let reason: String =
             request.reason.chars().filter(|c| !c.is_control()).take(REASON).collect();
-        let mut tx = self.state.db.write().await?;
-        let head = queries::lock_head(&mut tx).await?;
         if let Some(run) = head.running {
             let other = queries::get(&mut tx, run).await?;
             return Err(ApplyError::Busy(other.map_or_else(somebody, |run| run.actor)));
