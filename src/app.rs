@@ -15,7 +15,8 @@ use crate::auth::session;
 use crate::state::State;
 use crate::web::{Error, guard};
 use crate::{
-    apply, auth, docs, history, home, ipam, mirror, notify, outbox, registrations, tenants, users,
+    apply, auth, boot, docs, history, home, ipam, mirror, notify, outbox, registrations, tenants,
+    users,
 };
 
 /// Every URL the application answers, and what each asks of whoever calls it.
@@ -30,6 +31,7 @@ pub fn routes() -> Vec<Route> {
         notify::routes(),
         outbox::routes(),
         mirror::routes(),
+        boot::routes(),
         apply::web::routes(),
         apply::api::routes(),
         history::web::routes(),
