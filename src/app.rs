@@ -15,7 +15,7 @@ use crate::auth::session;
 use crate::state::State;
 use crate::web::{Error, guard};
 use crate::{
-    apply, auth, docs, history, home, ipam, mirror, notify, outbox, phones, registrations,
+    apply, auth, boot, docs, history, home, ipam, mirror, notify, outbox, phones, registrations,
     tenants, users,
 };
 
@@ -32,6 +32,7 @@ pub fn routes() -> Vec<Route> {
         notify::routes(),
         outbox::routes(),
         mirror::routes(),
+        boot::routes(),
         apply::web::routes(),
         apply::api::routes(),
         history::web::routes(),

@@ -6,12 +6,18 @@
 mod agent;
 mod asked;
 pub mod book;
+pub mod contacts;
 mod context;
 mod engine;
+pub mod files;
 mod format;
 mod grammar;
+mod load;
 mod render;
 mod subject;
+pub mod templates;
+#[cfg(test)]
+mod tests;
 mod zone;
 
 pub use agent::{Agent, maker};
@@ -19,7 +25,23 @@ pub use asked::{Asked, Part, What, asked};
 pub use context::PLACEHOLDERS;
 pub use engine::{Broken, OUTPUT_LIMIT, SOURCE_LIMIT};
 pub use format::Format;
+pub use load::{base_url, entries, hidden, in_force, own_revision, subject};
 pub use render::{
     BUILT_IN, BuiltIn, RenderError, Rendered, Templates, base, names, render, try_out,
 };
 pub use subject::{KeyFacts, LineFacts, Subject};
+
+use crate::auth::access::Route;
+
+/// Every page and call on templates, files and contacts.
+pub fn routes() -> Vec<Route> {
+    let features = [
+        templates::web::routes(),
+        templates::api::routes(),
+        templates::legacy::routes(),
+        contacts::web::routes(),
+        contacts::api::routes(),
+        files::routes(),
+    ];
+    features.into_iter().flatten().collect()
+}

@@ -22,6 +22,9 @@ pub enum BadMac {
 }
 
 impl Mac {
+    /// An address nobody has, for examples: it is administered locally.
+    pub const EXAMPLE: Self = Self([2, 0, 0, 0, 0, 1]);
+
     /// Twelve lower-case digits.
     pub fn hex(self) -> String {
         self.joined("")

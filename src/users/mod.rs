@@ -290,6 +290,17 @@ pub async fn reveal(
     Ok((user, secret))
 }
 
+/// What a user's phone signs in with, for the file the phone boots from: nobody sees it.
+pub async fn secret(
+    tx: &mut Tx,
+    vault: &Vault,
+    tenant: TenantId,
+    id: UserId,
+) -> std::result::Result<Option<SipSecret>, Error> {
+    let sealed = queries::secret(tx, tenant, id).await?;
+    Ok(sealed.map(|sealed| open(vault, tenant, id, &sealed)).transpose()?)
+}
+
 /// A page of users and how many match the filter.
 pub async fn list(
     tx: &mut Tx,

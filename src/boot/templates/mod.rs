@@ -1,0 +1,268 @@
+//! Templates of a tenant's own: every version ever saved is kept, the newest counts, and one
+//! without a text is the return to the built-in template. What would break a phone is not saved.
+
+pub mod api;
+pub mod legacy;
+mod queries;
+pub mod web;
+
+use serde_json::json;
+
+pub use super::context::PLACEHOLDERS as PLACES;
+use super::engine::{Broken, Compiled, SOURCE_LIMIT};
+use super::load;
+use super::render::{BuiltIn, base, try_out};
+use super::subject::{KeyFacts, LineFacts, Subject};
+use crate::audit::{Change, Event};
+use crate::db::{Result, Tx};
+use crate::id::TenantId;
+use crate::net::Mac;
+use crate::phones::settings::Resolved;
+use crate::phones::{self, KeyKind, MODELS, Model, Vendor};
+use crate::text::Line;
+use crate::time::{Timestamp, Zone};
+use crate::web::Error;
+
+/// Who saved a version, when and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Counts from 1.
+    pub version: i64,
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub by: String,
+    /// Why, in their words; may be empty.
+    pub note: String,
+}
+
+/// A version with its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Whose phones it is for.
+    pub vendor: Vendor,
+    /// A built-in template's name, or a model's.
+    pub name: String,
+    /// Its text; none is the return to the built-in one.
+    pub content: Option<String>,
+    /// Who saved it.
+    pub version: Version,
+}
+
+/// Why a template cannot be saved.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// There is no file of that name to make.
+    #[error("there is no such template")]
+    Missing,
+    /// It is broken for every phone, or for the one named.
+    #[error("{}{broken}", phone.as_deref().map(|phone| format!("{phone}: ")).unwrap_or_default())]
+    Broken {
+        /// The phone.
+        phone: Option<String>,
+        /// What is wrong.
+        broken: Broken,
+    },
+    /// It is the built-in template's text.
+    #[error("this is the built-in template; go back to it instead")]
+    Same,
+    /// Somebody changed it meanwhile.
+    #[error("somebody changed this template meanwhile; look at what it is now, then save again")]
+    Stale,
+    /// A fault.
+    #[error(transparent)]
+    Fault(#[from] Error),
+}
+
+impl From<sqlx::Error> for Refusal {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+/// The newest version of every template the tenant ever had of its own.
+pub async fn current(tx: &mut Tx, tenant: TenantId) -> Result<Vec<Row>> {
+    queries::current(tx, tenant).await
+}
+
+/// Every version of one template, the newest first.
+pub async fn versions(
+    tx: &mut Tx,
+    tenant: TenantId,
+    vendor: Vendor,
+    name: &str,
+) -> Result<Vec<Row>> {
+    queries::versions(tx, tenant, vendor, name).await
+}
+
+/// The models that get their file from the template called `name`, if it is the tenant's own.
+pub fn models(vendor: Vendor, name: &str) -> Vec<&'static Model> {
+    if let Some(built_in) = BuiltIn::find(vendor, name) {
+        return MODELS.iter().filter(|model| built_in.is_for(model)).collect();
+    }
+    Model::find(vendor, name).into_iter().collect()
+}
+
+/// The tenant's phones that get a file from this template.
+pub async fn phones_of(
+    tx: &mut Tx,
+    tenant: TenantId,
+    vendor: Vendor,
+    name: &str,
+    limit: i64,
+) -> Result<Vec<Mac>> {
+    let models = models(vendor, name);
+    let phones = queries::phones(tx, tenant, vendor, limit).await?;
+    let uses = |model: &str| models.iter().any(|known| known.name == model);
+    Ok(phones.into_iter().filter(|(_, model)| uses(model)).map(|(mac, _)| mac).collect())
+}
+
+/// Whether `source` makes a well-formed file for every model it is for and every phone that uses
+/// it, whatever people are called.
+pub async fn check(
+    tx: &mut Tx,
+    tenant: TenantId,
+    (vendor, name): (Vendor, &str),
+    source: &str,
+    base_url: &str,
+) -> std::result::Result<(), Refusal> {
+    let built_in = base(vendor, name).ok_or(Refusal::Missing)?;
+    if source == built_in.source() {
+        return Err(Refusal::Same);
+    }
+    if source.len() > SOURCE_LIMIT {
+        let what = format!("use at most {SOURCE_LIMIT} bytes");
+        return Err(Refusal::Broken { phone: None, broken: Broken { line: None, what } });
+    }
+    Compiled::of(source, built_in.format)
+        .map_err(|broken| Refusal::Broken { phone: None, broken })?;
+    for model in models(vendor, name) {
+        for subject in samples(model) {
+            try_out(&subject, source, built_in.format).map_err(|broken| Refusal::Broken {
+                phone: Some(format!("for a {model}")),
+                broken,
+            })?;
+        }
+    }
+    for mac in phones_of(tx, tenant, vendor, name, i64::MAX).await? {
+        let Some(phone) = phones::get(tx, tenant, mac).await? else { continue };
+        let subject = load::hidden(tx, tenant, &phone, base_url).await?;
+        try_out(&subject, source, built_in.format).map_err(|broken| Refusal::Broken {
+            phone: Some(format!("for {} ({mac})", phone.title())),
+            broken,
+        })?;
+    }
+    Ok(())
+}
+
+/// Made-up phones: one with everything and the most awkward names, one with nothing.
+fn samples(model: &'static Model) -> [Subject; 2] {
+    const AWKWARD: &str = "A & \"B\" <c> 'd' ]]> = # ; %";
+    let line = |line: u8| LineFacts {
+        line,
+        sip_user: "1000".to_owned(),
+        sip_secret: "secret".to_owned(),
+        number: "1000".to_owned(),
+        name: AWKWARD.to_owned(),
+        label: AWKWARD.to_owned(),
+    };
+    let kinds = [KeyKind::Line, KeyKind::Blf, KeyKind::SpeedDial, KeyKind::Park];
+    let key = |(position, kind): (u8, KeyKind)| KeyFacts {
+        position,
+        kind,
+        line: 1,
+        value: if kind == KeyKind::Line { String::new() } else { "*8#".to_owned() },
+        label: AWKWARD.to_owned(),
+    };
+    let full = Subject {
+        mac: crate::net::Mac::EXAMPLE,
+        model,
+        label: AWKWARD.to_owned(),
+        lines: (1..=model.lines).map(line).collect(),
+        keys: (1..=model.keys).zip(kinds.into_iter().cycle()).map(key).collect(),
+        settings: Resolved::of(&[]),
+        server: "pbx.example.com".to_owned(),
+        zone: "Europe/Lisbon".parse().unwrap_or_default(),
+        address: None,
+        url: "https://pbx.example.com/provision/token".to_owned(),
+        http_user: "user".to_owned(),
+        http_password: "password".to_owned(),
+        web_password: "password".to_owned(),
+    };
+    let empty = Subject {
+        label: String::new(),
+        lines: Vec::new(),
+        keys: Vec::new(),
+        zone: Zone::default(),
+        ..full.clone()
+    };
+    [full, empty]
+}
+
+/// Saves a text after the tenant's version `version` (0: it has none yet). It must be checked.
+async fn put(
+    change: &mut Change,
+    (vendor, name): (Vendor, &str),
+    version: i64,
+    content: Option<String>,
+    note: &Line<200>,
+) -> std::result::Result<i64, Refusal> {
+    let tenant = change.tenant();
+    let newest = queries::versions(change.tx(), tenant, vendor, name).await?;
+    let newest = newest.first().map_or(0, |row| row.version.version);
+    if newest != version {
+        return Err(Refusal::Stale);
+    }
+    let (next, own) = (version + 1, content.is_some());
+    if !queries::insert(change, tenant, (vendor, name), next, content, note.as_str()).await? {
+        return Err(Refusal::Stale);
+    }
+    let label = format!("{vendor}/{name}");
+    let action = if own { "boot_template.saved" } else { "boot_template.reset" };
+    let event = Event::new(action, &label, &label)
+        .before(json!({ "version": version }))
+        .after(json!({ "version": next, "own": own }));
+    change.record(event.note(note.as_str()));
+    Ok(next)
+}
+
+/// Saves a template of the tenant's own over its version `version` (0: it has none yet), if it
+/// makes a well-formed file for every phone. Returns the new version.
+pub async fn save(
+    change: &mut Change,
+    of: (Vendor, &str),
+    version: i64,
+    source: &str,
+    note: &Line<200>,
+    base_url: &str,
+) -> std::result::Result<i64, Refusal> {
+    let tenant = change.tenant();
+    check(change.tx(), tenant, of, source, base_url).await?;
+    put(change, of, version, Some(source.to_owned()), note).await
+}
+
+/// Puts version `wanted` in force again, or the built-in template (0), as a new version.
+pub async fn restore(
+    change: &mut Change,
+    (vendor, name): (Vendor, &str),
+    wanted: i64,
+    base_url: &str,
+) -> std::result::Result<i64, Refusal> {
+    base(vendor, name).ok_or(Refusal::Missing)?;
+    let tenant = change.tenant();
+    let versions = queries::versions(change.tx(), tenant, vendor, name).await?;
+    let newest = versions.first().ok_or(Refusal::Missing)?;
+    let note = |text: String| text.parse::<Line<200>>().unwrap_or_default();
+    if wanted == 0 {
+        if newest.content.is_none() {
+            return Ok(newest.version.version);
+        }
+        let note = note("back to the built-in template".to_owned());
+        return put(change, (vendor, name), newest.version.version, None, &note).await;
+    }
+    let old = versions.iter().find(|row| row.version.version == wanted).ok_or(Refusal::Missing)?;
+    let source = old.content.clone().ok_or(Refusal::Missing)?;
+    check(change.tx(), tenant, (vendor, name), &source, base_url).await?;
+    let note = note(format!("version {wanted} again"));
+    put(change, (vendor, name), newest.version.version, Some(source), &note).await
+}
