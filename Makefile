@@ -20,7 +20,8 @@ check:
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items
 
 # `make bench ARGS="apply list"` runs some; with ARGS=--strict a miss is an error.
-bench: setup
+bench:
+	tests/lab/setup.sh --bench
 	cargo bench --locked --bench bench -- $(ARGS)
 
 # What the tests need, installed once; what is there already is left alone.

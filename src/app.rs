@@ -10,13 +10,14 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::api::Problem;
 use crate::apply::Applier;
-use crate::auth::access::Route;
+use crate::auth::access::{Access, Route};
 use crate::auth::session;
+use crate::provision::Provisioner;
 use crate::state::State;
 use crate::web::{Error, guard};
 use crate::{
-    apply, auth, boot, docs, history, home, ipam, mirror, notify, outbox, phones, registrations,
-    tenants, users,
+    apply, auth, boot, docs, history, home, ipam, mirror, notify, outbox, phones, provision,
+    registrations, tenants, users,
 };
 
 /// Every URL the application answers, and what each asks of whoever calls it.
@@ -33,6 +34,7 @@ pub fn routes() -> Vec<Route> {
         outbox::routes(),
         mirror::routes(),
         boot::routes(),
+        provision::routes(),
         apply::web::routes(),
         apply::api::routes(),
         history::web::routes(),
@@ -49,6 +51,8 @@ pub struct Shared {
     pub state: State,
     /// What puts changes into force.
     pub applier: Applier,
+    /// What serves phones.
+    pub provisioner: Provisioner,
     /// What `/metrics` shows.
     pub metrics: PrometheusHandle,
 }
@@ -60,6 +64,7 @@ pub fn configure(shared: Shared) -> impl FnOnce(&mut web::ServiceConfig) {
         app.app_data(web::Data::new(shared.state))
             .app_data(web::Data::new(shared.applier.access().clone()))
             .app_data(web::Data::new(shared.applier))
+            .app_data(web::Data::new(shared.provisioner))
             .app_data(web::Data::new(shared.metrics))
             .app_data(web::PathConfig::default().error_handler(|_, request| not_here(request)))
             .app_data(
@@ -69,10 +74,17 @@ pub fn configure(shared: Shared) -> impl FnOnce(&mut web::ServiceConfig) {
         let mut everything = web::scope("").wrap(sessions).wrap(from_fn(guard::observe));
         for (path, routes) in by_path(routes()) {
             let allow = allow(&routes);
+            let device = routes.iter().all(|route| route.access == Access::Device);
             let resource = web::resource(path)
                 .default_service(web::to(move |request| ready(wrong_method(&request, &allow))));
-            everything = everything
-                .service(routes.into_iter().fold(resource, |r, route| r.route(route.guarded())));
+            let resource = routes.into_iter().fold(resource, |r, route| r.route(route.guarded()));
+            // Outside the sessions: those who come here have none, and are served without a
+            // database too.
+            if device {
+                app.service(resource.wrap(from_fn(guard::observe)));
+            } else {
+                everything = everything.service(resource);
+            }
         }
         app.service(everything.default_service(web::to(nothing_here)));
     }

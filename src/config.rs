@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::net::{Address, Cidr};
+
 /// Everything Patchbay is told from outside, with defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -18,8 +20,22 @@ pub struct Config {
     pub database_url: String,
     /// The key secrets are sealed with.
     pub secret_key_file: PathBuf,
+    /// Proxies in front whose `X-Forwarded-For` is believed; of anybody else it is not.
+    pub trusted_proxies: Vec<Cidr>,
+    /// How phones reach Patchbay.
+    pub phones: Phones,
     /// How to reach Asterisk.
     pub asterisk: Asterisk,
+}
+
+/// How phones reach Patchbay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Phones {
+    /// Where they fetch their files, without a slash at the end; by default `public_url`. May be
+    /// plain `http` for phones that know no current certificate authority.
+    pub url: String,
+    /// Where TFTP is answered, for phones that know nothing else; by default nowhere.
+    pub tftp: Option<SocketAddr>,
 }
 
 /// How to reach Asterisk.
@@ -82,7 +98,16 @@ struct File {
     data_dir: Option<PathBuf>,
     database_url: Option<String>,
     secret_key_file: Option<PathBuf>,
+    trusted_proxies: Option<Vec<String>>,
+    phones: PhonesFile,
     asterisk: AsteriskFile,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PhonesFile {
+    url: Option<String>,
+    tftp: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -123,13 +148,21 @@ impl Config {
             path("PATCHBAY_DATA_DIR", file.data_dir).unwrap_or_else(|| PathBuf::from("data"));
         let database = format!("sqlite:{}", data_dir.join("patchbay.db").display());
         let asterisk = file.asterisk;
+        let listening = format!("http://{listen}");
+        let browsers = text("PATCHBAY_PUBLIC_URL", file.public_url, &listening);
+        let browsers = url("public_url", &browsers)?;
+        let phones = text("PATCHBAY_PHONES_URL", file.phones.url, &browsers);
+        let proxies = env("PATCHBAY_TRUSTED_PROXIES")
+            .map(|list| list.split([',', ' ']).map(str::to_owned).collect())
+            .or(file.trusted_proxies);
         Ok(Self {
             listen,
-            public_url: public_url(&text(
-                "PATCHBAY_PUBLIC_URL",
-                file.public_url,
-                &format!("http://{listen}"),
-            ))?,
+            trusted_proxies: trusted_proxies(proxies.unwrap_or_default())?,
+            phones: Phones {
+                url: url("phones.url", &phones)?,
+                tftp: tftp(env("PATCHBAY_PHONES_TFTP").or(file.phones.tftp))?,
+            },
+            public_url: browsers,
             database_url: database_url(text(
                 "PATCHBAY_DATABASE_URL",
                 file.database_url,
@@ -161,17 +194,45 @@ fn read(path: &Path) -> Result<File, ConfigError> {
         .map_err(|source| ConfigError::Syntax { path: path.to_owned(), source: source.into() })
 }
 
-fn public_url(text: &str) -> Result<String, ConfigError> {
+fn url(key: &'static str, text: &str) -> Result<String, ConfigError> {
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     match host.map(|host| host.trim_end_matches('/')) {
-        Some(host) if !host.is_empty() && !host.contains(['/', '?', '#', ' ']) => {
+        Some(host) if !host.is_empty() && !host.contains(is_no_host) => {
             Ok(text.trim_end_matches('/').to_owned())
         }
         _ => Err(ConfigError::Value {
-            key: "public_url",
+            key,
             reason: format!("{text:?} is not http(s)://HOST[:PORT] without a path"),
         }),
     }
+}
+
+/// What is no part of a host and its port. Some would mean something in the files of phones.
+fn is_no_host(letter: char) -> bool {
+    letter.is_whitespace() || letter.is_control() || "/?#@\\\"'<>&{}$;=,".contains(letter)
+}
+
+fn trusted_proxies(texts: Vec<String>) -> Result<Vec<Cidr>, ConfigError> {
+    let one = |text: &str| match text.parse::<Address>() {
+        Ok(address) => Cidr::new(address, address.family().bits()).ok(),
+        Err(_) => text.parse().ok(),
+    };
+    let named = texts.iter().map(|text| text.trim()).filter(|text| !text.is_empty());
+    let read = |text: &str| {
+        one(text).ok_or_else(|| ConfigError::Value {
+            key: "trusted_proxies",
+            reason: format!("{text:?} is neither an address nor a prefix such as 10.0.0.0/24"),
+        })
+    };
+    named.map(read).collect()
+}
+
+fn tftp(text: Option<String>) -> Result<Option<SocketAddr>, ConfigError> {
+    let Some(text) = text.filter(|text| !text.is_empty() && text != "off") else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| ConfigError::Value {
+        key: "phones.tftp",
+        reason: format!("{text:?} is not ADDRESS:PORT, such as 0.0.0.0:69, nor off"),
+    })
 }
 
 fn database_url(text: String) -> Result<String, ConfigError> {
@@ -221,6 +282,32 @@ mod tests {
             ("127.0.0.1:5038", "patchbay")
         );
         assert_eq!(config.asterisk.ami_secret, None);
+        assert_eq!(config.trusted_proxies, []);
+        assert_eq!(config.phones.url, "http://127.0.0.1:8080");
+        assert_eq!(config.phones.tftp, None);
+    }
+
+    #[test]
+    fn phones_are_reached_as_browsers_are_unless_told_otherwise() {
+        let file = "public_url = \"https://pbx.example\"\n[phones]\ntftp = \"off\"\n";
+        let config = build(file, &[]).unwrap();
+        assert_eq!((config.phones.url.as_str(), config.phones.tftp), ("https://pbx.example", None));
+        let env =
+            [("PATCHBAY_PHONES_URL", "http://10.0.0.5/"), ("PATCHBAY_PHONES_TFTP", "0.0.0.0:69")];
+        let config = build(file, &env).unwrap();
+        assert_eq!(config.phones.url, "http://10.0.0.5");
+        assert_eq!(config.phones.tftp.unwrap().port(), 69);
+    }
+
+    #[test]
+    fn trusted_proxies_are_addresses_and_prefixes() {
+        let file = "trusted_proxies = [\"127.0.0.1\", \"10.1.0.0/16\", \"::1\"]";
+        let shown = |config: Config| {
+            config.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(build(file, &[]).unwrap()), ["127.0.0.1/32", "10.1.0.0/16", "::1/128"]);
+        let env = [("PATCHBAY_TRUSTED_PROXIES", "10.2.0.1, 10.3.0.0/24")];
+        assert_eq!(shown(build(file, &env).unwrap()), ["10.2.0.1/32", "10.3.0.0/24"]);
     }
 
     #[test]
@@ -253,6 +340,10 @@ mod tests {
             ("public_url = \"patchbay.example\"", "public_url"),
             ("public_url = \"https://x/y\"", "public_url"),
             ("[asterisk]\nami = \"pbx\"", "asterisk.ami"),
+            ("trusted_proxies = [\"proxy\"]", "trusted_proxies"),
+            ("[phones]\nurl = \"pbx\"", "phones.url"),
+            ("[phones]\nurl = 'http://pbx\"><x'", "phones.url"),
+            ("[phones]\ntftp = \"69\"", "phones.tftp"),
         ] {
             assert!(build(text, &[]).unwrap_err().to_string().contains(key), "{text}");
         }

@@ -34,6 +34,7 @@ pub mod outbox;
 pub mod outside;
 pub mod phones;
 pub mod probe;
+pub mod provision;
 pub mod registrations;
 pub mod secrets;
 pub mod state;

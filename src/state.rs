@@ -1,9 +1,11 @@
 //! What every request needs, whatever it asks for.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::audit::{Actor, ChainKey, Change};
 use crate::db::{Db, Result, Tx};
+use crate::net::Cidr;
 use crate::secrets::Vault;
 use crate::time::Clock;
 
@@ -20,6 +22,10 @@ pub struct State {
     pub chain: ChainKey,
     /// How browsers reach Patchbay.
     pub public_url: String,
+    /// How phones do.
+    pub phones_url: String,
+    /// Proxies that are believed when they say whom they speak for.
+    pub proxies: Arc<[Cidr]>,
     /// Where files of Patchbay's own live.
     pub data_dir: PathBuf,
 }

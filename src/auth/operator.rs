@@ -16,7 +16,7 @@ use crate::secrets;
 use crate::state::State;
 use crate::time::Zone;
 use crate::web::guard::RequestId;
-use crate::web::{Error, NavGroup, NavItem, Shell, flash};
+use crate::web::{Error, NavGroup, NavItem, Shell, client, flash};
 
 /// How exactly a token's last use is noted.
 const SEEN_SECONDS: i64 = 60;
@@ -185,12 +185,11 @@ impl Operator {
     }
 }
 
-/// Where a request comes from. Forwarded-for headers say what anybody likes, so the peer counts.
+/// Nobody yet, and where the request comes from.
 pub(super) fn request_actor(request: &HttpRequest, via: Via) -> Actor {
     let id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
-    let source = request.peer_addr().map(|peer| peer.ip().to_string());
     Actor {
-        source: source.unwrap_or_default(),
+        source: client::address(request).map(|address| address.to_string()).unwrap_or_default(),
         request_id: id.unwrap_or_default(),
         ..Actor::local("(nobody)", via)
     }

@@ -17,7 +17,7 @@ use crate::web::Error;
 
 /// Where phones reach Patchbay, without a slash at the end.
 pub fn base_url(state: &State) -> &str {
-    state.public_url.trim_end_matches('/')
+    &state.phones_url
 }
 
 /// The host of an URL, without port or brackets.

@@ -57,6 +57,8 @@ impl Session {
             chain: ChainKey::of(&vault),
             clock: Clock::system(),
             public_url: config.public_url.clone(),
+            phones_url: config.phones.url.clone(),
+            proxies: config.trusted_proxies.clone().into(),
             data_dir: config.data_dir.clone(),
             db,
             vault,

@@ -15,6 +15,7 @@ use crate::ipam::addresses;
 use crate::ipam::observe::Runner;
 use crate::mirror::Keeper;
 use crate::notify;
+use crate::provision::{self, Provisioner};
 use crate::registrations::Feed;
 use crate::state::State;
 use crate::web::Error;
@@ -28,6 +29,9 @@ const LONGEST_SWEEP: Duration = Duration::from_secs(8);
 /// How long a stop waits for calls to systems outside that are under way.
 const LONGEST_CALL: Duration = Duration::from_secs(8);
 
+/// How long a stop waits for what phones asked for to be written down.
+const LONGEST_LOG: Duration = Duration::from_secs(10);
+
 /// Serves until SIGTERM or SIGINT; requests being answered are finished first.
 pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
     let metrics = PrometheusBuilder::new().install_recorder().context("cannot collect metrics")?;
@@ -35,7 +39,13 @@ pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
     if let Err(error) = applier.repair().await {
         tracing::error!(error = %error, "what an interrupted apply left behind could not be repaired");
     }
-    let shared = Shared { state: session.state.clone(), applier: applier.clone(), metrics };
+    let provisioner = Provisioner::new(session.state.clone());
+    let shared = Shared {
+        state: session.state.clone(),
+        applier: applier.clone(),
+        provisioner: provisioner.clone(),
+        metrics,
+    };
     let server = HttpServer::new(move || App::new().configure(app::configure(shared.clone())))
         .workers(2)
         .client_request_timeout(Duration::from_secs(10))
@@ -55,7 +65,13 @@ pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
     let telling = tokio::spawn(telling.run(leaving.clone()));
     let caller = outbox::Runner::new(session.state.clone()).context("no randomness")?;
     let calls = tokio::spawn(caller.run(leaving.clone()));
-    let keeper = tokio::spawn(Keeper::new(session.state.clone()).run(leaving));
+    let keeper = tokio::spawn(Keeper::new(session.state.clone()).run(leaving.clone()));
+    if let Some(address) = session.config.phones.tftp {
+        let socket = tokio::net::UdpSocket::bind(address).await;
+        let socket = socket.with_context(|| format!("cannot answer TFTP on {address}"))?;
+        tokio::spawn(provisioner.clone().tftp(socket, leaving.clone()));
+    }
+    let log = tokio::spawn(provisioner.run(leaving));
     server.run().await.context("the server stopped")?;
     housekeeping.abort();
     expiry.abort();
@@ -70,6 +86,9 @@ pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
     }
     if tokio::time::timeout(LONGEST_CALL, calls).await.is_err() {
         tracing::warn!("stopped in the middle of calls to systems outside; they are made again");
+    }
+    if tokio::time::timeout(LONGEST_LOG, log).await.is_err() {
+        tracing::warn!("stopped before everything phones asked for was written down");
     }
     if tokio::time::timeout(LONGEST_APPLY, applier.idle()).await.is_err() {
         tracing::warn!("stopped in the middle of an apply; the next start repairs it");
@@ -115,6 +134,7 @@ async fn housekeeping(state: State) {
         let done = async {
             auth::tidy(&state).await?;
             api::tidy(&state).await?;
+            provision::tidy(&state).await?;
             Ok::<_, Error>(Spool::of(&state).tidy()?)
         };
         if let Err(error) = done.await {

@@ -193,7 +193,7 @@ pub struct CreatedPhone {
 
 /// Where the files of the phone with this token are.
 pub(super) fn url(by: &Operator, token: &str) -> String {
-    format!("{}/provision/{token}", by.state().public_url.trim_end_matches('/'))
+    format!("{}/provision/{token}", by.state().phones_url)
 }
 
 /// Add a phone

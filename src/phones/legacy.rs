@@ -75,7 +75,7 @@ pub struct Device {
 
 /// By its plain name a file is there only while the phone may enrol.
 fn plain_url(by: &Operator, mac: Mac) -> String {
-    format!("{}/provision/{}.cfg", by.state().public_url.trim_end_matches('/'), mac.hex())
+    format!("{}/provision/{}.cfg", by.state().phones_url, mac.hex())
 }
 
 fn device(by: &Operator, phone: &Phone) -> Device {

@@ -63,7 +63,7 @@ pub async fn observe(
     let (status, took) = (response.status().as_u16(), started.elapsed());
     measure(&method, &pattern, status, took.as_secs_f64());
     // The query is left out: it may hold what a person searched for. So is what a link's token.
-    let path = if pattern.contains("{token}") { pattern } else { path };
+    let path = if pattern.contains("{token") { pattern } else { path };
     span.in_scope(|| tracing::info!(http.method = %method, http.path = path, http.status = status, took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX), "answered"));
     Ok(response)
 }

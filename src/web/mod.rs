@@ -1,6 +1,7 @@
 //! The web shell: what every page shares. Knows no feature.
 
 pub mod assets;
+pub mod client;
 pub mod csv;
 mod error;
 pub mod flash;

@@ -452,6 +452,40 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("GET", "/api/v1/reports/inactive", "", "401 401 401 401 401 401 200 200 200"),
     ("GET", "/api/v1/reports/orphans", "", "401 401 401 401 401 401 200 200 200"),
     ("GET", "/api/v1/apply/history", "", "401 401 401 401 401 401 200 200 403"),
+    // What phones ask for is nobody's by that name.
+    ("GET", "/provision/{token:.*}", "", "404 404 404 404 404 404 404 404 404"),
+    ("PUT", "/provision/{token:.*}", "", "404 404 404 404 404 404 404 404 404"),
+    ("GET", "/phones/requests", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/phones/requests/table", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/phones/requests.csv", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/phones/enrolment", "", "303 200 200 200 200 200 303 303 303"),
+    ("POST", "/phones/enrolment", "", "303 303 303 403 403 303 303 303 303"),
+    ("GET", "/phones/waiting", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/phones/waiting/{mac}", "", "303 200 200 403 403 404 303 303 303"),
+    (
+        "POST",
+        "/phones/waiting/{mac}",
+        "model=yealink%2Ft46s",
+        "303 303 303 403 403 404 303 303 303",
+    ),
+    ("POST", "/phones/waiting/{mac}/dismissal", "", "303 303 303 403 403 404 303 303 303"),
+    ("GET", "/phones/dhcp", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/phones/dhcp/{server}", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/phones/handouts", "", "303 200 200 200 200 200 303 303 303"),
+    ("POST", "/phones/handouts", "id={mac}", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/phones/{mac}/handout", "", "303 200 200 200 200 404 303 303 303"),
+    ("GET", "/phones/{mac}/qr.svg", "", "303 200 200 200 200 404 303 303 303"),
+    ("GET", "/phones/{mac}/requests", "", "303 200 200 200 200 404 303 303 303"),
+    ("POST", "/phones/{mac}/enrolment", "length=1h", "303 303 303 403 403 404 303 303 303"),
+    ("GET", "/api/provisioning/vendors", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/provisioning/templates", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/provisioning/requests", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/provisioning/diagnostics", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/provisioning/settings", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/v1/phones/vendors", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/v1/phones/requests", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/v1/phones/diagnostics", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/v1/phones/settings", "", "401 401 401 401 401 401 200 200 200"),
 ];
 
 /// Something of the default tenant for a route's `{…}` to name, made afresh for each call.
@@ -482,6 +516,9 @@ impl Target {
             }
             _ if path.starts_with("/ipam/observe/") || path.contains("/sweeps") => {
                 observed(app, path.contains("{sweep}")).await
+            }
+            _ if path.starts_with("/phones/waiting/") => {
+                crate::provision_pages::waiting(app).await
             }
             _ if path.contains("/hosts") && (path.contains("{id}") || body.contains("{id}")) => {
                 let made = admin.post("/ipam/hosts", &[("hostname", &format!("h-{new}"))]).await;
@@ -516,7 +553,9 @@ impl Target {
         } else {
             String::new()
         };
-        let mac = if path.contains("{mac}") || path.contains("{notification}") {
+        let mac = if path.starts_with("/phones/waiting/") {
+            id.clone()
+        } else if path.contains("{mac}") || path.contains("{notification}") {
             crate::notify::phone(app).await
         } else {
             String::new()
@@ -542,6 +581,8 @@ impl Target {
             .replace("{kind}", "user")
             .replace("{system}", "netbox")
             .replace("{format}", "isc")
+            .replace("{server}", "kea")
+            .replace("{token:.*}", "nothing/at.all")
             .replace("/files/{name}", "/files/pjsip.conf")
             .replace("{token}", &token);
         let body =

@@ -1,7 +1,7 @@
 //! The figures Patchbay must reach, measured on the real program over HTTP.
 //!
 //! `make bench` runs all parts, `cargo bench -- PART…` some: create, list, apply, render, start,
-//! ipam-list, ipam-next, ipam-import, ipam-export, phones, map, registrations, memory; `only-sqlite`
+//! ipam-list, ipam-next, ipam-import, ipam-export, phones, map, registrations, storm, memory; `only-sqlite`
 //! or `only-postgresql` beside them measures addresses on one database. Misses are printed plainly;
 //! with `--strict` they are an error.
 #![allow(
@@ -32,13 +32,14 @@ mod report;
 #[allow(dead_code)]
 mod sip;
 mod starts;
+mod storm;
 
 use std::process::ExitCode;
 
 use fixture::Fixtures;
 use report::Report;
 
-const PARTS: [&str; 15] = [
+const PARTS: [&str; 16] = [
     "create",
     "list",
     "apply",
@@ -51,6 +52,7 @@ const PARTS: [&str; 15] = [
     "phones",
     "map",
     "registrations",
+    "storm",
     "memory",
     "only-sqlite",
     "only-postgresql",
@@ -100,6 +102,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     if wanted("phones") {
         phones::run(&mut report, &fixtures).await?;
+    }
+    if wanted("storm") {
+        storm::run(&mut report, &fixtures).await?;
     }
     if wanted("memory") {
         memory::idle(&mut report, &fixtures).await?;

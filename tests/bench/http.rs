@@ -63,6 +63,11 @@ impl Client {
         Self { header: format!("Authorization: Bearer {token}\r\n"), ..Self::new(address) }
     }
 
+    /// One that sends this line (`Name: value\r\n`) with every request.
+    pub fn with_header(address: SocketAddr, line: &str) -> Self {
+        Self { header: line.to_owned(), ..Self::new(address) }
+    }
+
     /// Signs in as a browser does.
     pub async fn signed_in(
         address: SocketAddr,

@@ -29,6 +29,8 @@ pub async fn open(site: &Site) -> anyhow::Result<State> {
         chain: ChainKey::of(&vault),
         clock: Clock::system(),
         public_url: config.public_url.clone(),
+        phones_url: config.phones.url.clone(),
+        proxies: config.trusted_proxies.clone().into(),
         data_dir: config.data_dir.clone(),
         db,
         vault,

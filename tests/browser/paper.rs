@@ -41,7 +41,7 @@ async fn fill(server: &Server) {
 }
 
 /// What can be read on each page, in columns as they stand there.
-fn pages(pdf: &[u8], name: &str) -> Vec<String> {
+pub fn pages(pdf: &[u8], name: &str) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("report.pdf");
     std::fs::write(&file, pdf).unwrap();

@@ -3,6 +3,7 @@
 #
 #   setup.sh               everything
 #   setup.sh --run-only    only what `make run` needs: an Asterisk
+#   setup.sh --bench       everything, and nginx, which the figures are compared with
 #   setup.sh --where       say where things are kept, install nothing
 #
 # When everything is there it does nothing, and does it quickly.
@@ -11,9 +12,11 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/lib.sh"
 
 run_only=
+bench=
 case "${1:-}" in
   '') ;;
   --run-only) run_only=1 ;;
+  --bench) bench=1 ;;
   --where) echo "$lab"; exit ;;
   *) die "unknown option: $1" ;;
 esac
@@ -43,6 +46,7 @@ if [ -z "$run_only" ]; then
   need strace strace
   need pdftotext poppler-utils
   need curl curl
+  [ -z "$bench" ] || need nginx nginx-light
   python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 fi
 

@@ -24,6 +24,7 @@ use patchbay::auth::{self, OperatorName, Role, TokenLabel};
 use patchbay::config::Config;
 use patchbay::db::Db;
 use patchbay::id::{OperatorId, TenantId};
+use patchbay::provision::Provisioner;
 use patchbay::secrets::{Entropy, Vault};
 use patchbay::state::State;
 use patchbay::tenants::{self, Settings};
@@ -39,11 +40,16 @@ pub const PASSWORD: &str = "correct horse battery";
 
 type Served = Rc<dyn Fn(TestRequest) -> LocalBoxFuture<'static, ServiceResponse>>;
 
+/// Proxies that are believed here.
+const PROXIES: [&str; 1] = ["198.51.100.0/28"];
+
 /// One instance of the application.
 pub struct TestApp {
     pub state: State,
     /// Where its database is.
     pub url: String,
+    /// What serves phones here.
+    pub provisioner: Provisioner,
     now: Arc<AtomicI64>,
     service: Served,
     dir: Arc<tempfile::TempDir>,
@@ -89,7 +95,8 @@ impl TestApp {
         app.state.db.close().await;
         let patience = std::time::Duration::from_millis(200);
         app.state.db = Db::connect_within(&self.url, patience).await.unwrap();
-        app.service = serve(app.state.clone(), app.dir.path()).await;
+        app.provisioner = Provisioner::new(app.state.clone());
+        app.service = serve(app.state.clone(), app.provisioner.clone(), app.dir.path()).await;
         app
     }
 
@@ -114,12 +121,15 @@ impl TestApp {
             chain: ChainKey::of(&vault),
             clock: Clock::of(move || Timestamp(read.load(Ordering::SeqCst))),
             public_url: public_url.to_owned(),
+            phones_url: public_url.to_owned(),
+            proxies: PROXIES.map(|proxy| proxy.parse().unwrap()).into(),
             data_dir: dir.path().to_owned(),
             db,
             vault,
         };
-        let service = serve(state.clone(), dir.path()).await;
-        Self { state, url, now, service, dir }
+        let provisioner = Provisioner::new(state.clone());
+        let service = serve(state.clone(), provisioner.clone(), dir.path()).await;
+        Self { state, url, provisioner, now, service, dir }
     }
 
     pub fn is_sqlite(&self) -> bool {
@@ -365,7 +375,7 @@ pub fn next() -> u32 {
 }
 
 /// The application beside a directory in which Asterisk has never been.
-async fn serve(state: State, dir: &Path) -> Served {
+async fn serve(state: State, provisioner: Provisioner, dir: &Path) -> Served {
     let nothing = |name: &str| match name {
         "PATCHBAY_DATA_DIR" => Some(dir.display().to_string()),
         "PATCHBAY_ASTERISK_CONFIG_DIR" => Some(dir.join("asterisk").display().to_string()),
@@ -374,8 +384,8 @@ async fn serve(state: State, dir: &Path) -> Served {
     let config = Config::load(Some(Path::new("/dev/null")), nothing).unwrap();
     let applier = Applier::new(&config, state.clone());
     let metrics = PrometheusBuilder::new().build_recorder().handle();
-    let app =
-        init_service(App::new().configure(configure(Shared { state, applier, metrics }))).await;
+    let shared = Shared { state, applier, provisioner, metrics };
+    let app = init_service(App::new().configure(configure(shared))).await;
     let app = Rc::new(app);
     Rc::new(move |request| {
         let app = Rc::clone(&app);

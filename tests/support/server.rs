@@ -74,6 +74,8 @@ impl Server {
             chain: patchbay::audit::ChainKey::of(&vault),
             vault,
             public_url: self.url.clone(),
+            phones_url: self.url.clone(),
+            proxies: [].into(),
             data_dir: self.data_dir.clone(),
         }
     }

@@ -96,7 +96,7 @@ impl ShowPage {
             settings: resolved(&mut tx, tenant, &phone).await?,
             history: audit::of(&mut tx, tenant, &mac.hex(), page).await?,
             profile: profile.map(|profile| profile.spec.name.to_string()),
-            base: format!("{}/provision/", by.state().public_url),
+            base: format!("{}/provision/", by.state().phones_url),
             links: Vec::new(),
             may_edit: by.may(Right::EditPhones),
             may_manage: by.may(Right::ManagePhones),

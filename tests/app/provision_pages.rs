@@ -1,0 +1,219 @@
+//! The pages about what phones ask for.
+
+use patchbay::auth::Role;
+use patchbay::id::TenantId;
+
+use crate::provision::{enrolling, phone};
+use crate::support::app::{TestApp, both_databases, next};
+
+const T46S: &str = "Yealink SIP-T46S 66.86.0.15 ";
+
+/// The MAC of a phone that waits in the default tenant, and that no other call has.
+pub async fn waiting(app: &TestApp) -> String {
+    let mac = format!("0015650{:05x}", next() + 0x1000);
+    let columns = "tenant_id, mac, vendor, model, firmware, user_agent, address, path, first_at, last_at, times";
+    let address = if app.is_sqlite() { "zeroblob(16)" } else { r"decode(repeat('00', 16), 'hex')" };
+    app.sql(&format!(
+        "INSERT INTO phone_waiting ({columns})
+         SELECT id, '{mac}', 'yealink', 't46s', '', '', {address}, '{mac}.cfg', 1, 1, 1 FROM tenant WHERE slug = 'default'"
+    ))
+    .await;
+    mac
+}
+
+async fn asks(app: &TestApp, mac: &str, agent: &str, peer: &str) {
+    let ask = app.ask("GET", &format!("/provision/{mac}.cfg")).header("user-agent", agent);
+    assert_eq!(ask.at_peer(peer).send().await.status, 404);
+}
+
+both_databases! {
+    async fn an_unknown_phone_waits_and_is_adopted_with_one_form(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        admin.add("Ann", "ann@example.com", "1000").await;
+        admin.get("/phones/waiting").await.shows("choose the subnets");
+        asks(&app, "001565000009", T46S, "192.0.2.77").await;
+        app.provisioner.flush().await.unwrap();
+        assert_eq!(app.number("SELECT count(*) FROM phone_waiting").await, 0, "nobody waits outside");
+        let subnet = enrolling(&app, "192.0.2.0/24").await;
+        let agent = format!("{T46S}00:15:65:00:00:0a");
+        for _ in 0..3 {
+            asks(&app, "00156500000a", &agent, "192.0.2.77").await;
+        }
+        asks(&app, "00156500000b", "", "203.0.113.9").await;
+        app.ask("GET", "/provision/etc-passwd").header("user-agent", &agent).at_peer("192.0.2.78").send().await;
+        let page = admin.get("/phones/waiting").await;
+        for text in ["00:15:65:00:00:0a", "yealink t46s", "66.86.0.15", "192.0.2.77", "phones 192.0.2.0/24", ">3<"] {
+            page.shows(text);
+        }
+        page.hides("00:15:65:00:00:0b");
+        let form = admin.get("/phones/waiting/00156500000a").await;
+        form.shows(r#"value="yealink/t46s" selected"#);
+        for (fields, field, why) in [
+            (vec![("model", ""), ("extension", "1000")], "model", "choose what it is"),
+            (vec![("model", "yealink/t46s"), ("extension", "1001")], "extension", "there is no user with this extension"),
+            (vec![("model", "yealink/t46s"), ("extension", "x")], "extension", "use 2 to 8 digits, the first not 0"),
+        ] {
+            let answer = admin.post("/phones/waiting/00156500000a", &fields).await;
+            assert_eq!((answer.status, answer.field_error(field)), (422, why.to_owned()));
+        }
+        let wish = [("model", "yealink/t46s"), ("extension", "1000"), ("label", "Lobby"), ("address", "1")];
+        let adopted = admin.post("/phones/waiting/00156500000a", &wish).await;
+        assert_eq!((adopted.status, adopted.location()), (303, "/phones/00156500000a"), "{adopted:?}");
+        let held = app.texts("SELECT holder_name FROM address WHERE holder_kind = 'phone'").await;
+        assert_eq!(held.len(), 1);
+        assert_eq!(app.texts(&format!("SELECT mac FROM phone WHERE subnet_id = '{subnet}' AND enrol_until > 0")).await, ["00156500000a"]);
+        admin.get("/phones/waiting").await.shows("No phone waits");
+        let file = app.ask("GET", "/provision/00156500000a.cfg").header("user-agent", &agent).at_peer("192.0.2.77").send().await;
+        assert_eq!(file.status, 200);
+        asks(&app, "00156500000a", &agent, "192.0.2.77").await;
+        assert_eq!(admin.get("/phones/waiting/00156500000a").await.status, 404);
+    }
+
+    async fn a_dismissed_phone_is_back_when_it_asks_again(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        enrolling(&app, "192.0.2.0/24").await;
+        asks(&app, "00156500000a", T46S, "192.0.2.77").await;
+        admin.get("/phones/waiting").await.shows("00:15:65:00:00:0a");
+        let done = admin.post("/phones/waiting/00156500000a/dismissal", &[]).await;
+        assert_eq!(done.location(), "/phones/waiting");
+        admin.get("/phones/waiting").await.shows("No phone waits");
+        asks(&app, "00156500000a", T46S, "192.0.2.77").await;
+        admin.get("/phones/waiting").await.shows("00:15:65:00:00:0a");
+    }
+
+    async fn phones_enrol_where_somebody_chose(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let subnet = enrolling(&app, "192.0.2.0/24").await.to_string();
+        let page = admin.get("/phones/enrolment").await;
+        assert_eq!(page.text.matches(" checked").count(), 1);
+        admin.post("/phones/enrolment", &[]).await;
+        assert_eq!(app.number("SELECT count(*) FROM enrolment_subnet").await, 0);
+        admin.post("/phones/enrolment", &[("id", &subnet)]).await;
+        assert_eq!(app.texts("SELECT subnet_id FROM enrolment_subnet").await, [subnet.clone()]);
+        let audit = app.texts("SELECT before_json || after_json FROM audit_event WHERE action = 'enrolment.subnets' ORDER BY seq").await;
+        assert_eq!(audit, [r#"{"subnets":"192.0.2.0/24"}{"subnets":""}"#, r#"{"subnets":""}{"subnets":"192.0.2.0/24"}"#]);
+        app.tenant("acme", "other").await;
+        let other = app.with_password("other").await;
+        assert_eq!(other.post("/phones/enrolment", &[("id", &subnet)]).await.status, 404);
+        other.get("/phones/enrolment").await.hides("192.0.2.0/24");
+    }
+
+    async fn a_window_is_shown_with_its_end_and_can_be_closed(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        phone(&app, TenantId::DEFAULT, "001565aabbcc").await;
+        let path = "/phones/001565aabbcc/enrolment";
+        assert_eq!(admin.post(path, &[("length", "2 years")]).await.status, 400);
+        for (length, until) in [("15m", "22:28"), ("1h", "23:13"), ("24h", "22:13")] {
+            assert_eq!(admin.post(path, &[("length", length)]).await.status, 303);
+            admin.get("/phones/001565aabbcc/requests").await.shows(&format!("{until}</span>: the first fetch"));
+        }
+        admin.post(path, &[("length", "")]).await;
+        admin.get("/phones/001565aabbcc/requests").await.shows("closed: only with its token or password");
+        let did = app.texts("SELECT action FROM audit_event WHERE action LIKE 'enrolment%' ORDER BY seq").await;
+        assert_eq!(did, ["enrolment.opened", "enrolment.opened", "enrolment.opened", "enrolment.closed"]);
+    }
+
+    async fn a_phones_page_says_whether_it_has_the_current_file(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let keys = phone(&app, TenantId::DEFAULT, "001565aabbcc").await;
+        let page = "/phones/001565aabbcc/requests";
+        admin.get(page).await.shows("never fetched");
+        let path = format!("/provision/{}/001565aabbcc.cfg", keys.token);
+        app.ask("GET", &path).send().await;
+        admin.get(page).await.shows("has the current file");
+        app.pass(60);
+        let ann = admin.add("Ann", "ann@example.com", "1000").await;
+        app.sql(&format!("INSERT INTO phone_line (mac, line, tenant_id, user_id, label) SELECT '001565aabbcc', 1, tenant_id, id, '' FROM users WHERE id = '{ann}'")).await;
+        app.sql(&format!("UPDATE phone SET updated_at = {}", app.state.clock.now().0)).await;
+        admin.get(page).await.shows("has not fetched the change of 2023-11-14 22:14 yet");
+        app.ask("GET", &path).send().await;
+        admin.get(page).await.shows("has the current file");
+    }
+
+    async fn requests_are_found_by_what_came_of_them_by_phone_address_and_day(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let keys = phone(&app, TenantId::DEFAULT, "001565aabbcc").await;
+        app.ask("GET", &format!("/provision/{}/001565aabbcc.cfg", keys.token)).at_peer("192.0.2.1").send().await;
+        asks(&app, "00156500000a", T46S, "192.0.2.2").await;
+        for (query, shown, hidden) in [
+            ("outcome=served", "00:15:65:aa:bb:cc", "00:15:65:00:00:0a"),
+            ("mac=0015.6500.000a", "00:15:65:00:00:0a", "00:15:65:aa:bb:cc"),
+            ("from=2023-11-14&until=2023-11-14", "00:15:65:aa:bb:cc", "Nothing matches"),
+            ("until=2023-11-13", "Nothing matches", "00:15:65:aa:bb:cc"),
+        ] {
+            let table = admin.get(&format!("/phones/requests/table?{query}")).await;
+            table.shows(shown);
+            table.hides(hidden);
+        }
+        let table = admin.get("/phones/requests/table?address=192.0.2.2").await;
+        table.shows("00:15:65:00:00:0a");
+        table.hides("00:15:65:aa:bb:cc");
+    }
+
+    async fn a_hand_out_says_whose_phone_it_is_and_no_secret(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let ann = admin.add("Ann O'Neil", "ann@example.com", "1000").await;
+        let keys = phone(&app, TenantId::DEFAULT, "001565aabbcc").await;
+        app.sql(&format!("INSERT INTO phone_line (mac, line, tenant_id, user_id, label) SELECT '001565aabbcc', 1, tenant_id, id, '' FROM users WHERE id = '{ann}'")).await;
+        app.sql("INSERT INTO phone_setting (mac, key, value) VALUES ('001565aabbcc', 'voicemail.number', '*97')").await;
+        let page = admin.get("/phones/001565aabbcc/handout").await;
+        for text in ["Ann O'Neil", "1000", "*97", "SIP-T46S", "/phones/001565aabbcc/qr.svg"] {
+            page.shows(text);
+        }
+        for secret in [&keys.token, &keys.http_password, &keys.web_password] {
+            page.hides(secret);
+        }
+        phone(&app, TenantId::DEFAULT, "001565aabbcd").await;
+        let both = admin.get("/phones/handouts?mac=001565aabbcc&mac=00:15:65:aa:bb:cd").await;
+        assert_eq!(both.text.matches("card handout").count(), 2);
+        let code = admin.get("/phones/001565aabbcc/qr.svg").await;
+        assert_eq!(code.header("content-type"), Some("image/svg+xml"));
+        assert!(code.text.contains("<svg") && !code.text.contains(&keys.token));
+        assert_eq!(admin.get("/phones/00:15:65:aa:bb:cc/handout").await.status, 404, "one spelling");
+    }
+
+    async fn a_dhcp_server_is_told_options_and_reservations(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        enrolling(&app, "192.0.2.0/24").await;
+        asks(&app, "00156500000a", T46S, "192.0.2.77").await;
+        app.provisioner.flush().await.unwrap();
+        let wish = [("model", "yealink/t46s"), ("address", "1")];
+        assert_eq!(admin.post("/phones/waiting/00156500000a", &wish).await.status, 303);
+        let page = admin.get("/phones/dhcp").await;
+        for text in ["http://patchbay.test/provision/", "$MA.xml", "$mac.cfg", "192.0.2.10", "00:15:65:00:00:0a"] {
+            page.shows(text);
+        }
+        admin.get("/phones/dhcp/isc").await.shows("hardware ethernet 00:15:65:00:00:0a; fixed-address 192.0.2.10;");
+        admin.get("/phones/dhcp/dnsmasq").await.shows("dhcp-host=00:15:65:00:00:0a,192.0.2.10");
+        assert_eq!(admin.get("/phones/dhcp/kea").await.json()["reservations"][0]["ip-address"], "192.0.2.10");
+        assert_eq!(admin.get("/phones/dhcp/other").await.status, 404);
+    }
+
+    async fn scripts_read_the_same(app: TestApp) {
+        let script = app.script(Role::Auditor).await;
+        let keys = phone(&app, TenantId::DEFAULT, "001565aabbcc").await;
+        app.ask("GET", &format!("/provision/{}/001565aabbcc.cfg", keys.token)).header("user-agent", "x").send().await;
+        asks(&app, "00156500000a", T46S, "192.0.2.2").await;
+        for base in ["/api/provisioning", "/api/v1/phones"] {
+            let vendors = script.get(&format!("{base}/vendors")).await.json();
+            assert!(vendors["vendors"].as_array().unwrap().len() == 7 && vendors["models"]["yealink"].as_array().unwrap().contains(&"t46s".into()));
+            let requests = script.get(&format!("{base}/requests?limit=1")).await.json();
+            assert_eq!((requests["total"].as_i64(), requests["limit"].as_i64()), (Some(2), Some(1)));
+            assert_eq!(requests["requests"].as_array().unwrap().len(), 1);
+            let all = script.get(&format!("{base}/requests")).await.json();
+            let all = all["requests"].as_array().unwrap();
+            let served = all.iter().find(|request| request["success"] == true).unwrap();
+            assert_eq!((served["mac"].as_str(), served["ip"].as_str()), (Some("00:15:65:aa:bb:cc"), Some("192.0.2.1")));
+            assert!(served["config_size"].as_i64().unwrap() > 0 && served["error"].is_null());
+            let diagnostics = script.get(&format!("{base}/diagnostics")).await.json();
+            assert_eq!(diagnostics["phones"], 1);
+            assert_eq!(diagnostics["url_format"], "http://patchbay.test/provision/{token}/{file}");
+            let settings = script.get(&format!("{base}/settings")).await.json();
+            assert_eq!((settings["server_ip"].as_str(), settings["port"].as_i64()), (Some("patchbay.test"), Some(80)));
+            assert!(!script.get(&format!("{base}/requests")).await.text.contains(&keys.token));
+        }
+        let templates = script.get("/api/provisioning/templates").await.json();
+        assert!(templates["total"].as_i64().unwrap() >= 15);
+        assert_eq!(script.get("/api/provisioning/requests?limit=x").await.status, 400);
+    }
+}
