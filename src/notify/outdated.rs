@@ -10,7 +10,6 @@ use tokio::time::Instant;
 
 use super::queries;
 use crate::audit;
-use crate::boot;
 use crate::id::TenantId;
 use crate::net::Mac;
 use crate::state::State;
