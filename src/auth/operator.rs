@@ -157,7 +157,10 @@ impl Operator {
             |title, path, count: String| NavItem { title, path, count, current: path == current };
         let plain = |title, path| item(title, path, String::new());
         let count = if pending == 0 { String::new() } else { format!("{pending} pending") };
-        let mut groups = vec![NavGroup { title: "Voice", items: vec![plain("Users", "/users")] }];
+        let mut groups = vec![NavGroup {
+            title: "Voice",
+            items: vec![plain("Users", "/users"), plain("Map of phones", "/phones/map")],
+        }];
         groups.push(NavGroup {
             title: "Network",
             items: vec![
