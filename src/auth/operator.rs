@@ -159,7 +159,11 @@ impl Operator {
         let count = if pending == 0 { String::new() } else { format!("{pending} pending") };
         let mut groups = vec![NavGroup {
             title: "Voice",
-            items: vec![plain("Users", "/users"), plain("Phones", "/phones")],
+            items: vec![
+                plain("Users", "/users"),
+                plain("Phones", "/phones"),
+                plain("Map of phones", "/phones/map"),
+            ],
         }];
         groups.push(NavGroup {
             title: "Network",

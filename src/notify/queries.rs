@@ -434,6 +434,11 @@ pub(super) async fn end(
     .map(drop)
 }
 
+/// Runs long over are nobody's concern.
+pub(super) async fn forget(tx: &mut Tx, before: Timestamp) -> Result<u64> {
+    tx.query(sql!("DELETE FROM notification WHERE finished_at < $1")).bind(before).run().await
+}
+
 /// What is known of a phone that is to be told.
 pub(super) struct Target {
     pub vendor: Vendor,

@@ -17,6 +17,10 @@ use crate::state::State;
 use crate::tenants::{self, Tenant};
 use crate::web::Error;
 
+/// How often what is old is forgotten.
+const TIDY: Duration = Duration::from_hours(1);
+/// Seconds that a run is remembered after its end.
+const REMEMBERED: i64 = 180 * 24 * 60 * 60;
 /// How often one looks whether there is something to do.
 const TURN: Duration = Duration::from_secs(1);
 /// Seconds a process is believed to be alive without a word. Longer than a wave takes.
@@ -48,17 +52,29 @@ impl Runner {
 
     /// Does runs until `leave` is true.
     pub async fn run(self, mut leave: watch::Receiver<bool>) {
-        let mut turn = interval(TURN);
+        let (mut turn, mut tidying) = (interval(TURN), interval(TIDY));
         loop {
             tokio::select! {
                 biased;
                 _ = leave.wait_for(|leave| *leave) => return,
+                _ = tidying.tick() => {
+                    if let Err(error) = self.tidy().await {
+                        tracing::warn!(%error, "old runs could not be forgotten; it is tried again");
+                    }
+                    continue;
+                }
                 _ = turn.tick() => {}
             }
             if let Err(error) = self.turn().await {
                 tracing::warn!(%error, "phones cannot be told; it is tried again");
             }
         }
+    }
+
+    async fn tidy(&self) -> Result<(), Error> {
+        let mut tx = self.state.db.write().await?;
+        queries::forget(&mut tx, self.state.clock.now().plus(-REMEMBERED)).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Does whatever is due by the clock.

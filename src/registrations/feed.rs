@@ -75,7 +75,9 @@ enum Trouble {
     Leaving,
     #[error(transparent)]
     Unusable(#[from] Unusable),
-    #[error("Asterisk does not finish starting")]
+    #[error(
+        "Asterisk does not say that it has started: wait until it has, and let the manager user's read have system"
+    )]
     Starting,
     #[error("the database does not take down what Asterisk tells; see the log")]
     Database(#[from] sqlx::Error),
@@ -170,6 +172,10 @@ impl Feed {
                 return Err(Trouble::Starting);
             }
             let heard = ami.heard(left).await?;
+            if heard.lost {
+                // What one waits for may have been among it.
+                return Err(Trouble::Starting);
+            }
             if heard.events.iter().any(|event| event.name() == "FullyBooted") {
                 return Ok(());
             }

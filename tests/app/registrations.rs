@@ -252,7 +252,7 @@ both_databases! {
         // Two lines of one phone are no matter; another number of the same device is.
         assert_eq!(flags(&about("1001").await), ["moved", "shared-address"]);
         assert_eq!(flags(&about("1003").await), ["shared-address", "unknown"]);
-        assert_eq!(flags(&about("1004").await), Vec::<String>::new());
+        assert_eq!(flags(&about("1004").await), ["other-phone"]);
         assert_eq!(flags(&about("1005").await), ["unknown"]);
         assert_eq!(flags(&about("1002").await), Vec::<String>::new());
         app.told(vec![contact("1000", "10.0.1.50", YEALINK), contact("1002", "10.0.1.50", YEALINK)]).await;

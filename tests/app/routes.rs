@@ -517,9 +517,7 @@ impl Target {
             _ if path.starts_with("/ipam/observe/") || path.contains("/sweeps") => {
                 observed(app, path.contains("{sweep}")).await
             }
-            _ if path.starts_with("/phones/waiting/") => {
-                crate::provision_pages::waiting(app).await
-            }
+            _ if path.starts_with("/phones/waiting/") => crate::provision_pages::waiting(app).await,
             _ if path.contains("/hosts") && (path.contains("{id}") || body.contains("{id}")) => {
                 let made = admin.post("/ipam/hosts", &[("hostname", &format!("h-{new}"))]).await;
                 made.location().rsplit_once('/').unwrap().1.to_owned()

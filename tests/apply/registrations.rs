@@ -90,6 +90,22 @@ impl Office {
         (word.read_at.map_or(0, |at| at.0), word.changes)
     }
 
+    /// Waits until what is written of why Asterisk does not tell is `right`.
+    async fn until_said(&self, right: impl Fn(&str) -> bool) -> String {
+        let waiting = async {
+            loop {
+                let mut tx = self.session.state.read().await.unwrap();
+                let word = registrations::word(&mut tx).await.unwrap();
+                if right(&word.error) {
+                    return word.error;
+                }
+                drop(tx);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, waiting).await.unwrap()
+    }
+
     async fn sip(&self, user: &str, secret: &str) -> Phone {
         Phone::new(self.asterisk.sip_port, user, secret, Algorithm::Sha256).await
     }
@@ -156,8 +172,9 @@ on_both_databases! {
         let before = office.heard().await;
         office.asterisk.restart();
         // It is there again, and still knows everybody: nothing was written as ended and begun anew.
-        let heard = async { while office.heard().await.0 <= before.0 { tokio::time::sleep(Duration::from_millis(50)).await; } };
-        timeout(PATIENCE, heard).await.unwrap();
+        office.until_said(|why| !why.is_empty()).await;
+        office.until_said(str::is_empty).await;
+        assert!(office.heard().await.0 >= before.0);
         for (number, _) in &phones {
             let known = office.known(number).await;
             assert!(known.len() == 1 && there(&known), "{known:?}");
@@ -176,16 +193,7 @@ on_both_databases! {
         assert!(there(&office.known("1002").await));
         // Down for good: what was known stays, and it is said since when it is old.
         office.asterisk.stop();
-        let said = async {
-            loop {
-                let mut tx = office.session.state.read().await.unwrap();
-                let word = registrations::word(&mut tx).await.unwrap();
-                if !word.error.is_empty() { return word.error; }
-                drop(tx);
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        let why = timeout(PATIENCE, said).await.unwrap();
+        let why = office.until_said(|why| !why.is_empty()).await;
         assert!(why.contains("start Asterisk") || why.contains("closed"), "{why}");
         assert!(there(&office.known("1002").await));
         listening.stop().await;
@@ -219,12 +227,8 @@ async fn a_manager_interface_that_breaks_off_in_the_middle_of_the_list_loses_no_
         // Somebody registers while it does not work.
         let listening = Listening::through(&office, Some(proxy.address()));
         assert_eq!(phones[0].register().await, 200);
-        let heard = async {
-            while office.heard().await.0 <= before.0 + 1 {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        timeout(PATIENCE, heard).await.unwrap();
+        office.until_said(|why| !why.is_empty()).await;
+        office.until_said(str::is_empty).await;
         listening.stop().await;
     }
     for (number, _) in &devices {

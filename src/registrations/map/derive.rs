@@ -189,7 +189,7 @@ impl<'f> Deriving<'f> {
         }
         row.subnet =
             row.address.or(row.fixed).and_then(|address| self.subnet(address)).or(row.subnet);
-        row.flags = self.flags(&row, one, line, phone);
+        row.flags = self.flags(&row, one, phone);
         row
     }
 
@@ -198,7 +198,7 @@ impl<'f> Deriving<'f> {
         let mut row = self.of_phone(Some(phone));
         row.place = format!("2:{}", phone.mac.hex());
         row.subnet = row.fixed.and_then(|address| self.subnet(address)).or(row.subnet);
-        row.flags = self.flags(&row, None, None, Some(phone));
+        row.flags = self.flags(&row, None, Some(phone));
         row
     }
 
@@ -232,23 +232,15 @@ impl<'f> Deriving<'f> {
         }
     }
 
-    fn flags(
-        &self,
-        row: &Row,
-        one: Option<&Registered>,
-        line: Option<&PhoneFacts>,
-        phone: Option<&PhoneFacts>,
-    ) -> Flags {
+    fn flags(&self, row: &Row, one: Option<&Registered>, phone: Option<&PhoneFacts>) -> Flags {
         let mut flags = Flags::default();
         if let Some(one) = one.filter(|one| one.present) {
             let mac = one.mac.map(|(mac, _)| mac);
             if mac.is_none_or(|mac| !self.by_mac.contains_key(&mac)) {
                 flags.raise(Flag::Unknown);
             }
-            if let (Some(mac), Some(line)) = (mac, line)
-                && self.by_mac.contains_key(&mac)
-                && line.mac != mac
-            {
+            let device = mac.and_then(|mac| self.by_mac.get(&mac));
+            if device.is_some_and(|device| !device.lines.contains(&one.number)) {
                 flags.raise(Flag::Other);
             }
             if let Some(fixed) = row.fixed
@@ -398,7 +390,11 @@ mod tests {
             vec![registered(1000, "10.0.0.1", A), registered(1001, "10.0.0.1", A)];
         assert!(flags(&facts, NOW).iter().all(|(_, flags)| flags.is_empty()));
         facts.registrations.push(registered(1002, "10.0.0.1", A));
-        assert!(flags(&facts, NOW).iter().all(|(_, flags)| flags == &["shared-mac"]));
+        let flagged: Vec<Vec<&str>> = flags(&facts, NOW).into_iter().map(|(_, f)| f).collect();
+        assert_eq!(
+            flagged,
+            [vec!["shared-mac"], vec!["shared-mac"], vec!["shared-mac", "other-phone"]]
+        );
     }
 
     #[test]

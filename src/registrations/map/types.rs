@@ -17,7 +17,7 @@ pub enum Flag {
     SharedAddress,
     /// Registered by a device that is not among the phones.
     Unknown,
-    /// Registered by another phone than the one that has the line.
+    /// Registered by a phone of which the number is not a line.
     Other,
     /// No sign of it for days.
     Silent,
@@ -53,7 +53,7 @@ impl Flag {
             Self::SharedMac => "One MAC, several numbers",
             Self::SharedAddress => "One address, several MACs",
             Self::Unknown => "Unknown device",
-            Self::Other => "Another phone",
+            Self::Other => "Not its line",
             Self::Silent => "Silent",
         }
     }
@@ -197,7 +197,7 @@ impl Row {
             ),
             Flag::Unknown => "Nothing tells which device this is: add the phone that has the number, or give the number a new secret if it should not be there.".to_owned(),
             Flag::Other => format!(
-                "{mac} is registered, but the number is a line of another phone: move the line, or give the number a new secret."
+                "{mac} is registered as this number, which is not one of its lines: give it the line, or give the number a new secret."
             ),
             Flag::Silent => "No sign of it for longer than is usual: look whether it is plugged in; if it is gone for good, delete it.".to_owned(),
         }
