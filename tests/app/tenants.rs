@@ -13,6 +13,7 @@ async fn ids(app: &TestApp, path: &str) -> Vec<String> {
         _ if path.contains("/tokens/") => "api_token",
         _ if path.contains("/pools/") => "pool WHERE tenant_id LIKE 'a0000000%'",
         _ if path.contains("/subnets/") => "subnet WHERE tenant_id LIKE 'a0000000%'",
+        _ if path.contains("/contacts/") => "contact WHERE tenant_id LIKE 'a0000000%'",
         _ if path.contains("/hosts/") => "host WHERE tenant_id LIKE 'a0000000%'",
         _ => "users WHERE tenant_id LIKE 'a0000000%'",
     };
@@ -26,6 +27,7 @@ both_databases! {
         admin.add("Ann", "ann@example.com", "").await;
         crate::ipam_addresses::block(&app, "ann").await;
         admin.post("/ipam/hosts", &[("hostname", "ann-1")]).await;
+        admin.post("/phones/contacts", &[("name", "Ann's mother"), ("number", "1")]).await;
         app.tenant("acme", "other").await;
         let other = app.with_password("other").await;
         let script = app.token_of("other", Role::Admin, None).await;
@@ -43,6 +45,7 @@ both_databases! {
                 let body = match (method, path.rsplit('/').next()) {
                     (_, Some("next-free")) => json!({ "note": "x" }),
                     (_, Some("split")) => json!({ "length": 30 }),
+                    ("PUT", _) if path.contains("/contacts/") => json!({ "name": "x", "number": "1" }),
                     ("PUT", _) => json!({ "name": "x", "cidr": "192.0.2.0/24" }),
                     _ => json!({}),
                 };
@@ -51,7 +54,7 @@ both_databases! {
                 } else {
                     let form = [
                         ("csrf", csrf.as_str()), ("role", "helpdesk"), ("name", "Mallory"), ("email", "m@example.com"),
-                        ("extension", "1000"), ("version", "1"), ("enabled", ""), ("password", PASSWORD),
+                        ("extension", "1000"), ("number", "1"), ("version", "1"), ("enabled", ""), ("password", PASSWORD),
                     ];
                     other.ask(method, &path).ours().form(&form).send().await
                 };

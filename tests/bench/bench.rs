@@ -1,6 +1,6 @@
 //! The figures Patchbay must reach, measured on the real program over HTTP.
 //!
-//! `make bench` runs all parts, `cargo bench -- PART…` some: create, list, apply, render, start,
+//! `make bench` runs all parts, `cargo bench -- PART…` some: boot, create, list, apply, render, start,
 //! ipam-list, ipam-next, ipam-import, ipam-export, memory; `only-sqlite` or `only-postgresql` beside
 //! them measures addresses on one database. Misses are printed plainly; with `--strict` they are an error.
 #![allow(
@@ -12,6 +12,7 @@
 )]
 
 mod applies;
+mod boot;
 mod creates;
 mod fixture;
 mod http;
@@ -32,7 +33,8 @@ use std::process::ExitCode;
 use fixture::Fixtures;
 use report::Report;
 
-const PARTS: [&str; 12] = [
+const PARTS: [&str; 13] = [
+    "boot",
     "create",
     "list",
     "apply",
@@ -75,6 +77,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     if wanted("render") {
         renders::run(&mut report, &fixtures).await?;
+    }
+    if wanted("boot") {
+        boot::run(&mut report)?;
     }
     if wanted("start") {
         starts::run(&mut report, &fixtures).await?;
