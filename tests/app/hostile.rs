@@ -278,4 +278,53 @@ both_databases! {
         }
         is_inert(&admin.get("/settings/tokens").await);
     }
+
+    async fn contacts_are_refused_by_name_or_inert_in_lists_and_phone_books(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let script = app.script(Role::Admin).await;
+        let mut kept = Vec::new();
+        for (_, input) in strings() {
+            let before = app.contents().await;
+            let called = script.send("POST", "/api/v1/contacts", &json!({ "name": input, "number": "1" })).await;
+            if called.status == 201 {
+                let id = called.json()["id"].as_str().unwrap().to_owned();
+                let page = admin.get(&format!("/phones/contacts/{id}/edit")).await;
+                is_inert(&page);
+                kept.push(called.json()["name"].as_str().unwrap().to_owned());
+            } else {
+                is_refused(&called, &input, "name");
+                is_refused(&admin.post("/phones/contacts", &[("name", input.as_str()), ("number", "1")]).await, &input, "name");
+                assert_eq!(app.contents().await, before, "{input:?}");
+            }
+            let number = script.send("POST", "/api/v1/contacts", &json!({ "name": "Ann", "number": input })).await;
+            is_refused(&number, &input, "number");
+        }
+        assert!(kept.len() >= 30, "{kept:?}");
+        is_inert(&admin.get("/phones/contacts?size=200").await);
+        let mut tx = app.state.read().await.unwrap();
+        let entries = patchbay::boot::entries(&mut tx, patchbay::id::TenantId::DEFAULT).await.unwrap();
+        for vendor in patchbay::phones::Vendor::ALL {
+            let book = patchbay::boot::book::book(vendor, &entries, 1, "https://x.example").unwrap();
+            let text = std::str::from_utf8(&book.bytes).unwrap();
+            let document = roxmltree::Document::parse(text).unwrap();
+            let elements = ["DirectoryEntry", "item", "Contact"];
+            let found = document.descendants().filter(|node| elements.contains(&node.tag_name().name()));
+            assert_eq!(found.count(), if vendor.as_str() == "cisco" { 32.min(entries.len()) } else { entries.len() }, "{vendor}");
+        }
+    }
+
+    async fn no_hostile_template_is_saved(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let before = app.contents().await;
+        for (_, input) in strings() {
+            for path in ["/phones/templates/yealink/phone", "/phones/templates/snom/general"] {
+                let page = admin.post(path, &[("source", input.as_str()), ("version", "0")]).await;
+                is_refused(&page, &input, "source");
+                let page = admin.post(path, &[("source", input.as_str()), ("version", "0"), ("act", "preview")]).await;
+                assert_eq!(page.status, 200, "{input:?}");
+                is_inert(&page);
+            }
+        }
+        assert_eq!(app.contents().await, before);
+    }
 }

@@ -18,6 +18,7 @@ mod support;
 
 mod api;
 mod audit;
+mod boot;
 mod commands;
 mod concurrency;
 mod database;

@@ -145,6 +145,81 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         "",
         "401 401 401 401 401 401 200 403 404",
     ),
+    ("GET", "/phones/templates", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/phones/templates/{vendor}/{template}", "", "303 200 200 200 200 200 303 303 303"),
+    ("POST", "/phones/templates/{vendor}/{template}", "", "303 422 403 403 403 422 303 303 303"),
+    (
+        "POST",
+        "/phones/templates/{vendor}/{template}/restore",
+        "",
+        "303 404 403 403 403 404 303 303 303",
+    ),
+    ("GET", "/phones/{mac}/files", "", "303 200 200 200 200 404 303 303 303"),
+    ("GET", "/phones/{mac}/files/{file}", "", "303 200 200 200 200 404 303 303 303"),
+    ("POST", "/phones/{mac}/files/{file}", "", "303 422 422 403 403 404 303 303 303"),
+    ("GET", "/phones/contacts", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/phones/contacts/table", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/phones/contacts.csv", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/phones/contacts/new", "", "303 200 200 403 403 200 303 303 303"),
+    ("POST", "/phones/contacts", "", "303 422 422 403 403 422 303 303 303"),
+    ("GET", "/phones/contacts/import", "", "303 200 200 403 403 200 303 303 303"),
+    ("POST", "/phones/contacts/import", "", "303 422 422 403 403 422 303 303 303"),
+    ("POST", "/phones/contacts/deletion", "id={id}", "303 200 200 403 403 200 303 303 303"),
+    ("GET", "/phones/contacts/{id}/edit", "", "303 200 200 403 403 404 303 303 303"),
+    (
+        "POST",
+        "/phones/contacts/{id}",
+        "name={new}&number=2&version=1",
+        "303 303 303 403 403 404 303 303 303",
+    ),
+    ("GET", "/api/v1/contacts", "", "401 401 401 401 401 401 200 200 200"),
+    ("POST", "/api/v1/contacts", "{}", "401 401 401 401 401 401 422 403 422"),
+    ("GET", "/api/v1/contacts/{id}", "", "401 401 401 401 401 401 200 200 404"),
+    (
+        "PUT",
+        "/api/v1/contacts/{id}",
+        "{\"name\":\"{new}\",\"number\":\"2\"}",
+        "401 401 401 401 401 401 200 403 404",
+    ),
+    ("DELETE", "/api/v1/contacts/{id}", "", "401 401 401 401 401 401 204 403 404"),
+    ("GET", "/api/v1/phones/templates", "", "401 401 401 401 401 401 200 200 200"),
+    (
+        "GET",
+        "/api/v1/phones/templates/{vendor}/{template}",
+        "",
+        "401 401 401 401 401 401 200 200 200",
+    ),
+    (
+        "PUT",
+        "/api/v1/phones/templates/{vendor}/{template}",
+        "{}",
+        "401 401 401 401 401 401 422 403 422",
+    ),
+    (
+        "DELETE",
+        "/api/v1/phones/templates/{vendor}/{template}",
+        "",
+        "401 401 401 401 401 401 404 403 404",
+    ),
+    (
+        "GET",
+        "/api/provisioning/templates/{vendor}/{model}",
+        "",
+        "401 401 401 401 401 401 200 200 200",
+    ),
+    (
+        "PUT",
+        "/api/provisioning/templates/{vendor}/{model}",
+        "{}",
+        "401 401 401 401 401 401 400 403 400",
+    ),
+    (
+        "POST",
+        "/api/provisioning/templates/{vendor}/{model}/export",
+        "",
+        "401 401 401 401 401 401 200 403 200",
+    ),
+    ("POST", "/api/provisioning/reload-templates", "", "401 401 401 401 401 401 200 403 200"),
     ("GET", "/audit", "", "303 200 403 403 200 200 303 303 303"),
     ("GET", "/audit.csv", "", "303 200 403 403 200 200 303 303 303"),
     ("GET", "/api/openapi.json", "", "200 200 200 200 200 200 200 200 200"),
@@ -527,6 +602,10 @@ impl Target {
             }
             _ if path.contains("{mac}") || body.contains("{mac}") => phone(app).await,
             _ if path.contains("/profiles/{id}") => profile(app, &new).await,
+            _ if path.contains("/contacts") && path.contains("{id}") => {
+                admin.post("/phones/contacts", &[("name", &new), ("number", "1")]).await;
+                app.texts(&format!("SELECT id FROM contact WHERE name = '{new}'")).await[0].clone()
+            }
             _ if path.contains("{id}") || body.contains("{id}") => {
                 admin.add("Ann", &format!("{new}@example.com"), "").await
             }
@@ -570,6 +649,11 @@ impl Target {
             .replace("{extension}", "1999")
             .replace("{address}", &address)
             .replace("/static/{name}", assets::url("app.css").unwrap())
+            .replace("{file}", &format!("{id}.cfg"))
+            .replace("{mac}", &id)
+            .replace("{vendor}", "yealink")
+            .replace("{template}", "phone")
+            .replace("{model}", "t46s")
             .replace("{id}", &id)
             .replace("{mac}", &id)
             .replace("{sweep}", &id)

@@ -17,6 +17,7 @@ async fn ids(app: &TestApp, path: &str) -> Vec<String> {
             return app.texts("SELECT mac FROM phone WHERE tenant_id LIKE 'a0000000%'").await;
         }
         _ if path.contains("/profiles/") => "profile WHERE tenant_id LIKE 'a0000000%'",
+        _ if path.contains("/contacts/") => "contact WHERE tenant_id LIKE 'a0000000%'",
         _ if path.contains("/hosts/") => "host WHERE tenant_id LIKE 'a0000000%'",
         _ => "users WHERE tenant_id LIKE 'a0000000%'",
     };
@@ -32,6 +33,7 @@ both_databases! {
         admin.post("/ipam/hosts", &[("hostname", "ann-1")]).await;
         admin.post("/phones", &[("mac", "001565123456"), ("model", "yealink/t46s"), ("extension", "1000"), ("who", "user"), ("label", "Ann's")]).await;
         admin.post("/phones/profiles", &[("name", "Ann's"), ("scope", "chosen")]).await;
+        admin.post("/phones/contacts", &[("name", "Ann's mother"), ("number", "1")]).await;
         app.tenant("acme", "other").await;
         let other = app.with_password("other").await;
         let script = app.token_of("other", Role::Admin, None).await;
@@ -50,6 +52,7 @@ both_databases! {
                     (_, Some("next-free")) => json!({ "note": "x" }),
                     (_, Some("split")) => json!({ "length": 30 }),
                     (_, Some("static-ip")) => json!({ "static_ip": "192.0.2.1" }),
+                    ("PUT", _) if path.contains("/contacts/") => json!({ "name": "x", "number": "1" }),
                     ("PUT", _) => json!({ "name": "x", "cidr": "192.0.2.0/24" }),
                     _ => json!({}),
                 };
@@ -58,7 +61,7 @@ both_databases! {
                 } else {
                     let form = [
                         ("csrf", csrf.as_str()), ("role", "helpdesk"), ("name", "Mallory"), ("email", "m@example.com"),
-                        ("extension", "1000"), ("version", "1"), ("enabled", ""), ("password", PASSWORD),
+                        ("extension", "1000"), ("number", "1"), ("version", "1"), ("enabled", ""), ("password", PASSWORD),
                     ];
                     other.ask(method, &path).ours().form(&form).send().await
                 };

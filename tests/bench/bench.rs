@@ -1,6 +1,6 @@
 //! The figures Patchbay must reach, measured on the real program over HTTP.
 //!
-//! `make bench` runs all parts, `cargo bench -- PART…` some: create, list, apply, render, start,
+//! `make bench` runs all parts, `cargo bench -- PART…` some: boot, create, list, apply, render, start,
 //! ipam-list, ipam-next, ipam-import, ipam-export, phones, map, registrations, storm, memory; `only-sqlite`
 //! or `only-postgresql` beside them measures addresses on one database. Misses are printed plainly;
 //! with `--strict` they are an error.
@@ -13,6 +13,7 @@
 )]
 
 mod applies;
+mod boot;
 mod creates;
 mod fixture;
 mod http;
@@ -39,7 +40,8 @@ use std::process::ExitCode;
 use fixture::Fixtures;
 use report::Report;
 
-const PARTS: [&str; 16] = [
+const PARTS: [&str; 17] = [
+    "boot",
     "create",
     "list",
     "apply",
@@ -86,6 +88,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     if wanted("render") {
         renders::run(&mut report, &fixtures).await?;
+    }
+    if wanted("boot") {
+        boot::run(&mut report)?;
     }
     if wanted("start") {
         starts::run(&mut report, &fixtures).await?;
