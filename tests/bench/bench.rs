@@ -1,9 +1,9 @@
 //! The figures Patchbay must reach, measured on the real program over HTTP.
 //!
 //! `make bench` runs all parts, `cargo bench -- PART…` some: create, list, apply, render, start,
-//! ipam-list, ipam-next, ipam-import, ipam-export, phones, map, registrations, memory; `only-sqlite`
-//! or `only-postgresql` beside them measures addresses on one database. Misses are printed plainly;
-//! with `--strict` they are an error.
+//! ipam-list, ipam-next, ipam-import, ipam-export, phones, map, registrations, lifecycle-allocate,
+//! lifecycle-prefix, lifecycle-list, memory; `only-sqlite` or `only-postgresql` beside them measures
+//! addresses on one database. Misses are printed plainly; with `--strict` they are an error.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -21,6 +21,7 @@ mod ipam_seed;
 #[path = "../support/lab.rs"]
 #[allow(dead_code)]
 mod lab;
+mod lifecycle;
 mod lists;
 mod memory;
 mod phones;
@@ -38,7 +39,7 @@ use std::process::ExitCode;
 use fixture::Fixtures;
 use report::Report;
 
-const PARTS: [&str; 15] = [
+const PARTS: [&str; 18] = [
     "create",
     "list",
     "apply",
@@ -51,6 +52,9 @@ const PARTS: [&str; 15] = [
     "phones",
     "map",
     "registrations",
+    "lifecycle-allocate",
+    "lifecycle-prefix",
+    "lifecycle-list",
     "memory",
     "only-sqlite",
     "only-postgresql",
@@ -100,6 +104,10 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     if wanted("phones") {
         phones::run(&mut report, &fixtures).await?;
+    }
+    let lives = ["lifecycle-allocate", "lifecycle-prefix", "lifecycle-list"];
+    if lives.iter().any(|part| wanted(part)) {
+        lifecycle::run(&mut report, &fixtures, &wanted).await?;
     }
     if wanted("memory") {
         memory::idle(&mut report, &fixtures).await?;
