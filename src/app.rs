@@ -6,18 +6,20 @@ use std::future::ready;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _, web};
-use metrics_exporter_prometheus::PrometheusHandle;
+use anyhow::Context as _;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::api::Problem;
 use crate::apply::Applier;
 use crate::auth::access::{Access, Route};
 use crate::auth::session;
+use crate::jobs::{self, Job, Jobs};
 use crate::provision::Provisioner;
 use crate::state::State;
 use crate::web::{Error, guard};
 use crate::{
-    apply, auth, boot, docs, history, home, ipam, mirror, notify, outbox, phones, provision,
-    registrations, tenants, users,
+    apply, auth, boot, docs, history, home, ipam, lifecycle, mirror, notify, outbox, phones,
+    provision, registrations, tenants, users,
 };
 
 /// Every URL the application answers, and what each asks of whoever calls it.
@@ -35,6 +37,9 @@ pub fn routes() -> Vec<Route> {
         mirror::routes(),
         boot::routes(),
         provision::routes(),
+        lifecycle::web::routes(),
+        lifecycle::api::routes(),
+        jobs::web::routes(),
         apply::web::routes(),
         apply::api::routes(),
         history::web::routes(),
@@ -42,6 +47,20 @@ pub fn routes() -> Vec<Route> {
         docs::routes(),
     ];
     features.into_iter().flatten().collect()
+}
+
+/// What collects the figures of `/metrics`. What takes long is counted in buckets, so that any
+/// quantile can be had of several instances together.
+pub fn recorder() -> anyhow::Result<PrometheusBuilder> {
+    const SECONDS: [f64; 14] =
+        [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0];
+    let slow = Matcher::Suffix("_duration_seconds".to_owned());
+    PrometheusBuilder::new().set_buckets_for_metric(slow, &SECONDS).context("the buckets are wrong")
+}
+
+/// Everything done by the clock.
+pub fn jobs() -> Vec<Job> {
+    lifecycle::job::jobs()
 }
 
 /// What all requests share.
@@ -66,6 +85,7 @@ pub fn configure(shared: Shared) -> impl FnOnce(&mut web::ServiceConfig) {
             .app_data(web::Data::new(shared.applier))
             .app_data(web::Data::new(shared.provisioner))
             .app_data(web::Data::new(shared.metrics))
+            .app_data(web::Data::new(Jobs::new(jobs())))
             .app_data(web::PathConfig::default().error_handler(|_, request| not_here(request)))
             .app_data(
                 web::QueryConfig::default().error_handler(|_, request| not_understood(request)),

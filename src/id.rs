@@ -94,6 +94,12 @@ ids! {
     CallId;
     /// A server that holds sessions of RADIUS.
     NasId;
+    /// A block of IPv6 out of which prefixes are delegated.
+    PrefixPoolId;
+    /// One time somebody has an address or a prefix.
+    AssignmentId;
+    /// One run of a job.
+    RunId;
 }
 
 impl TenantId {

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! main -> commands -> app -> docs, home, history -> apply -> provision, registrations, notify -> boot -> phones
-//!      -> users -> mirror -> ipam -> outbox -> tenants -> auth -> api -> web -> audit, state
+//!      -> users -> lifecycle, mirror -> ipam -> outbox -> tenants -> jobs -> auth -> api -> web -> audit, state
 //!      -> db, secrets, numbering, net, id, text, time; asterisk, probe and outside stand alone
 //! ```
 
@@ -26,6 +26,8 @@ pub mod history;
 pub mod home;
 pub mod id;
 pub mod ipam;
+pub mod jobs;
+pub mod lifecycle;
 pub mod mirror;
 pub mod net;
 pub mod notify;

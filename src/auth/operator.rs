@@ -171,6 +171,8 @@ impl Operator {
                 plain("Subnets", "/ipam/subnets"),
                 plain("Addresses", "/ipam/addresses"),
                 plain("Hosts", "/ipam/hosts"),
+                plain("Prefixes", "/ipam/prefixes"),
+                plain("Lifecycle", "/lifecycle"),
                 plain("Report", "/ipam/report"),
                 plain("Outbox", "/outbox"),
             ],

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use actix_web::{App, HttpServer};
 use anyhow::Context as _;
-use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::sync::watch;
 
 use super::Session;
 use crate::app::{self, Shared};
 use crate::apply::Applier;
-use crate::ipam::addresses;
 use crate::ipam::observe::Runner;
+use crate::ipam::{addresses, prefixes};
+use crate::jobs::{self, Jobs};
+use crate::lifecycle;
 use crate::mirror::Keeper;
 use crate::notify;
 use crate::provision::{self, Provisioner};
@@ -24,6 +25,8 @@ use crate::{api, auth, outbox};
 
 /// How long a stop waits for an Apply under way.
 const LONGEST_APPLY: Duration = Duration::from_mins(2);
+/// How long a stop waits for a job under way.
+const LONGEST_JOB: Duration = Duration::from_secs(5);
 /// How long a stop waits for what sweeps under way have yet to write down.
 const LONGEST_SWEEP: Duration = Duration::from_secs(8);
 /// How long a stop waits for calls to systems outside that are under way.
@@ -34,7 +37,7 @@ const LONGEST_LOG: Duration = Duration::from_secs(10);
 
 /// Serves until SIGTERM or SIGINT; requests being answered are finished first.
 pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
-    let metrics = PrometheusBuilder::new().install_recorder().context("cannot collect metrics")?;
+    let metrics = app::recorder()?.install_recorder().context("cannot collect metrics")?;
     let applier = Applier::new(&session.config, session.state.clone());
     if let Err(error) = applier.repair().await {
         tracing::error!(error = %error, "what an interrupted apply left behind could not be repaired");
@@ -71,10 +74,14 @@ pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
         let socket = socket.with_context(|| format!("cannot answer TFTP on {address}"))?;
         tokio::spawn(provisioner.clone().tftp(socket, leaving.clone()));
     }
-    let log = tokio::spawn(provisioner.run(leaving));
+    let log = tokio::spawn(provisioner.run(leaving.clone()));
+    let jobs = jobs::Runner::new(session.state.clone(), Jobs::new(app::jobs()))?;
+    let jobs = tokio::spawn(jobs.run(leaving));
+    let completion = tokio::spawn(completion(session.state.clone()));
     server.run().await.context("the server stopped")?;
     housekeeping.abort();
     expiry.abort();
+    completion.abort();
     let _ = leave.send(true);
     let _ = feed.await;
     if tokio::time::timeout(LONGEST_SWEEP, telling).await.is_err() {
@@ -89,6 +96,11 @@ pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
     }
     if tokio::time::timeout(LONGEST_LOG, log).await.is_err() {
         tracing::warn!("stopped before everything phones asked for was written down");
+    }
+    if tokio::time::timeout(LONGEST_JOB, jobs).await.is_err() {
+        tracing::warn!(
+            "stopped in the middle of a job; another instance or the next start does it"
+        );
     }
     if tokio::time::timeout(LONGEST_APPLY, applier.idle()).await.is_err() {
         tracing::warn!("stopped in the middle of an apply; the next start repairs it");
@@ -111,11 +123,25 @@ async fn announce(session: &Session) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Frees addresses whose reservation or quarantine has ended, every minute.
+/// Completes revocations that nothing holds up any more, every two seconds.
+async fn completion(state: State) {
+    let mut tick = tokio::time::interval(Duration::from_secs(2));
+    loop {
+        tick.tick().await;
+        if let Err(error) = lifecycle::job::complete_settled(&state).await {
+            tracing::warn!(error = %error, "revocations were not completed; it is tried again");
+        }
+    }
+}
+
+/// Frees addresses and prefixes whose reservation or quarantine has ended, every minute.
 async fn expiry(state: State) {
     let mut tick = tokio::time::interval(Duration::from_mins(1));
     loop {
         tick.tick().await;
+        if let Err(error) = prefixes::expire(&state).await {
+            tracing::warn!(error = %error, "prefixes were not freed; it is tried again in a minute");
+        }
         match addresses::expire(&state).await {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "reservations and quarantines ended"),

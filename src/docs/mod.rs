@@ -11,7 +11,9 @@ use utoipa::openapi::{self, ContentBuilder, Ref, RefOr, ResponseBuilder};
 use crate::api::Problem;
 use crate::auth::access::{Access, Route};
 use crate::web::{Answer, Error, ok};
-use crate::{apply, boot, ipam, mirror, notify, outbox, phones, provision, registrations, users};
+use crate::{
+    apply, boot, ipam, lifecycle, mirror, notify, outbox, phones, provision, registrations, users,
+};
 
 /// The document and its reader.
 pub fn routes() -> Vec<Route> {
@@ -50,6 +52,8 @@ pub fn document() -> openapi::OpenApi {
     document.merge(boot::templates::legacy::Paths::openapi());
     document.merge(boot::contacts::api::Paths::openapi());
     document.merge(provision::Paths::openapi());
+    document.merge(ipam::prefixes::api::Paths::openapi());
+    document.merge(lifecycle::api::document());
     document.merge(apply::api::Paths::openapi());
     let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     document.components.get_or_insert_default().add_security_scheme("token", token);

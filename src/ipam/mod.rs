@@ -15,6 +15,7 @@ pub mod exchange;
 pub mod hosts;
 pub mod observe;
 pub mod populate;
+pub mod prefixes;
 pub mod report;
 pub mod space;
 pub mod subnets;
@@ -35,6 +36,8 @@ pub fn routes() -> Vec<Route> {
         exchange::routes(),
         report::routes(),
         observe::routes(),
+        prefixes::web::routes(),
+        prefixes::api::routes(),
     ];
     parts.into_iter().flatten().collect()
 }

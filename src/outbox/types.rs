@@ -207,6 +207,7 @@ impl Call {
         match kind {
             "address" => Some(format!("/ipam/addresses/{id}")),
             "subnet" => Some(format!("/ipam/subnets/{id}")),
+            "assignment" => Some(format!("/lifecycle/{id}")),
             _ => None,
         }
     }

@@ -393,7 +393,7 @@ async fn delete_user(by: Operator, id: web::Path<UserId>) -> Answer {
             message,
             deleted_user_id: user.id,
             freed_extension: user.number,
-            released_addresses: released.iter().map(ToString::to_string).collect(),
+            released_addresses: released,
         },
     )
 }

@@ -15,7 +15,7 @@ use crate::db::{Result, Tx};
 use crate::id::{TenantId, UserId};
 use crate::ipam::addresses::{self, Holder, HolderKind};
 use crate::ipam::space::Space;
-use crate::net::Address;
+use crate::lifecycle;
 use crate::numbering::{ExtensionNumber, ExtensionRange};
 use crate::secrets::{Vault, VaultError};
 use crate::tenants;
@@ -176,6 +176,7 @@ pub async fn edit(
     user.updated_at = change.at();
     if user.name != old.name {
         let mut space = Space::open(change, vault.entropy()).await?;
+        lifecycle::rename(&mut space, &holder(&user)).await.map_err(ended)?;
         addresses::rename(&mut space, &holder(&user)).await.map_err(fault)?;
         space.close().await?;
     }
@@ -211,17 +212,21 @@ async fn allowed(
 }
 
 /// Removes a user. The number is free at once; so are the line their phone had and the addresses
-/// they held, or the addresses are those' who claimed them. Returns who it was, and which addresses.
+/// they held, or the addresses are those' who claimed them. Assignments end as any end: outside
+/// systems are told. Returns who it was, and which addresses and prefixes.
 pub async fn delete(
     change: &mut Change,
     vault: &Vault,
     id: UserId,
-) -> std::result::Result<(User, Vec<Address>), Refusal> {
+) -> std::result::Result<(User, Vec<String>), Refusal> {
     let tenant = change.tenant();
     let mut space = Space::open(change, vault.entropy()).await?;
     let user = queries::get(space.tx(), tenant, id).await?.ok_or(Refusal::Missing)?;
     let why = format!("{} was deleted", user.name);
+    let ended = lifecycle::leave(&mut space, &holder(&user), &why).await.map_err(ended)?;
     let released = addresses::leave(&mut space, &holder(&user), &why).await.map_err(fault)?;
+    let ended = ended.iter().map(ToString::to_string);
+    let released = ended.chain(released.iter().map(ToString::to_string)).collect();
     space.close().await?;
     let line = queries::line_of(change.tx(), tenant, id).await?;
     if !queries::delete(change, tenant, id).await? {
@@ -236,10 +241,15 @@ pub async fn delete(
     Ok((user, released))
 }
 
-/// The addresses a user holds, in their order.
-pub async fn held(tx: &mut Tx, tenant: TenantId, user: &User) -> Result<Vec<Address>> {
+/// The addresses and prefixes a user holds, in their order.
+pub async fn held(tx: &mut Tx, tenant: TenantId, user: &User) -> Result<Vec<String>> {
     let held = addresses::held_by(tx, tenant, &holder(user)).await?;
-    Ok(held.into_iter().map(|record| record.address).collect())
+    let assigned = lifecycle::of_holder(tx, tenant, &holder(user)).await?;
+    let prefixes = assigned.iter().filter_map(|one| match one.held() {
+        Some(prefix @ lifecycle::Leased::Prefix(_)) => Some(prefix.to_string()),
+        _ => None,
+    });
+    Ok(held.iter().map(|record| record.address.to_string()).chain(prefixes).collect())
 }
 
 /// What a user holds addresses as.
@@ -253,6 +263,11 @@ fn fault(refusal: addresses::Refusal) -> Refusal {
         addresses::Refusal::Fault(error) => Refusal::Fault(error),
         other => Refusal::Fault(sqlx::Error::Protocol(other.to_string()).into()),
     }
+}
+
+/// As [`fault`], of assignments.
+fn ended(refusal: lifecycle::Refusal) -> Refusal {
+    Refusal::Fault(refusal.into_fault())
 }
 
 /// Gives a user a new secret. The phone keeps its registration until it has to renew it.

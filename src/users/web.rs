@@ -14,7 +14,6 @@ use crate::auth::access::{Access, Route};
 use crate::auth::{self, Operator, Right, SignInError};
 use crate::db::Tx;
 use crate::id::UserId;
-use crate::net::Address;
 use crate::numbering::{ExtensionNumber, ExtensionRange};
 use crate::tenants;
 use crate::web::form::{Field, Form, Secret, Tick};
@@ -495,7 +494,7 @@ async fn reveal(by: Operator, id: web::Path<UserId>, form: Form<RevealForm>) -> 
 struct DeletionPage {
     shell: Shell,
     /// Each with the addresses that will be released.
-    users: Vec<(User, Vec<Address>)>,
+    users: Vec<(User, Vec<String>)>,
     list: String,
 }
 

@@ -33,6 +33,9 @@ pub enum Error {
     /// The request cannot be understood.
     #[error("{0}")]
     BadRequest(&'static str),
+    /// What there is stands in the way; says what to do first.
+    #[error("{0}")]
+    Conflict(String),
     /// The body is too large.
     #[error("that is more than this page accepts")]
     TooLarge,
@@ -85,7 +88,9 @@ impl Error {
             Self::SignIn { .. } => "Sign in",
             Self::Forbidden | Self::CrossSite => "Not allowed",
             Self::NotFound => "Not found",
-            Self::MethodNotAllowed | Self::BadRequest(_) | Self::TooLarge => "That did not work",
+            Self::MethodNotAllowed | Self::BadRequest(_) | Self::Conflict(_) | Self::TooLarge => {
+                "That did not work"
+            }
             Self::Slow(_) => "Too many tries",
             Self::Unavailable(_) | Self::Busy(_) => "Not available now",
             _ => "Something is wrong",
@@ -111,6 +116,7 @@ impl ResponseError for Error {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable(_) | Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,

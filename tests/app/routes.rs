@@ -5,8 +5,10 @@ use patchbay::auth::Role;
 use patchbay::auth::access::Access;
 use patchbay::id::SubnetId;
 use patchbay::ipam::observe;
+use patchbay::ipam::prefixes;
 use patchbay::ipam::space::Space;
 use patchbay::ipam::subnets::{self, Spec};
+use patchbay::lifecycle;
 use patchbay::phones::profiles;
 use patchbay::phones::settings::Layer;
 use patchbay::web::assets;
@@ -526,6 +528,139 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("GET", "/api/v1/reports/conflicts", "", "401 401 401 401 401 401 200 200 200"),
     ("GET", "/api/v1/reports/inactive", "", "401 401 401 401 401 401 200 200 200"),
     ("GET", "/api/v1/reports/orphans", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/lifecycle", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/lifecycle/table", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/lifecycle/new", "", "303 200 200 403 403 200 303 303 303"),
+    ("POST", "/lifecycle", "", "303 422 422 403 403 422 303 303 303"),
+    ("POST", "/lifecycle/bulk", "action=revoke&id={id}", "303 200 200 403 403 200 303 303 303"),
+    ("GET", "/lifecycle/machine", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/lifecycle/settings", "", "303 200 200 200 200 200 303 303 303"),
+    ("POST", "/lifecycle/settings", "", "303 422 403 403 403 422 303 303 303"),
+    ("GET", "/lifecycle/{id}", "", "303 200 200 200 200 404 303 303 303"),
+    ("GET", "/lifecycle/{id}/{operation}", "", "303 200 200 403 403 404 303 303 303"),
+    ("POST", "/lifecycle/{id}/{operation}", "", "303 303 303 403 403 404 303 303 303"),
+    ("GET", "/settings/jobs", "", "303 200 200 200 200 403 303 303 303"),
+    ("POST", "/settings/jobs/{name}/run", "", "303 303 403 403 403 403 303 303 303"),
+    ("GET", "/ipam/prefixes", "", "303 200 200 200 200 200 303 303 303"),
+    ("POST", "/ipam/prefixes", "", "303 422 422 403 403 422 303 303 303"),
+    ("GET", "/ipam/prefixes/{id}", "", "303 200 200 200 200 404 303 303 303"),
+    ("POST", "/ipam/prefixes/{id}/deletion", "", "303 200 200 403 403 404 303 303 303"),
+    (
+        "POST",
+        "/ipam/prefixes/{id}/release",
+        "prefix=2001:db8::",
+        "303 404 404 403 403 404 303 303 303",
+    ),
+    ("GET", "/api/v1/prefix-pools", "", "401 401 401 401 401 401 200 200 200"),
+    ("POST", "/api/v1/prefix-pools", "{}", "401 401 401 401 401 401 422 403 422"),
+    ("GET", "/api/v1/prefix-pools/{id}", "", "401 401 401 401 401 401 200 200 404"),
+    ("DELETE", "/api/v1/prefix-pools/{id}", "", "401 401 401 401 401 401 204 403 404"),
+    (
+        "POST",
+        "/api/v1/prefix-pools/{id}/release",
+        "{\"prefix\":\"2001:db8::/56\"}",
+        "401 401 401 401 401 401 404 403 404",
+    ),
+    ("GET", "/api/v1/network/ipv4-lifecycle", "", "401 401 401 401 401 401 200 200 200"),
+    (
+        "POST",
+        "/api/v1/network/ipv4-lifecycle/allocate",
+        "{}",
+        "401 401 401 401 401 401 422 403 422",
+    ),
+    (
+        "POST",
+        "/api/v1/network/ipv4-lifecycle/activate",
+        "{\"subscriber_id\":\"nobody\"}",
+        "401 401 401 401 401 401 404 403 404",
+    ),
+    (
+        "POST",
+        "/api/v1/network/ipv4-lifecycle/suspend",
+        "{\"subscriber_id\":\"nobody\"}",
+        "401 401 401 401 401 401 404 403 404",
+    ),
+    (
+        "POST",
+        "/api/v1/network/ipv4-lifecycle/reactivate",
+        "{\"subscriber_id\":\"nobody\"}",
+        "401 401 401 401 401 401 404 403 404",
+    ),
+    (
+        "POST",
+        "/api/v1/network/ipv4-lifecycle/revoke",
+        "{\"subscriber_id\":\"nobody\"}",
+        "401 401 401 401 401 401 404 403 404",
+    ),
+    (
+        "POST",
+        "/api/v1/network/ipv4-lifecycle/retry",
+        "{\"subscriber_id\":\"nobody\"}",
+        "401 401 401 401 401 401 404 403 404",
+    ),
+    (
+        "POST",
+        "/api/v1/network/ipv4-lifecycle/fail",
+        "{\"subscriber_id\":\"nobody\"}",
+        "401 401 401 401 401 401 404 403 404",
+    ),
+    ("GET", "/api/v1/network/ipv4-lifecycle/metrics", "", "401 401 401 401 401 401 200 200 200"),
+    (
+        "GET",
+        "/api/v1/network/ipv4-lifecycle/{subscriber_id}",
+        "",
+        "401 401 401 401 401 401 404 404 404",
+    ),
+    ("GET", "/api/v1/network/ipv6-lifecycle", "", "401 401 401 401 401 401 200 200 200"),
+    (
+        "POST",
+        "/api/v1/network/ipv6-lifecycle/allocate",
+        "{}",
+        "401 401 401 401 401 401 422 403 422",
+    ),
+    (
+        "POST",
+        "/api/v1/network/ipv6-lifecycle/activate",
+        "{\"subscriber_id\":\"nobody\"}",
+        "401 401 401 401 401 401 404 403 404",
+    ),
+    (
+        "POST",
+        "/api/v1/network/ipv6-lifecycle/suspend",
+        "{\"subscriber_id\":\"nobody\"}",
+        "401 401 401 401 401 401 404 403 404",
+    ),
+    (
+        "POST",
+        "/api/v1/network/ipv6-lifecycle/reactivate",
+        "{\"subscriber_id\":\"nobody\"}",
+        "401 401 401 401 401 401 404 403 404",
+    ),
+    (
+        "POST",
+        "/api/v1/network/ipv6-lifecycle/revoke",
+        "{\"subscriber_id\":\"nobody\"}",
+        "401 401 401 401 401 401 404 403 404",
+    ),
+    (
+        "POST",
+        "/api/v1/network/ipv6-lifecycle/retry",
+        "{\"subscriber_id\":\"nobody\"}",
+        "401 401 401 401 401 401 404 403 404",
+    ),
+    (
+        "POST",
+        "/api/v1/network/ipv6-lifecycle/fail",
+        "{\"subscriber_id\":\"nobody\"}",
+        "401 401 401 401 401 401 404 403 404",
+    ),
+    ("GET", "/api/v1/network/ipv6-lifecycle/metrics", "", "401 401 401 401 401 401 200 200 200"),
+    (
+        "GET",
+        "/api/v1/network/ipv6-lifecycle/{subscriber_id}",
+        "",
+        "401 401 401 401 401 401 404 404 404",
+    ),
     ("GET", "/api/v1/apply/history", "", "401 401 401 401 401 401 200 200 403"),
     // What phones ask for is nobody's by that name.
     ("GET", "/provision/{token:.*}", "", "404 404 404 404 404 404 404 404 404"),
@@ -593,6 +728,10 @@ impl Target {
                 observed(app, path.contains("{sweep}")).await
             }
             _ if path.starts_with("/phones/waiting/") => crate::provision_pages::waiting(app).await,
+            _ if path.starts_with("/lifecycle") && format!("{path}{body}").contains("{id}") => {
+                assignment(app, &new).await
+            }
+            _ if path.contains("/prefix") && path.contains("{id}") => prefix_pool(app, &new).await,
             _ if path.contains("/hosts") && (path.contains("{id}") || body.contains("{id}")) => {
                 let made = admin.post("/ipam/hosts", &[("hostname", &format!("h-{new}"))]).await;
                 made.location().rsplit_once('/').unwrap().1.to_owned()
@@ -665,6 +804,9 @@ impl Target {
             .replace("{format}", "isc")
             .replace("{server}", "kea")
             .replace("{token:.*}", "nothing/at.all")
+            .replace("{operation}", "activate")
+            .replace("{subscriber_id}", "nobody")
+            .replace("/jobs/{name}", "/jobs/lifecycle.metrics")
             .replace("/files/{name}", "/files/pjsip.conf")
             .replace("{token}", &token);
         let body =
@@ -689,6 +831,37 @@ async fn nas(app: &TestApp, admin: &Browser<'_>) -> String {
     let form = [("address", address.as_str()), ("port", "3799"), ("secret", "x")];
     assert_eq!(admin.post("/settings/outside/nas", &form).await.status, 303);
     app.texts(&format!("SELECT id FROM outside_nas WHERE address = '{address}'")).await[0].clone()
+}
+
+/// An assignment of an address of its own.
+async fn assignment(app: &TestApp, name: &str) -> String {
+    let address = crate::ipam_addresses::free_address(app, name).await.parse().unwrap();
+    let wanted = lifecycle::Wanted {
+        wish: Some(lifecycle::Leased::Address(address)),
+        ..crate::lifecycle::wanted(lifecycle::Family::Ipv4, crate::lifecycle::external(name))
+    };
+    let mut change = app.state.change(&tester()).await.unwrap();
+    let mut space = Space::open(&mut change, app.state.vault.entropy()).await.unwrap();
+    let how = lifecycle::How::default();
+    let done = lifecycle::allocate(&mut space, &wanted, &how).await.unwrap();
+    space.close().await.unwrap();
+    change.commit().await.unwrap();
+    done.assignment.id.to_string()
+}
+
+/// A prefix pool of its own.
+async fn prefix_pool(app: &TestApp, name: &str) -> String {
+    let new = prefixes::NewPool {
+        name: name.parse().unwrap(),
+        cidr: format!("2001:db8:{:x}::/48", next()).parse().unwrap(),
+        delegated: "56".parse().unwrap(),
+    };
+    let mut change = app.state.change(&tester()).await.unwrap();
+    let mut space = Space::open(&mut change, app.state.vault.entropy()).await.unwrap();
+    let pool = prefixes::create(&mut space, &new).await.unwrap();
+    space.close().await.unwrap();
+    change.commit().await.unwrap();
+    pool.id.to_string()
 }
 
 /// A subnet, or the sweep of one.

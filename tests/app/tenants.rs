@@ -18,6 +18,8 @@ async fn ids(app: &TestApp, path: &str) -> Vec<String> {
         }
         _ if path.contains("/profiles/") => "profile WHERE tenant_id LIKE 'a0000000%'",
         _ if path.contains("/contacts/") => "contact WHERE tenant_id LIKE 'a0000000%'",
+        _ if path.contains("/lifecycle/") => "assignment WHERE tenant_id LIKE 'a0000000%'",
+        _ if path.contains("/prefix") => "prefix_pool WHERE tenant_id LIKE 'a0000000%'",
         _ if path.contains("/hosts/") => "host WHERE tenant_id LIKE 'a0000000%'",
         _ => "users WHERE tenant_id LIKE 'a0000000%'",
     };
@@ -34,6 +36,8 @@ both_databases! {
         admin.post("/phones", &[("mac", "001565123456"), ("model", "yealink/t46s"), ("extension", "1000"), ("who", "user"), ("label", "Ann's")]).await;
         admin.post("/phones/profiles", &[("name", "Ann's"), ("scope", "chosen")]).await;
         admin.post("/phones/contacts", &[("name", "Ann's mother"), ("number", "1")]).await;
+        crate::lifecycle::office(&app).await;
+        crate::lifecycle::allocate(&app, patchbay::lifecycle::Family::Prefix, "ann").await;
         app.tenant("acme", "other").await;
         let other = app.with_password("other").await;
         let script = app.token_of("other", Role::Admin, None).await;
@@ -46,10 +50,12 @@ both_databases! {
                     continue;
                 }
                 let path = route.path.replace("{id}", &id).replace("{mac}", &id);
+                let path = path.replace("{operation}", "revoke");
                 let before = app.contents().await;
                 let method = route.method.as_str();
                 let body = match (method, path.rsplit('/').next()) {
                     (_, Some("next-free")) => json!({ "note": "x" }),
+                    (_, Some("release")) => json!({ "prefix": "2001:db8:ff00::/56" }),
                     (_, Some("split")) => json!({ "length": 30 }),
                     (_, Some("static-ip")) => json!({ "static_ip": "192.0.2.1" }),
                     ("PUT", _) if path.contains("/contacts/") => json!({ "name": "x", "number": "1" }),

@@ -1,9 +1,10 @@
 //! The figures Patchbay must reach, measured on the real program over HTTP.
 //!
 //! `make bench` runs all parts, `cargo bench -- PART…` some: boot, create, list, apply, render, start,
-//! ipam-list, ipam-next, ipam-import, ipam-export, phones, map, registrations, storm, memory; `only-sqlite`
-//! or `only-postgresql` beside them measures addresses on one database. Misses are printed plainly;
-//! with `--strict` they are an error.
+//! ipam-list, ipam-next, ipam-import, ipam-export, phones, map, registrations, storm,
+//! lifecycle-allocate, lifecycle-prefix, lifecycle-list, memory; `only-sqlite` or `only-postgresql`
+//! beside them measures addresses on one database. Misses are printed plainly; with `--strict` they
+//! are an error.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -22,6 +23,7 @@ mod ipam_seed;
 #[path = "../support/lab.rs"]
 #[allow(dead_code)]
 mod lab;
+mod lifecycle;
 mod lists;
 mod memory;
 mod phones;
@@ -40,7 +42,7 @@ use std::process::ExitCode;
 use fixture::Fixtures;
 use report::Report;
 
-const PARTS: [&str; 17] = [
+const PARTS: [&str; 20] = [
     "boot",
     "create",
     "list",
@@ -55,6 +57,9 @@ const PARTS: [&str; 17] = [
     "map",
     "registrations",
     "storm",
+    "lifecycle-allocate",
+    "lifecycle-prefix",
+    "lifecycle-list",
     "memory",
     "only-sqlite",
     "only-postgresql",
@@ -110,6 +115,10 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     if wanted("storm") {
         storm::run(&mut report, &fixtures).await?;
+    }
+    let lives = ["lifecycle-allocate", "lifecycle-prefix", "lifecycle-list"];
+    if lives.iter().any(|part| wanted(part)) {
+        lifecycle::run(&mut report, &fixtures, &wanted).await?;
     }
     if wanted("memory") {
         memory::idle(&mut report, &fixtures).await?;

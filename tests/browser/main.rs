@@ -11,6 +11,7 @@
 mod support;
 
 mod ipam;
+mod lifecycle;
 mod paper;
 mod provision;
 

@@ -304,6 +304,8 @@ impl TestApp {
             ("phone_setting", "mac || key || value"),
             ("profile", "id || version || name"),
             ("profile_setting", "profile_id || key || value"),
+            ("assignment", "id || state || version"),
+            ("prefix_pool", "id || name || free"),
             ("observation", "subnet_id || pace"),
             ("sweep", "id || state || stopping"),
             ("outside_system", "system || enabled || settings || version"),

@@ -2,6 +2,7 @@
 
 use super::list::{self, Entry, Filter, Sort};
 use super::queries;
+use super::tenancy::unassigned;
 use super::types::{Note, Purpose, Record, Reserver, Tenure};
 use super::{
     Outcome, Refusal, Standing, assign, legal, quarantine, releasable, release, standing, takable,
@@ -220,6 +221,11 @@ async fn fits(
 ) -> Result<Outcome<()>> {
     let Target { address, record, in_gap } = target;
     let status = record.as_ref().map_or(Status::Available, |record| record.status);
+    if let Some(record) = record
+        && let Err(refusal) = unassigned(record)
+    {
+        return Ok(Err(refusal));
+    }
     let allowed = match (verb, record) {
         (Verb::Release | Verb::EndQuarantine, record) => ends(*address, status, verb)
             .and_then(|()| record.as_ref().map_or(Ok(()), |record| releasable(record, by))),

@@ -131,6 +131,10 @@ pub async fn withdraw(space: &mut Space<'_>, address: Address, holder: &Holder) 
     let tenant = space.tenant();
     let Some(record) = queries::get(space.tx(), tenant, address).await? else { return Ok(()) };
     if record.holder.as_ref().is_some_and(|known| known.is(holder)) {
+        if record.assignment.is_some() {
+            // It was theirs before they named it, and stays theirs until the assignment ends.
+            return Ok(());
+        }
         return vacate(space, &record, "address.released", None).await;
     }
     let claims = queries::claims(space.tx(), tenant, address).await?;
@@ -164,6 +168,7 @@ pub(in crate::ipam) async fn vacate(
     action: &'static str,
     note: Option<String>,
 ) -> Outcome<()> {
+    super::tenancy::unassigned(old)?;
     let (tenant, now) = (space.tenant(), space.at());
     let claims = queries::claims(space.tx(), tenant, old.address).await?;
     let heir = claims.iter().find_map(|claim| Some((claim, claim.tenure.as_ref()?)));
@@ -221,6 +226,7 @@ pub async fn resolve(
         let loser = claim.tenure.as_ref().map(|tenure| &tenure.holder);
         return Ok(hosts::let_go(space, address, loser, &record.keeper()).await?);
     }
+    super::tenancy::unassigned(&record)?;
     if record.status != Status::Allocated {
         super::legal(address, record.status, Status::Allocated)?;
     }

@@ -14,6 +14,7 @@ pub mod places;
 mod queries;
 mod rows;
 mod standing;
+mod tenancy;
 mod types;
 pub mod web;
 
@@ -24,7 +25,7 @@ use super::space::{Source, Space, pool_of};
 use super::subnets::{self, Subnet};
 use crate::audit::Event;
 use crate::db::Tx;
-use crate::id::{SubnetId, TenantId};
+use crate::id::{AssignmentId, SubnetId, TenantId};
 use crate::net::{Address, Range};
 use crate::time::Timestamp;
 use crate::web::Error;
@@ -37,9 +38,10 @@ pub use list::{Entry, Filter, Listing, Sort, Stats, Stream, counts, list};
 pub use queries::held_by;
 pub(super) use queries::{after, among, user_name, within};
 pub use standing::{Standing, is_static, standing};
+pub use tenancy::{any_assigned, unassign, user_named};
 pub use types::{
-    BadHolderKind, BadHostname, BadNote, Claim, Edit, Holder, HolderKind, Hostname, Note, Purpose,
-    Record, Reserver, Tenure, Wish,
+    BadHolderKind, BadHostname, BadNote, Claim, Edit, Ending, Holder, HolderKind, Hostname, Note,
+    Purpose, Record, Reserver, Tenure, Wish,
 };
 
 /// Most addresses taken at once.
@@ -113,6 +115,18 @@ pub enum Refusal {
         /// Who may.
         whose: &'static str,
     },
+    /// It is held under an assignment.
+    #[error(
+        "{address} is assigned to {by}; only that assignment can end it: revoke it at /lifecycle/{assignment}"
+    )]
+    Assigned {
+        /// Which.
+        address: Address,
+        /// Who holds it.
+        by: String,
+        /// Under which.
+        assignment: AssignmentId,
+    },
     /// A field that the status does not have.
     #[error("{address} is {status}: {why}")]
     Field {
@@ -152,6 +166,7 @@ impl Refusal {
             Self::Field { field, .. } => Some(field),
             Self::NoHolder => Some("holder"),
             Self::Taken { .. }
+            | Self::Assigned { .. }
             | Self::Never { .. }
             | Self::NoSubnet(_)
             | Self::Elsewhere { .. } => Some("address"),
@@ -306,15 +321,16 @@ async fn occupy(
 
 /// A holder's name as Patchbay knows it.
 async fn known(space: &mut Space<'_>, purpose: &Purpose) -> Outcome<Purpose> {
-    let Purpose::Allocate(tenure) = purpose else { return Ok(purpose.clone()) };
-    if tenure.holder.kind != HolderKind::User {
-        return Ok(purpose.clone());
+    let mut known = purpose.clone();
+    let (Purpose::Allocate(tenure) | Purpose::Assign(tenure, _)) = &mut known else {
+        return Ok(known);
+    };
+    if tenure.holder.kind == HolderKind::User {
+        let tenant = space.tenant();
+        let name = queries::user_name(space.tx(), tenant, &tenure.holder.id).await?;
+        tenure.holder.name = name.ok_or(Refusal::NoHolder)?;
     }
-    let tenant = space.tenant();
-    let name = queries::user_name(space.tx(), tenant, &tenure.holder.id).await?;
-    let name = name.ok_or(Refusal::NoHolder)?;
-    let holder = Holder { name, ..tenure.holder.clone() };
-    Ok(Purpose::Allocate(Tenure { holder, ..tenure.clone() }))
+    Ok(known)
 }
 
 fn fill(record: &mut Record, purpose: &Purpose, by: &str, now: Timestamp) {
@@ -326,13 +342,17 @@ fn fill(record: &mut Record, purpose: &Purpose, by: &str, now: Timestamp) {
             record.until = *until;
         }
         Purpose::Allocate(tenure) => record.occupy(tenure, now),
+        Purpose::Assign(tenure, assignment) => {
+            record.occupy(tenure, now);
+            record.assignment = Some(*assignment);
+        }
     }
 }
 
 fn action(purpose: &Purpose) -> &'static str {
     match purpose {
         Purpose::Reserve { .. } => "address.reserved",
-        Purpose::Allocate(_) => "address.allocated",
+        Purpose::Allocate(_) | Purpose::Assign(..) => "address.allocated",
     }
 }
 
@@ -346,7 +366,7 @@ pub async fn assign(
     let purpose = known(space, purpose).await?;
     let to = match purpose {
         Purpose::Reserve { .. } => Status::Reserved,
-        Purpose::Allocate(_) => Status::Allocated,
+        Purpose::Allocate(_) | Purpose::Assign(..) => Status::Allocated,
     };
     let now = space.at();
     to_come(address, to, until(&purpose), now)?;
@@ -417,7 +437,7 @@ fn yours(record: &Record, by: &Reserver) -> Outcome<()> {
 fn until(purpose: &Purpose) -> Option<Timestamp> {
     match purpose {
         Purpose::Reserve { until, .. } => *until,
-        Purpose::Allocate(_) => None,
+        Purpose::Allocate(_) | Purpose::Assign(..) => None,
     }
 }
 
@@ -467,6 +487,7 @@ pub async fn release(space: &mut Space<'_>, address: Address, by: &Reserver) -> 
 /// Whether somebody may give back what is held. What a host names is the host's as long as it does.
 fn releasable(record: &Record, by: &Reserver) -> Outcome<()> {
     yours(record, by)?;
+    tenancy::unassigned(record)?;
     if record.is_named_by_host() {
         return Err(Refusal::Field {
             address: record.address,
@@ -518,6 +539,7 @@ pub async fn quarantine(
         return Ok(record);
     };
     legal(address, old.status, Status::Quarantine)?;
+    tenancy::unassigned(&old)?;
     let mut new = old.clone();
     if let Some(tenure) = old.tenure() {
         claims::note(space, &mut new, Ok(&tenure)).await?;

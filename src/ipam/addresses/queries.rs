@@ -14,7 +14,7 @@ macro_rules! columns {
     () => {
         "address, id, subnet_id, status, kind, active, conflict, hostname, mac, platform, manufacturer,
          holder_kind, holder_id, holder_name, description, reserved_by, reason, until, since, last_seen,
-         seen_mac, version, created_at, updated_at"
+         seen_mac, assignment, version, created_at, updated_at"
     };
 }
 pub(super) use columns;
@@ -42,6 +42,7 @@ pub(super) struct AddressRow {
     since: Timestamp,
     last_seen: Option<Timestamp>,
     seen_mac: String,
+    assignment: Option<String>,
     version: i64,
     created_at: Timestamp,
     updated_at: Timestamp,
@@ -83,6 +84,7 @@ impl TryFrom<AddressRow> for Record {
             since: row.since,
             last_seen: row.last_seen,
             seen_mac: mac(&row.seen_mac)?,
+            assignment: row.assignment.map(TryInto::try_into).transpose().map_err(damaged)?,
             version: row.version,
             created_at: row.created_at,
             updated_at: row.updated_at,

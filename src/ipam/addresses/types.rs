@@ -1,6 +1,6 @@
 //! What is known of an address.
 
-use crate::id::{ClaimId, HostId, SubnetId};
+use crate::id::{AssignmentId, ClaimId, HostId, SubnetId};
 use crate::ipam::class::{Class, Kind, Status};
 use crate::net::{Address, Mac};
 use crate::text::Line;
@@ -206,6 +206,7 @@ pub struct Record {
     pub since: Timestamp,
     pub last_seen: Option<Timestamp>,
     pub seen_mac: Option<Mac>,
+    pub assignment: Option<AssignmentId>,
     pub version: i64,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
@@ -240,6 +241,7 @@ impl Record {
             since: now,
             last_seen: None,
             seen_mac: None,
+            assignment: None,
             version: 1,
             created_at: now,
             updated_at: now,
@@ -248,7 +250,8 @@ impl Record {
 
     /// Whether the holder is a host, whose own settings name the address: it is given back there.
     pub fn is_named_by_host(&self) -> bool {
-        self.holder.as_ref().is_some_and(|holder| holder.kind.is_host())
+        self.assignment.is_none()
+            && self.holder.as_ref().is_some_and(|holder| holder.kind.is_host())
     }
 
     /// What it counts as.
@@ -366,6 +369,19 @@ pub enum Purpose {
     },
     /// For somebody to hold.
     Allocate(Tenure),
+    /// For somebody to hold under an assignment, which alone can end it.
+    Assign(Tenure, AssignmentId),
+}
+
+/// What becomes of an address whose assignment ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It is free, or its oldest claimant's.
+    Free,
+    /// It is in quarantine until then.
+    Quarantine(Note, Timestamp),
+    /// It is reserved.
+    Keep(Note),
 }
 
 /// Why an address is reserved or in quarantine: 1 to 500 characters.

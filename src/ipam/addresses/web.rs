@@ -113,6 +113,10 @@ impl Rights {
             matches!(holder.kind, HolderKind::Host | HolderKind::Bmc | HolderKind::Phone)
         });
         let conflict = record.is_some_and(|record| record.conflict);
+        // What an assignment holds, it alone ends.
+        if record.is_some_and(|record| record.assignment.is_some()) {
+            return if manage && edit { vec![Act::Edit] } else { Vec::new() };
+        }
         let wanted = [
             (Act::Resolve, conflict && manage),
             (Act::Reserve, status == Status::Available && reserve),
@@ -168,6 +172,7 @@ pub(super) fn status_of(refusal: &Refusal) -> StatusCode {
         Refusal::Missing(_) => StatusCode::NOT_FOUND,
         Refusal::Fault(_) => StatusCode::INTERNAL_SERVER_ERROR,
         Refusal::Taken { .. }
+        | Refusal::Assigned { .. }
         | Refusal::Never { .. }
         | Refusal::Full { .. }
         | Refusal::NoSubnet(_)

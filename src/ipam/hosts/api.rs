@@ -206,7 +206,7 @@ impl From<Refusal> for Problem {
             Refusal::Fault(error) => return error.into(),
             Refusal::Missing => return Self::not_found("host"),
             Refusal::Stale(_) => StatusCode::PRECONDITION_FAILED,
-            Refusal::NameTaken(_) => StatusCode::CONFLICT,
+            Refusal::NameTaken(_) | Refusal::Assigned { .. } => StatusCode::CONFLICT,
             Refusal::SameAddress | Refusal::Never { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         };
         let problem = Self::new(status, refusal.to_string());

@@ -17,7 +17,7 @@ use super::space::Space;
 use super::subnets;
 use crate::audit::{Event, Page};
 use crate::db::{self, Result, Tx};
-use crate::id::{HostId, TenantId};
+use crate::id::{AssignmentId, HostId, TenantId};
 use crate::net::{self, Address, Range};
 use crate::web::Error;
 
@@ -44,6 +44,16 @@ pub enum Refusal {
         what: &'static str,
         /// Where.
         subnet: String,
+    },
+    /// It has an address under an assignment.
+    #[error("{host} has {address} by an assignment; revoke that at /lifecycle/{assignment} first")]
+    Assigned {
+        /// Which host.
+        host: HostName,
+        /// Which address.
+        address: Address,
+        /// Which assignment.
+        assignment: AssignmentId,
     },
     /// There is no such host.
     #[error("there is no such host")]
@@ -132,6 +142,14 @@ pub async fn update(
 /// Removes a host and frees its addresses. Returns what it was.
 pub async fn delete(space: &mut Space<'_>, id: HostId) -> Outcome<Host> {
     let old = stored(space, id).await?;
+    let (tenant, host) = (space.tenant(), old.spec.hostname.clone());
+    let itself = Holder::host(id, &host.hostname());
+    let assigned = addresses::any_assigned(space.tx(), tenant, &itself).await?;
+    if let Some((address, assignment)) =
+        assigned.and_then(|record| Some((record.address, record.assignment?)))
+    {
+        return Err(Refusal::Assigned { host, address, assignment });
+    }
     for (address, holder) in interfaces(id, &old.spec) {
         if let Some(address) = address {
             withdraw(space, address, &holder).await?;

@@ -121,7 +121,8 @@ async fn clear_all(
         last = Some(highest.address);
         for record in &records {
             let stays = matches!(record.status, Status::Reserved | Status::Quarantine);
-            if stays && clear == Clear::Holders {
+            // Assigned addresses are for their assignments to end.
+            if record.assignment.is_some() || (stays && clear == Clear::Holders) {
                 kept.push(Range::single(record.address));
                 continue;
             }

@@ -103,6 +103,11 @@ impl<'c> Space<'c> {
         self.change.tx()
     }
 
+    /// The change itself and where randomness comes from, for whoever writes more in it.
+    pub fn parts(&mut self) -> (&mut Change, &'c Entropy) {
+        (self.change, self.entropy)
+    }
+
     /// Whose addresses these are.
     pub fn tenant(&self) -> TenantId {
         self.change.tenant()
@@ -143,6 +148,12 @@ impl<'c> Space<'c> {
     /// The first gap of static pools with at least `size` addresses.
     pub async fn first_gap(&mut self, source: Source, size: u32) -> Result<Option<Gap>> {
         rows::first_gap(self.tx(), source, size).await
+    }
+
+    /// The lowest gap of the tenant's static pools, of IPv4 or of IPv6.
+    pub async fn lowest_static_gap(&mut self, v6: bool) -> Result<Option<Gap>> {
+        let tenant = self.tenant();
+        rows::lowest_static_gap(self.tx(), tenant, v6).await
     }
 
     /// Every gap of static pools of the source.

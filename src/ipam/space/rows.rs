@@ -82,6 +82,25 @@ pub(super) async fn first_gap(tx: &mut Tx, source: Source, size: u32) -> Result<
     row.map(TryInto::try_into).transpose()
 }
 
+/// The lowest gap of static pools. What is given out of IPv6 lies above the mapped addresses.
+pub(super) async fn lowest_static_gap(
+    tx: &mut Tx,
+    tenant: TenantId,
+    v6: bool,
+) -> Result<Option<Gap>> {
+    const MAPPED_FIRST: u128 = 0xffff_0000_0000;
+    const MAPPED_LAST: u128 = 0xffff_ffff_ffff;
+    let (first, last) = if v6 { (MAPPED_LAST + 1, u128::MAX) } else { (MAPPED_FIRST, MAPPED_LAST) };
+    let gaps = gaps_between(
+        tx,
+        tenant,
+        (Address::from_number(first), Address::from_number(last)),
+        (true, false),
+        1,
+    );
+    Ok(gaps.await?.into_iter().next())
+}
+
 pub(super) async fn static_gaps(tx: &mut Tx, source: Source) -> Result<Vec<Gap>> {
     let query = match source {
         Source::Subnet(id) => tx
@@ -218,8 +237,8 @@ fn mac_sort(record: &Record) -> Vec<u8> {
 static ADD: Bulk = Bulk {
     head: "INSERT INTO address (tenant_id, address, id, subnet_id, status, kind, active, conflict, class, hostname,
                hostname_sort, mac, mac_sort, platform, manufacturer, holder_kind, holder_id, holder_name, description, reserved_by,
-               reason, until, since, last_seen, seen_mac, search, created_at, updated_at) VALUES",
-    columns: 28,
+               reason, until, since, last_seen, seen_mac, search, created_at, updated_at, assignment) VALUES",
+    columns: 29,
     most: 512,
     tail: "",
 };
@@ -257,6 +276,7 @@ pub(super) async fn add(tx: &mut Tx, tenant: TenantId, records: &[Record]) -> Re
             .bind(record.search())
             .bind(record.created_at)
             .bind(record.updated_at)
+            .bind(record.assignment.map(|id| id.to_string()))
     })
     .await
 }
@@ -267,7 +287,8 @@ pub(super) async fn update(tx: &mut Tx, tenant: TenantId, record: &Record) -> Re
         "UPDATE address SET subnet_id = $3, status = $4, kind = $5, active = $6, conflict = $7, class = $8, hostname = $9,
              hostname_sort = $10, mac = $11, mac_sort = $12, platform = $13, manufacturer = $14, holder_kind = $15,
              holder_id = $16, holder_name = $17, description = $18, reserved_by = $19, reason = $20, until = $21, since = $22,
-             last_seen = $23, seen_mac = $24, search = $25, updated_at = $26, version = $27
+             last_seen = $23, seen_mac = $24, search = $25, updated_at = $26, version = $27,
+             assignment = $28
          WHERE tenant_id = $1 AND address = $2"
     ))
     .bind(tenant.to_string())
@@ -297,6 +318,7 @@ pub(super) async fn update(tx: &mut Tx, tenant: TenantId, record: &Record) -> Re
     .bind(record.search())
     .bind(record.updated_at)
     .bind(record.version)
+    .bind(record.assignment.map(|id| id.to_string()))
     .run()
     .await
     .map(drop)

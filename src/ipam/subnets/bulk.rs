@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::change::{drawn, fits};
+use super::change::{beside, drawn, fits};
 use super::types::{Pool, Spec, Subnet};
 use super::{Effects, Outcome, Refusal, describe, label, queries};
 use crate::audit::Event;
 use crate::id::SubnetId;
 use crate::ipam::addresses;
 use crate::ipam::class::Status;
+use crate::ipam::prefixes;
 use crate::ipam::space::{Laid, Space};
 use crate::net::{Cidr, Range};
 
@@ -31,6 +32,10 @@ pub async fn create_all(space: &mut Space<'_>, specs: &[Spec]) -> Outcome<Vec<(u
     let tenant = space.tenant();
     let known = queries::all(space.tx(), tenant).await?;
     let mut refused = clashes(specs, &known);
+    let pools = prefixes::list(space.tx(), tenant).await?;
+    for (at, spec) in specs.iter().enumerate() {
+        refused.extend(beside(spec, &pools).err().map(|refusal| (at, refusal)));
+    }
     let any = space.any().await?;
     if any {
         refused.extend(harmed(space, specs).await?);

@@ -10,8 +10,9 @@ use crate::audit::Event;
 use crate::id::SubnetId;
 use crate::ipam::addresses::{self, Record};
 use crate::ipam::class::{Kind, Status};
+use crate::ipam::prefixes::{self, PrefixPool};
 use crate::ipam::space::Space;
-use crate::net::{self, Address, Range};
+use crate::net::{self, Address, Family, Range};
 
 /// Addresses listed at most when somebody would lose by a change.
 const LISTED: usize = 50;
@@ -82,6 +83,35 @@ pub(super) fn fits(spec: &Spec) -> Outcome<()> {
     }
 }
 
+/// Refused if the subnet lies in a prefix pool, or would give out addresses of one: what is
+/// delegated is somebody else's to number.
+pub(super) fn beside(spec: &Spec, prefixes: &[PrefixPool]) -> Outcome<()> {
+    for pool in prefixes {
+        let range = pool.cidr.range();
+        let gives = |(kind, given, _): &(PoolKind, Range, bool)| {
+            kind.gives().is_some() && given.overlaps(range)
+        };
+        let inside = spec.cidr.range().overlaps(range) && !spec.cidr.covers(pool.cidr);
+        if inside || spec.cidr == pool.cidr || spec.pools().iter().any(gives) {
+            let why = format!(
+                "{} has addresses of the prefix pool {} ({})",
+                spec.cidr, pool.name, pool.cidr
+            );
+            return Err(Refusal::Field { field: "cidr", why });
+        }
+    }
+    Ok(())
+}
+
+/// The prefix pools a subnet may not touch.
+async fn prefix_pools(space: &mut Space<'_>, spec: &Spec) -> Outcome<Vec<PrefixPool>> {
+    if spec.cidr.family() == Family::V4 {
+        return Ok(Vec::new());
+    }
+    let tenant = space.tenant();
+    Ok(prefixes::list(space.tx(), tenant).await?)
+}
+
 /// Makes a subnet. One that lies inside or around others must be meant to (`nest`); addresses in
 /// use there become its own.
 pub async fn create(
@@ -101,6 +131,7 @@ pub async fn create_told(
     force: bool,
 ) -> Outcome<(Subnet, Effects)> {
     fits(spec)?;
+    beside(spec, &prefix_pools(space, spec).await?)?;
     named(space, spec, None).await?;
     let place = place(space, spec, None).await?;
     meant(spec, &place, &[], nest)?;
@@ -203,6 +234,7 @@ pub(super) async fn reshaped(
     homes: &Homes,
 ) -> Outcome<(Subnet, Effects)> {
     fits(new)?;
+    beside(new, &prefix_pools(space, new).await?)?;
     let (tenant, id) = (space.tenant(), old.id);
     let pools = queries::pools(space.tx(), id).await?;
     let inside = queries::children(space.tx(), tenant, Some(id)).await?;

@@ -64,6 +64,9 @@ async fn delete_all(by: &Operator, mut ids: Vec<HostId>, list: &str) -> Answer {
             // Gone already is as good.
             Err(Refusal::Missing) => {}
             Err(Refusal::Fault(error)) => return Err(error),
+            Err(refusal @ Refusal::Assigned { .. }) => {
+                return Err(Error::Conflict(refusal.to_string()));
+            }
             Err(_) => return Err(Error::NotFound),
         }
     }

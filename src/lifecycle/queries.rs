@@ -1,0 +1,614 @@
+//! All SQL on assignments.
+
+use super::state::State;
+use super::types::{Assignment, Count, Family, Filter, Leased, Release, Sort, Which};
+use crate::audit::Page;
+use crate::db::{Query, Result, Tx};
+use crate::id::{AssignmentId, TenantId};
+use crate::ipam::addresses::{Holder, HolderKind};
+use crate::net::{Address, Cidr, Mac, Range, ranges_matching};
+use crate::sql;
+use crate::time::Timestamp;
+
+macro_rules! columns {
+    () => {
+        "a.id, a.family, a.state, a.live, a.first_key, a.length, a.pool_id, a.holder_kind, a.holder_id, a.holder_name,
+         a.role, a.hostname, a.mac, a.reason, a.ending, a.metadata, a.since, a.allocated_at, a.activated_at,
+         a.suspended_at, a.revoked_at, a.version, a.created_at, a.updated_at"
+    };
+}
+
+#[derive(sqlx::FromRow)]
+struct AssignmentRow {
+    id: String,
+    family: String,
+    state: String,
+    live: bool,
+    first_key: Option<Vec<u8>>,
+    length: Option<i64>,
+    pool_id: Option<String>,
+    holder_kind: String,
+    holder_id: String,
+    holder_name: String,
+    role: String,
+    hostname: String,
+    mac: String,
+    reason: String,
+    ending: String,
+    metadata: String,
+    since: Timestamp,
+    allocated_at: Option<Timestamp>,
+    activated_at: Option<Timestamp>,
+    suspended_at: Option<Timestamp>,
+    revoked_at: Option<Timestamp>,
+    version: i64,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+/// A row that cannot be: somebody wrote past the program.
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
+fn damaged(what: impl ToString) -> sqlx::Error {
+    sqlx::Error::Decode(what.to_string().into())
+}
+
+fn leased(family: Family, first: Vec<u8>, length: Option<i64>) -> Result<Leased> {
+    let first = Address::try_from(first).map_err(damaged)?;
+    if family != Family::Prefix {
+        return Ok(Leased::Address(first));
+    }
+    let length = length.and_then(|length| u8::try_from(length).ok());
+    let length = length.ok_or_else(|| damaged("a prefix without a length"))?;
+    Cidr::new(first, length).map(Leased::Prefix).map_err(damaged)
+}
+
+fn mac(text: &str) -> Result<Option<Mac>> {
+    if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(damaged) }
+}
+
+impl TryFrom<AssignmentRow> for Assignment {
+    type Error = sqlx::Error;
+
+    fn try_from(row: AssignmentRow) -> Result<Self> {
+        let family: Family = row.family.try_into().map_err(damaged)?;
+        let leased = row.first_key.map(|first| leased(family, first, row.length)).transpose()?;
+        Ok(Self {
+            id: row.id.try_into().map_err(damaged)?,
+            family,
+            state: row.state.try_into().map_err(damaged)?,
+            live: row.live,
+            leased,
+            pool: row.pool_id,
+            holder: Holder {
+                kind: row.holder_kind.parse().map_err(damaged)?,
+                id: row.holder_id,
+                name: row.holder_name,
+            },
+            role: row.role.try_into().map_err(damaged)?,
+            hostname: row.hostname.try_into().map_err(damaged)?,
+            mac: mac(&row.mac)?,
+            reason: row.reason.try_into().map_err(damaged)?,
+            release: Release::stored(&row.ending),
+            metadata: row.metadata.try_into().map_err(damaged)?,
+            since: row.since,
+            allocated_at: row.allocated_at,
+            activated_at: row.activated_at,
+            suspended_at: row.suspended_at,
+            revoked_at: row.revoked_at,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+fn all(rows: Vec<AssignmentRow>) -> Result<Vec<Assignment>> {
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+pub(super) async fn get(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: AssignmentId,
+) -> Result<Option<Assignment>> {
+    let row: Option<AssignmentRow> = tx
+        .query(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM assignment a WHERE a.tenant_id = $1 AND a.id = $2"
+        ))
+        .bind(tenant.to_string())
+        .bind(id.to_string())
+        .optional()
+        .await?;
+    row.map(TryInto::try_into).transpose()
+}
+
+/// A subscriber's assignments, the newest first, at most `limit`. A phone is known by its MAC in
+/// any notation (`mac`, twelve digits).
+pub(super) async fn of_subscriber(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: &str,
+    mac: &str,
+    limit: i64,
+) -> Result<Vec<Assignment>> {
+    let rows = tx
+        .query(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM assignment a WHERE a.tenant_id = $1 AND (a.holder_id = $2 OR a.holder_id = $3 AND a.holder_kind = 'phone')
+             ORDER BY a.live DESC, a.created_at DESC, a.id DESC LIMIT $4"
+        ))
+        .bind(tenant.to_string())
+        .bind(id.to_owned())
+        .bind(mac.to_owned())
+        .bind(limit)
+        .all()
+        .await?;
+    all(rows)
+}
+
+/// The live assignment of a holder, of one family and role.
+pub(super) async fn live_of(
+    tx: &mut Tx,
+    tenant: TenantId,
+    holder: &Holder,
+    family: Family,
+    role: &str,
+) -> Result<Option<Assignment>> {
+    let row: Option<AssignmentRow> = tx
+        .query(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM assignment a WHERE a.tenant_id = $1 AND a.holder_kind = $2 AND a.holder_id = $3
+             AND a.family = $4 AND a.role = $5 AND a.live"
+        ))
+        .bind(tenant.to_string())
+        .bind(holder.kind.as_str())
+        .bind(holder.id.clone())
+        .bind(family.as_str())
+        .bind(role.to_owned())
+        .optional()
+        .await?;
+    row.map(TryInto::try_into).transpose()
+}
+
+/// Every live assignment of a holder.
+pub(super) async fn all_live_of(
+    tx: &mut Tx,
+    tenant: TenantId,
+    holder: &Holder,
+) -> Result<Vec<Assignment>> {
+    let rows = tx
+        .query(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM assignment a WHERE a.tenant_id = $1 AND a.holder_kind = $2 AND a.holder_id = $3 AND a.live
+             ORDER BY a.family, a.role"
+        ))
+        .bind(tenant.to_string())
+        .bind(holder.kind.as_str())
+        .bind(holder.id.clone())
+        .all()
+        .await?;
+    all(rows)
+}
+
+/// The live assignment that has an address, or a prefix that begins with it.
+pub(super) async fn at(
+    tx: &mut Tx,
+    tenant: TenantId,
+    first: Address,
+) -> Result<Option<Assignment>> {
+    let row: Option<AssignmentRow> = tx
+        .query(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM assignment a WHERE a.tenant_id = $1 AND a.first_key = $2 AND a.live"
+        ))
+        .bind(tenant.to_string())
+        .bind(first.key())
+        .optional()
+        .await?;
+    row.map(TryInto::try_into).transpose()
+}
+
+/// False when the holder has a live one of the family and role already, or the address has.
+pub(super) async fn insert(tx: &mut Tx, tenant: TenantId, new: &Assignment) -> Result<bool> {
+    let query = tx.query(sql!(
+        "INSERT INTO assignment (id, tenant_id, state, live, first_key, last_key, length, pool_id, holder_name,
+             holder_key, hostname, mac, reason, ending, metadata, since, allocated_at, activated_at, suspended_at,
+             revoked_at, version, updated_at, family, holder_kind, holder_id, role, created_at)
+         VALUES ($2, $1, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+             $23, $24, $25, $26, $27)
+         ON CONFLICT DO NOTHING"
+    ));
+    let query = bound(query, tenant, new);
+    let inserted = query
+        .bind(new.family.as_str())
+        .bind(new.holder.kind.as_str())
+        .bind(new.holder.id.clone())
+        .bind(new.role.to_string())
+        .bind(new.created_at)
+        .run()
+        .await?;
+    Ok(inserted == 1)
+}
+
+/// Writes what may change of an assignment.
+pub(super) async fn update(tx: &mut Tx, tenant: TenantId, new: &Assignment) -> Result<()> {
+    let query = tx.query(sql!(
+        "UPDATE assignment SET state = $3, live = $4, first_key = $5, last_key = $6, length = $7, pool_id = $8,
+             holder_name = $9, holder_key = $10, hostname = $11, mac = $12, reason = $13, ending = $14, metadata = $15,
+             since = $16, allocated_at = $17, activated_at = $18, suspended_at = $19, revoked_at = $20, version = $21,
+             updated_at = $22
+         WHERE tenant_id = $1 AND id = $2"
+    ));
+    bound(query, tenant, new).run().await.map(drop)
+}
+
+fn bound<'q>(query: Query<'q>, tenant: TenantId, new: &Assignment) -> Query<'q> {
+    let ends = new.leased.map(Leased::range);
+    let length = match new.leased {
+        Some(Leased::Prefix(cidr)) => Some(i64::from(cidr.length())),
+        _ => None,
+    };
+    query
+        .bind(tenant.to_string())
+        .bind(new.id.to_string())
+        .bind(new.state.as_str())
+        .bind(new.live)
+        .bind(ends.map(|ends| ends.first().key()))
+        .bind(ends.map(|ends| ends.last().key()))
+        .bind(length)
+        .bind(new.pool.clone())
+        .bind(new.holder.name.clone())
+        .bind(new.holder.name.to_lowercase())
+        .bind(new.hostname.to_string())
+        .bind(new.mac.map(Mac::hex).unwrap_or_default())
+        .bind(new.reason.to_string())
+        .bind(new.release.map_or("", Release::as_str))
+        .bind(new.metadata.to_string())
+        .bind(new.since)
+        .bind(new.allocated_at)
+        .bind(new.activated_at)
+        .bind(new.suspended_at)
+        .bind(new.revoked_at)
+        .bind(new.version)
+        .bind(new.updated_at)
+}
+
+pub(super) async fn delete(tx: &mut Tx, tenant: TenantId, id: AssignmentId) -> Result<bool> {
+    let gone = tx.query(sql!("DELETE FROM assignment WHERE tenant_id = $1 AND id = $2"));
+    Ok(gone.bind(tenant.to_string()).bind(id.to_string()).run().await? == 1)
+}
+
+/// Moves a count. The tenant is locked, so no two do it at once.
+pub(super) async fn count(
+    tx: &mut Tx,
+    tenant: TenantId,
+    of: &Assignment,
+    state: State,
+    by: i64,
+) -> Result<()> {
+    tx.query(sql!(
+        "INSERT INTO assignment_tally (tenant_id, family, holder_kind, state, entries) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (tenant_id, family, holder_kind, state)
+         DO UPDATE SET entries = assignment_tally.entries + $5"
+    ))
+    .bind(tenant.to_string())
+    .bind(of.family.as_str())
+    .bind(of.holder.kind.as_str())
+    .bind(state.as_str())
+    .bind(by)
+    .run()
+    .await
+    .map(drop)
+}
+
+type CountRow = (String, String, String, i64);
+
+fn counted((family, kind, state, entries): CountRow) -> Result<Count> {
+    Ok(Count {
+        family: family.try_into().map_err(damaged)?,
+        kind: kind.parse().map_err(damaged)?,
+        state: state.try_into().map_err(damaged)?,
+        entries,
+    })
+}
+
+pub(super) async fn counts(tx: &mut Tx, tenant: TenantId) -> Result<Vec<Count>> {
+    let rows: Vec<CountRow> = tx
+        .query(sql!(
+            "SELECT family, holder_kind, state, entries FROM assignment_tally
+             WHERE tenant_id = $1 AND entries <> 0"
+        ))
+        .bind(tenant.to_string())
+        .all()
+        .await?;
+    rows.into_iter().map(counted).collect()
+}
+
+/// What a list looks for, as the statements take it.
+enum Search {
+    Everything,
+    /// A part of an address can mean as many ranges; those not needed are the first again.
+    Addresses([Range; 4]),
+    /// The first name, the first that is beyond, and an id.
+    Names([String; 3]),
+}
+
+impl Search {
+    fn of(text: &str) -> Self {
+        if text.is_empty() {
+            return Self::Everything;
+        }
+        let found = ranges_matching(text).unwrap_or_default();
+        if let Some(first) = found.first() {
+            let range = |n: usize| *found.get(n).unwrap_or(first);
+            return Self::Addresses([range(0), range(1), range(2), range(3)]);
+        }
+        let key = text.to_lowercase().replace('\0', "\u{1}");
+        Self::Names([key.clone(), format!("{key}\u{10ffff}"), text.replace('\0', "\u{1}")])
+    }
+
+    fn bind<'q>(&self, query: Query<'q>) -> Query<'q> {
+        match self {
+            Self::Everything => query,
+            Self::Addresses(ranges) => ranges.iter().fold(query, |query, range| {
+                query.bind(range.first().key()).bind(range.last().key())
+            }),
+            Self::Names([from, until, id]) => {
+                query.bind(from.clone()).bind(until.clone()).bind(id.clone())
+            }
+        }
+    }
+}
+
+/// `$2` is a family and `$3` a kind of holder, or nothing; `$4` a state where one is asked for.
+macro_rules! matching {
+    ($states:expr, $search:expr) => {
+        concat!(
+            "a.tenant_id = $1 AND ($2 = '' OR a.family = $2) AND ($3 = '' OR a.holder_kind = $3) AND ",
+            $states,
+            $search
+        )
+    };
+}
+
+macro_rules! states {
+    (Current) => {
+        "(a.state <> 'revoked' AND $4 = '')"
+    };
+    (Any) => {
+        "$4 = ''"
+    };
+    (In) => {
+        "a.state = $4"
+    };
+}
+
+macro_rules! search {
+    (Everything) => { "" };
+    (Addresses) => { " AND (a.first_key >= $5 AND a.first_key <= $6 OR a.first_key >= $7 AND a.first_key <= $8
+           OR a.first_key >= $9 AND a.first_key <= $10 OR a.first_key >= $11 AND a.first_key <= $12)" };
+    (Names) => {
+        " AND a.id IN (SELECT id FROM assignment WHERE tenant_id = $1 AND holder_key >= $5 AND holder_key < $6
+                       UNION SELECT id FROM assignment WHERE tenant_id = $1 AND holder_id = $7)"
+    };
+}
+
+/// A page: its ids are found in an index alone, then only those rows are read.
+macro_rules! page {
+    ($where:expr, $order:literal, $limit:literal) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM (SELECT a.id FROM assignment a WHERE ",
+            $where,
+            " ORDER BY ",
+            $order,
+            $limit,
+            ") p JOIN assignment a ON a.id = p.id ORDER BY ",
+            $order
+        )
+    };
+}
+
+macro_rules! sorted {
+    ($sort:expr, $where:expr, $limit:literal) => {
+        match $sort {
+            Sort::Address => page!($where, "a.first_key, a.id", $limit),
+            Sort::AddressDown => page!($where, "a.first_key DESC, a.id DESC", $limit),
+            Sort::Holder => page!($where, "a.holder_key, a.id", $limit),
+            Sort::HolderDown => page!($where, "a.holder_key DESC, a.id DESC", $limit),
+            Sort::Since => page!($where, "a.since, a.id", $limit),
+            Sort::SinceDown => page!($where, "a.since DESC, a.id DESC", $limit),
+        }
+    };
+}
+
+macro_rules! listing {
+    ($which:ident, $sort:expr, $search:expr) => {
+        match $search {
+            Search::Everything => sorted!(
+                $sort,
+                matching!(states!($which), search!(Everything)),
+                " LIMIT $5 OFFSET $6"
+            ),
+            Search::Addresses(_) => sorted!(
+                $sort,
+                matching!(states!($which), search!(Addresses)),
+                " LIMIT $13 OFFSET $14"
+            ),
+            Search::Names(_) => {
+                sorted!($sort, matching!(states!($which), search!(Names)), " LIMIT $8 OFFSET $9")
+            }
+        }
+    };
+}
+
+macro_rules! counting {
+    ($which:ident, $search:expr) => {
+        match $search {
+            Search::Everything => concat!(
+                "SELECT count(*) FROM assignment a WHERE ",
+                matching!(states!($which), search!(Everything))
+            ),
+            Search::Addresses(_) => concat!(
+                "SELECT count(*) FROM assignment a WHERE ",
+                matching!(states!($which), search!(Addresses))
+            ),
+            Search::Names(_) => concat!(
+                "SELECT count(*) FROM assignment a WHERE ",
+                matching!(states!($which), search!(Names))
+            ),
+        }
+    };
+}
+
+fn filtered<'q>(query: Query<'q>, tenant: TenantId, filter: &Filter, search: &Search) -> Query<'q> {
+    let state = match filter.which {
+        Which::In(state) => state.as_str(),
+        Which::Current | Which::Any => "",
+    };
+    let query = query
+        .bind(tenant.to_string())
+        .bind(filter.family.map_or("", Family::as_str))
+        .bind(filter.kind.map_or("", HolderKind::as_str))
+        .bind(state);
+    search.bind(query)
+}
+
+pub(super) async fn list(
+    tx: &mut Tx,
+    tenant: TenantId,
+    filter: &Filter,
+    sort: Sort,
+    page: Page,
+) -> Result<Vec<Assignment>> {
+    let search = Search::of(&filter.search);
+    let text = match filter.which {
+        Which::Current => listing!(Current, sort, &search),
+        Which::Any => listing!(Any, sort, &search),
+        Which::In(_) => listing!(In, sort, &search),
+    };
+    let query = filtered(tx.query(text), tenant, filter, &search);
+    all(query.bind(page.limit).bind(page.offset).all().await?)
+}
+
+/// How many match, of those that are searched for.
+pub(super) async fn count_found(tx: &mut Tx, tenant: TenantId, filter: &Filter) -> Result<i64> {
+    let search = Search::of(&filter.search);
+    let text = match filter.which {
+        Which::Current => counting!(Current, &search),
+        Which::Any => counting!(Any, &search),
+        Which::In(_) => counting!(In, &search),
+    };
+    filtered(tx.query(text), tenant, filter, &search).scalar().await
+}
+
+/// Assignments of every tenant that have been in a state since before `before`, the oldest first:
+/// so many after having passed over so many.
+pub(super) async fn lingering(
+    tx: &mut Tx,
+    state: State,
+    before: Timestamp,
+    (passed, limit): (i64, i64),
+) -> Result<Vec<(TenantId, Assignment)>> {
+    let ids: Vec<(String, String)> = tx
+        .query(sql!(
+            "SELECT tenant_id, id FROM assignment WHERE state = $1 AND since < $2 ORDER BY since, id LIMIT $3 OFFSET $4"
+        ))
+        .bind(state.as_str())
+        .bind(before)
+        .bind(limit)
+        .bind(passed)
+        .all()
+        .await?;
+    let mut found = Vec::new();
+    for (tenant, id) in ids {
+        let (tenant, id) = (tenant.try_into().map_err(damaged)?, id.try_into().map_err(damaged)?);
+        found.extend(get(tx, tenant, id).await?.map(|assignment| (tenant, assignment)));
+    }
+    Ok(found)
+}
+
+/// How many of each tenant and family have been in a state since before `before`.
+pub(super) async fn count_lingering(
+    tx: &mut Tx,
+    state: State,
+    before: Timestamp,
+) -> Result<Vec<(TenantId, Family, i64)>> {
+    let rows: Vec<(String, String, i64)> = tx
+        .query(sql!(
+            "SELECT tenant_id, family, count(*) FROM assignment WHERE state = $1 AND since < $2
+             GROUP BY tenant_id, family"
+        ))
+        .bind(state.as_str())
+        .bind(before)
+        .all()
+        .await?;
+    let parse = |(tenant, family, count): (String, String, i64)| {
+        Ok((tenant.try_into().map_err(damaged)?, family.try_into().map_err(damaged)?, count))
+    };
+    rows.into_iter().map(parse).collect()
+}
+
+/// Hours a revoked address is kept out of use, and the version of that.
+pub(super) async fn quarantine(tx: &mut Tx, tenant: TenantId) -> Result<(i64, i64)> {
+    let row: Option<(i64, i64)> = tx
+        .query(sql!("SELECT quarantine, version FROM lifecycle_settings WHERE tenant_id = $1"))
+        .bind(tenant.to_string())
+        .optional()
+        .await?;
+    Ok(row.unwrap_or((0, 0)))
+}
+
+/// False when somebody changed it meanwhile.
+pub(super) async fn set_quarantine(
+    tx: &mut Tx,
+    tenant: TenantId,
+    hours: i64,
+    version: i64,
+) -> Result<bool> {
+    let set = tx
+        .query(sql!(
+            "INSERT INTO lifecycle_settings (tenant_id, quarantine, version) VALUES ($1, $2, 1)
+             ON CONFLICT (tenant_id) DO UPDATE SET quarantine = $2, version = lifecycle_settings.version + 1
+             WHERE lifecycle_settings.version = $3"
+        ))
+        .bind(tenant.to_string())
+        .bind(hours)
+        .bind(version)
+        .run()
+        .await?;
+    Ok(set == 1)
+}
+
+/// The name of a host.
+pub(super) async fn host_name(tx: &mut Tx, tenant: TenantId, id: &str) -> Result<Option<String>> {
+    tx.query(sql!("SELECT hostname FROM host WHERE tenant_id = $1 AND id = $2"))
+        .bind(tenant.to_string())
+        .bind(id.to_owned())
+        .optional_scalar()
+        .await
+}
+
+/// How many live assignments of each family `NetBox` has.
+pub(super) async fn integrated(tx: &mut Tx, tenant: TenantId) -> Result<Vec<(Family, i64)>> {
+    let rows: Vec<(String, i64)> = tx
+        .query(sql!(
+            "SELECT a.family, count(*) FROM outside_mirror m
+             JOIN assignment a ON a.tenant_id = m.tenant_id AND a.first_key = m.address AND a.live
+             WHERE m.tenant_id = $1 AND m.system = 'netbox' AND m.remote_id IS NOT NULL
+               AND m.length = coalesce(a.length, -1)
+             GROUP BY a.family"
+        ))
+        .bind(tenant.to_string())
+        .all()
+        .await?;
+    let parse = |(family, count): (String, i64)| Ok((family.try_into().map_err(damaged)?, count));
+    rows.into_iter().map(parse).collect()
+}
