@@ -54,19 +54,19 @@ impl Runner {
     pub async fn run(self, mut leave: watch::Receiver<bool>) {
         let (mut turn, mut tidying) = (interval(TURN), interval(TIDY));
         loop {
-            tokio::select! {
+            let tidies = tokio::select! {
                 biased;
                 _ = leave.wait_for(|leave| *leave) => return,
-                _ = tidying.tick() => {
-                    if let Err(error) = self.tidy().await {
-                        tracing::warn!(%error, "old runs could not be forgotten; it is tried again");
-                    }
-                    continue;
-                }
-                _ = turn.tick() => {}
-            }
-            if let Err(error) = self.turn().await {
-                tracing::warn!(%error, "phones cannot be told; it is tried again");
+                _ = tidying.tick() => true,
+                _ = turn.tick() => false,
+            };
+            let (done, what) = if tidies {
+                (self.tidy().await, "old runs could not be forgotten")
+            } else {
+                (self.turn().await, "phones cannot be told")
+            };
+            if let Err(error) = done {
+                tracing::warn!(%error, "{what}; it is tried again");
             }
         }
     }
