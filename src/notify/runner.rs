@@ -56,7 +56,7 @@ impl Runner {
         loop {
             tokio::select! {
                 biased;
-                _ = leave.wait_for(|leave| *leave) => return,
+                () = told(&mut leave) => return,
                 _ = tidying.tick() => {
                     if let Err(error) = self.tidy().await {
                         tracing::warn!(%error, "old runs could not be forgotten; it is tried again");
@@ -191,6 +191,11 @@ impl Runner {
         }
         Ok(tx.commit().await?)
     }
+}
+
+/// Returns when it is time to leave.
+async fn told(leave: &mut watch::Receiver<bool>) {
+    let _ = leave.wait_for(|leave| *leave).await;
 }
 
 /// Tells one phone through the first of its lines that is registered. An error is Asterisk's, not
