@@ -300,6 +300,10 @@ both_databases! {
         assert_eq!(page("/phones/map?sort=-address").await[0], "1020");
         assert_eq!(page("/phones/map?sort=-mac").await[0], "1007");
         assert_eq!(page("/phones/map?sort=name").await[..3], ["1000", "1001", "1010"]);
+        for sort in ["number", "-number", "name", "-name", "mac", "-mac", "address", "-address", "seen", "-seen"] {
+            let unknown = admin.get(&format!("/phones/map?sort={sort}&show=unknown&q=person")).await;
+            assert_eq!((unknown.status, unknown.numbers().len()), (200, 25), "{sort}: {}", unknown.text);
+        }
         for sort in ["-name", "mac", "seen", "-seen"] {
             assert_eq!(admin.get(&format!("/phones/map?sort={sort}")).await.numbers().len(), 25);
         }

@@ -114,9 +114,21 @@ pub async fn list(
     let all = if (1..page.limit).contains(&shown) || (shown == 0 && page.offset == 0) {
         page.offset + shown
     } else {
-        queries::count(tx, tenant, filter).await?
+        count(tx, tenant, filter).await?
     };
     Ok((rows, all))
+}
+
+/// How many lines a filter lets through; without a search that was counted when the map was made.
+async fn count(tx: &mut Tx, tenant: TenantId, filter: &Filter) -> Result<i64> {
+    let stats = stats(tx, tenant).await?;
+    match (filter.search.trim(), filter.flag, filter.present) {
+        ("", None, None) => Ok(stats.entries),
+        ("", None, Some(true)) => Ok(stats.present),
+        ("", None, Some(false)) => Ok(stats.entries - stats.present),
+        ("", Some(flag), None) => Ok(stats.with(flag)),
+        _ => queries::count(tx, tenant, filter).await,
+    }
 }
 
 /// How many there are of what.

@@ -412,24 +412,39 @@ macro_rules! select {
     };
 }
 
+/// What a filter lets through. Few lines have flags, and there is an index of those.
 macro_rules! matching {
-    () => {
+    (flagged) => {
         "AND ($2 = '' OR search LIKE $2 ESCAPE '\\' OR search LIKE $3 ESCAPE '\\')
-         AND ($4 = 0 OR (flags & $4) <> 0) AND ($5 = 0 OR present = ($5 = 1)) "
+         AND flags <> 0 AND (flags & $4) <> 0 AND ($5 = 0 OR present = ($5 = 1)) "
+    };
+    (all) => {
+        "AND ($2 = '' OR search LIKE $2 ESCAPE '\\' OR search LIKE $3 ESCAPE '\\')
+         AND $4 = 0 AND ($5 = 0 OR present = ($5 = 1)) "
     };
 }
 
+/// A page: its places are found first, then only those lines are read.
 macro_rules! page {
-    ($order:literal) => {
+    ($which:ident, $order:literal) => {
         concat!(
             "SELECT place, number, user_id, name, mac, mac_source, known, vendor, model, kind, label, address, via, fixed,
                     subnet_id, subnet, user_agent, contact, present, first_seen, seen_at, expires_at, flags
-             FROM phone_map WHERE tenant_id = $1 ",
-            matching!(),
+             FROM phone_map WHERE tenant_id = $1 AND place IN
+                 (SELECT place FROM phone_map WHERE tenant_id = $1 ",
+            matching!($which),
             "ORDER BY ",
             $order,
-            " LIMIT $6 OFFSET $7"
+            " LIMIT $6 OFFSET $7) ORDER BY ",
+            $order
         )
+    };
+}
+
+/// In an order, of all lines or of those with a flag.
+macro_rules! ordered {
+    ($flagged:expr, $order:literal) => {
+        if $flagged { page!(flagged, $order) } else { page!(all, $order) }
     };
 }
 
@@ -449,17 +464,18 @@ pub(super) async fn list(
     sort: Sort,
     page: Page,
 ) -> Result<Vec<Row>> {
+    let flagged = filter.flag.is_some();
     let text = match sort {
-        Sort::Number => page!("place"),
-        Sort::NumberDown => page!("place DESC"),
-        Sort::Name => page!("name_key, place"),
-        Sort::NameDown => page!("name_key DESC, place DESC"),
-        Sort::Mac => page!("mac, place"),
-        Sort::MacDown => page!("mac DESC, place DESC"),
-        Sort::Address => page!("address, place"),
-        Sort::AddressDown => page!("address DESC, place DESC"),
-        Sort::Seen => page!("seen_at, place"),
-        Sort::SeenDown => page!("seen_at DESC, place DESC"),
+        Sort::Number => ordered!(flagged, "place"),
+        Sort::NumberDown => ordered!(flagged, "place DESC"),
+        Sort::Name => ordered!(flagged, "name_key, place"),
+        Sort::NameDown => ordered!(flagged, "name_key DESC, place DESC"),
+        Sort::Mac => ordered!(flagged, "mac, place"),
+        Sort::MacDown => ordered!(flagged, "mac DESC, place DESC"),
+        Sort::Address => ordered!(flagged, "address, place"),
+        Sort::AddressDown => ordered!(flagged, "address DESC, place DESC"),
+        Sort::Seen => ordered!(flagged, "seen_at, place"),
+        Sort::SeenDown => ordered!(flagged, "seen_at DESC, place DESC"),
     };
     let (words, digits, flag, present) = bound(filter);
     let found = tx.query(text).bind(tenant.to_string()).bind(words).bind(digits).bind(flag);
@@ -467,7 +483,11 @@ pub(super) async fn list(
 }
 
 pub(super) async fn count(tx: &mut Tx, tenant: TenantId, filter: &Filter) -> Result<i64> {
-    let text = concat!("SELECT count(*) FROM phone_map WHERE tenant_id = $1 ", matching!());
+    let text = if filter.flag.is_some() {
+        concat!("SELECT count(*) FROM phone_map WHERE tenant_id = $1 ", matching!(flagged))
+    } else {
+        concat!("SELECT count(*) FROM phone_map WHERE tenant_id = $1 ", matching!(all))
+    };
     let (words, digits, flag, present) = bound(filter);
     let found = tx.query(text).bind(tenant.to_string()).bind(words).bind(digits).bind(flag);
     found.bind(present).scalar().await
@@ -479,9 +499,11 @@ fn bound(filter: &Filter) -> (String, String, i64, i64) {
     if text.is_empty() {
         return (String::new(), String::new(), flag(filter), present(filter));
     }
-    let digits = mac_part(&text).unwrap_or_else(|| text.clone());
     let pattern = |text: &str| format!("%{}%", literal(text));
-    (pattern(&text), pattern(&digits), flag(filter), present(filter))
+    // Nothing is like an empty pattern.
+    let digits = mac_part(&text).filter(|digits| *digits != text);
+    let digits = digits.map(|digits| pattern(&digits)).unwrap_or_default();
+    (pattern(&text), digits, flag(filter), present(filter))
 }
 
 fn flag(filter: &Filter) -> i64 {

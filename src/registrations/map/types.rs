@@ -228,6 +228,12 @@ impl Stats {
         }
     }
 
+    /// How many have a flag.
+    pub fn with(&self, flag: Flag) -> i64 {
+        let pairs = Flag::ALL.into_iter().zip(self.flagged.iter().copied());
+        pairs.filter(|(of, _)| *of == flag).map(|(_, count)| count).sum()
+    }
+
     /// The flags that some have, with how many.
     pub fn raised(&self) -> Vec<(Flag, i64)> {
         let pairs = Flag::ALL.into_iter().zip(self.flagged.iter().copied());
