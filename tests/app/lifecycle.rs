@@ -728,7 +728,7 @@ both_databases! {
                 "INSERT INTO outside_system (tenant_id, system, enabled, settings, secret, updated_at)
                  VALUES ('{}', '{system}', TRUE, '{{}}', '', 0)", TenantId::DEFAULT)).await;
         }
-        let told = "SELECT system || ' ' || state FROM outside_call ORDER BY id";
+        let told = "SELECT system || ' ' || state FROM outside_call ORDER BY system";
         let who = json!({ "subscriber_id": "C-1" });
         for family in [Family::Ipv4, Family::Prefix] {
             app.sql("DELETE FROM outside_call").await;
