@@ -87,12 +87,19 @@ pub async fn compare(
         let Some(last) = entries.last() else { break };
         after = Some(last.leased);
         for entry in entries {
-            let found = there.things.remove(&entry.leased);
-            if outbox::is_unsettled(&mut tx, tenant, system, entry.leased).await? {
+            let (leased, found) = (entry.leased, there.things.remove(&entry.leased));
+            let verdict = there.judge(&entry, found.as_ref());
+            // Looked up only where something differs: nearly nothing does.
+            if verdict.is_some() && outbox::is_unsettled(&mut tx, tenant, system, leased).await? {
                 continue;
             }
             report.compared += 1;
-            there.judge(&mut report, entry, found);
+            match verdict {
+                Some((How::Missing, difference)) => report.missing.push(difference),
+                Some((How::Surplus, difference)) => report.surplus.push(difference),
+                Some((How::Different, difference)) => report.different.push(difference),
+                None => {}
+            }
         }
     }
     for (leased, found) in there.things {
@@ -136,40 +143,36 @@ struct There {
 }
 
 impl There {
-    fn judge(&self, report: &mut Report, entry: Entry, found: Option<Found>) {
+    /// How what is held differs from what should be, if it does.
+    fn judge(&self, entry: &Entry, found: Option<&Found>) -> Option<(How, Difference)> {
         let leased = entry.leased;
-        let Some(order) = entry.order else {
-            if let Some(found) = found {
-                report.surplus.push(Difference {
-                    leased,
-                    here: String::new(),
-                    there: found.to_string(),
-                });
-            }
-            return;
+        let said = |order: Option<&Order>| order.map(said).unwrap_or_default();
+        let shown = |found: Option<&Found>| found.map(ToString::to_string).unwrap_or_default();
+        let how = match (&entry.order, found) {
+            (None, None) => return None,
+            (None, Some(_)) => How::Surplus,
+            (Some(_), None) if self.is_beyond(leased) => return None,
+            (Some(_), None) => How::Missing,
+            (Some(order), Some(found)) if agrees(order, found) => return None,
+            (Some(_), Some(_)) => How::Different,
         };
-        let Some(found) = found else {
-            let outside = self
-                .within
-                .as_ref()
-                .is_some_and(|all| !all.iter().any(|s| s.prefix.contains(leased.first())));
-            if !outside {
-                report.missing.push(Difference {
-                    leased,
-                    here: said(&order),
-                    there: String::new(),
-                });
-            }
-            return;
-        };
-        if !agrees(&order, &found) {
-            report.different.push(Difference {
-                leased,
-                here: said(&order),
-                there: found.to_string(),
-            });
-        }
+        let (here, there) = (said(entry.order.as_ref()), shown(found));
+        Some((how, Difference { leased, here, there }))
     }
+
+    /// Whether it lies where the system holds nothing.
+    fn is_beyond(&self, leased: Leased) -> bool {
+        let within = self.within.as_ref();
+        within.is_some_and(|all| !all.iter().any(|subnet| subnet.prefix.contains(leased.first())))
+    }
+}
+
+/// How something differs.
+#[derive(Clone, Copy)]
+enum How {
+    Missing,
+    Surplus,
+    Different,
 }
 
 fn agrees(order: &Order, found: &Found) -> bool {

@@ -353,8 +353,8 @@ async fn settled(
     outcome: &Outcome,
 ) -> crate::db::Result<()> {
     let leased = payload.order.leased();
-    if let Some(remote) = outcome.remote_id {
-        queries::set_remote(tx, tenant, leased, remote).await?;
+    if let Some(stored) = outcome.stored {
+        queries::set_remote(tx, tenant, leased, stored.id).await?;
     }
     if payload.order.stands() { Ok(()) } else { queries::clear(tx, tenant, system, leased).await }
 }

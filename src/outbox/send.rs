@@ -33,13 +33,13 @@ pub struct Access {
 pub struct Outcome {
     /// In a sentence.
     pub answer: String,
-    /// What NetBox calls the thing now, if it was NetBox.
-    pub remote_id: Option<Option<i64>>,
+    /// What NetBox has of the thing now, if it was NetBox.
+    pub stored: Option<netbox::Stored>,
 }
 
 impl Outcome {
     fn of(answer: impl Into<String>) -> Self {
-        Self { answer: answer.into(), remote_id: None }
+        Self { answer: answer.into(), stored: None }
     }
 }
 
@@ -247,6 +247,6 @@ impl<'a> Netbox<'a> {
             (true, None) => format!("{name} has it no more"),
             (false, None) => format!("{name} did not have it"),
         };
-        Ok(Outcome { answer, remote_id: Some(stored.id) })
+        Ok(Outcome { answer, stored: Some(stored) })
     }
 }

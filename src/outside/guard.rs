@@ -233,11 +233,14 @@ fn kind_v6(ip: Ipv6Addr) -> Reach {
     match segments {
         [0, 0, 0, 0, 0, 0, 0, 1] => Reach::Here,
         [0, 0, 0, 0, 0, 0, 0, 0] | [0xff00..=0xffff, ..] | [0xfe80..=0xfebf, ..] => Reach::Never,
-        // Those that stand for an IPv4 address: NAT64, 6to4, Teredo; and documentation.
-        [0x2002, ..] | [0x2001, 0 | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Reach::Private,
-        [0x2000..=0x3fff, ..] => Reach::Public,
+        [0x2000..=0x3fff, ..] if !is_borrowed(&segments) => Reach::Public,
         _ => Reach::Private,
     }
+}
+
+/// Whether it stands for an IPv4 address (6to4, Teredo), or is for documentation.
+fn is_borrowed(segments: &[u16; 8]) -> bool {
+    matches!(segments, [0x2002, ..] | [0x2001, 0 | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..])
 }
 
 #[cfg(test)]

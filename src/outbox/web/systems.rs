@@ -8,8 +8,8 @@ use serde::Deserialize;
 use super::nas::NasForm;
 use crate::auth::Operator;
 use crate::outbox::setup::{
-    self, DhcpSetup, Edit, FilterName, KeyText, NetboxSetup, RadiusSetup, Refusal, Settings, Setup,
-    SuspendBy, UserName,
+    self, BadKeyText, DhcpSetup, Edit, FilterName, KeyText, NetboxSetup, RadiusSetup, Refusal,
+    Settings, Setup, SuspendBy, UserName,
 };
 use crate::outbox::trial::{self, Finding};
 use crate::outbox::{self, System};
@@ -144,19 +144,19 @@ impl SystemForm {
             }
         };
         let secret = self.secret();
-        Some(Edit { enabled: self.enabled.0, settings: settings?, secret: secret? })
+        Some(Edit { enabled: self.enabled.0, settings: settings?, secret: secret.ok()? })
     }
 
     /// The secret typed: nothing typed leaves the one there is.
-    fn secret(&mut self) -> Option<Option<Key>> {
+    fn secret(&mut self) -> Result<Option<Key>, BadKeyText> {
         if self.forget.0 {
-            return Some(Some(Key::default()));
+            return Ok(Some(Key::default()));
         }
         if self.secret.value.is_empty() {
-            return Some(None);
+            return Ok(None);
         }
         let typed = self.secret.value.parse::<KeyText>();
-        typed.map(|text| Some(text.key())).map_err(|error| self.secret.reject(&error)).ok()
+        typed.map(|text| Some(text.key())).inspect_err(|error| self.secret.reject(error))
     }
 
     /// Puts what is missing beside its field.
