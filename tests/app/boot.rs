@@ -87,7 +87,7 @@ both_databases! {
             ("#!version:1.0.0.1\n{{ accounts[9].name }}\n", "for a"),
             ("#!version:1.0.0.1\n{% for a in accounts %}\n", "line"),
             ("x = 1", "the first line must be"),
-            ("#!version:1.0.0.1\nkey {{ label }}", "key = value"),
+            ("#!version:1.0.0.1\nkey {{ label }}", "key"),
             (built_in(), "this is the built-in template"),
             ("", "the first line must be"),
         ] {
@@ -112,7 +112,7 @@ both_databases! {
         admin.post(&format!("{TEMPLATE}/restore"), &[("version", "1")]).await;
         assert!(real(&app).await.1.contains("# ours"));
         assert_eq!(app.number("SELECT count(*) FROM boot_template").await, 3);
-        let log = app.texts("SELECT action FROM audit_log WHERE action LIKE 'boot_template%' ORDER BY seq").await;
+        let log = app.texts("SELECT action FROM audit_event WHERE action LIKE 'boot_template%' ORDER BY seq").await;
         assert_eq!(log, ["boot_template.saved", "boot_template.reset", "boot_template.saved"]);
     }
 
@@ -182,7 +182,7 @@ both_databases! {
         assert!(saved.text.contains(&subject.lines[0].sip_secret));
         assert_eq!(saved.header("cache-control"), Some("no-store"));
         assert_ne!(app.contents().await, before);
-        assert_eq!(app.number("SELECT count(*) FROM audit_log WHERE action = 'phone.file_revealed'").await, 1);
+        assert_eq!(app.number("SELECT count(*) FROM audit_event WHERE action = 'phone.file_revealed'").await, 1);
     }
 
     async fn contacts_are_kept_and_stand_in_the_phone_book(app: TestApp) {
