@@ -56,12 +56,12 @@ fn actor(tenant: TenantId) -> Actor {
 async fn cleanup(state: &App) -> Result<Value, Error> {
     let now = state.clock.now();
     let (archived, mut errors) = archive(state, now).await?;
-    let stale = report_leaks(state, now).await?;
+    let leaked = report_leaks(state, now).await?;
     let (stuck, completed, failed) = complete_stuck(state, now.plus(-STUCK), false).await?;
     errors += failed;
     Ok(json!({
         "revoked_archived": archived,
-        "allocated_stale": stale,
+        "allocated_stale": leaked,
         "revoking_stuck": stuck,
         "revoked_completed": completed,
         "errors": errors,

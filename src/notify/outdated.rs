@@ -44,10 +44,10 @@ pub async fn compare(state: &State, tenant: TenantId, patience: Duration) -> Res
     let until = Instant::now() + patience;
     let mut tx = state.read().await?;
     let head = audit::head(&mut tx).await?;
-    let stale = queries::uncompared(&mut tx, tenant, head).await?;
+    let doubtful = queries::uncompared(&mut tx, tenant, head).await?;
     drop(tx);
-    let mut left = stale.len();
-    for batch in stale.chunks(BATCH) {
+    let mut left = doubtful.len();
+    for batch in doubtful.chunks(BATCH) {
         if Instant::now() >= until {
             break;
         }

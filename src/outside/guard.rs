@@ -213,7 +213,7 @@ fn kind(ip: IpAddr) -> Reach {
 /// The registry of special addresses (RFC 6890 and its successors).
 fn kind_v4(ip: Ipv4Addr) -> Reach {
     match ip.octets() {
-        [0, ..] | [224..=255, ..] | [169, 254, ..] => Reach::Never,
+        [0 | 224..=255, ..] | [169, 254, ..] => Reach::Never,
         [127, ..] => Reach::Here,
         [10, ..]
         | [172, 16..=31, ..]
@@ -232,7 +232,7 @@ fn kind_v6(ip: Ipv6Addr) -> Reach {
     let segments = ip.segments();
     match segments {
         [0, 0, 0, 0, 0, 0, 0, 1] => Reach::Here,
-        [0, 0, 0, 0, 0, 0, 0, 0] | [0xff00..=0xffff, ..] | [0xfe80..=0xfebf, ..] => Reach::Never,
+        [0, 0, 0, 0, 0, 0, 0, 0] | [0xff00..=0xffff | 0xfe80..=0xfebf, ..] => Reach::Never,
         [0x2000..=0x3fff, ..] if !is_borrowed(&segments) => Reach::Public,
         _ => Reach::Private,
     }

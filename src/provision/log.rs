@@ -180,10 +180,11 @@ impl Queue {
 fn id(entropy: &Entropy, at: Timestamp) -> std::io::Result<Uuid> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let [.., high, low] = COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-    let [a, b, c, d, e, f, g] = entropy.bytes::<7>()?;
     let millis = u64::try_from(at.0).unwrap_or(0).saturating_mul(1000);
     // Four bits fit beside the version, and six beside the variant.
-    let random = [high >> 4, high << 4 | low >> 4, (low & 15) << 2, a, b, c, d, e, f, g];
+    let count = [high >> 4, high << 4 | low >> 4, (low & 15) << 2];
+    let mut random = entropy.bytes::<10>()?;
+    random.iter_mut().zip(count).for_each(|(to, from)| *to = from);
     Ok(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
 }
 

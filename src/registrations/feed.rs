@@ -184,14 +184,14 @@ impl Feed {
 
     /// Reads everybody and takes it down; when to read again at the latest and at the earliest.
     async fn read(&self, ami: &mut Ami, told: &mut Told) -> Result<Due, Trouble> {
-        let (began, begun) = (self.state.clock.now(), Instant::now());
+        let (began, start) = (self.state.clock.now(), Instant::now());
         let contacts = ami.inbound_contacts().await?;
         let taken = store::take(&self.state, began, contacts).await?;
         if let Err(error) = sight::tell(&self.state, told).await {
             tracing::warn!(%error, "addresses of phones could not be written down; it is tried again");
         }
         metrics::counter!("registrations_read_total").increment(1);
-        let took = begun.elapsed();
+        let took = start.elapsed();
         if !taken.begun.is_empty() || taken.ended > 0 {
             tracing::info!(begun = taken.begun.len(), ended = taken.ended, ms = %took.as_millis(), "registrations changed");
         }

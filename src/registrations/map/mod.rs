@@ -45,15 +45,15 @@ pub async fn refresh_all(state: &State) -> Result<()> {
     let mut tx = state.read().await?;
     let tenants = tenants::all(&mut tx).await?;
     let of = (audit::head(&mut tx).await?, super::queries::feed(&mut tx).await?.changes);
-    let mut stale = Vec::new();
+    let mut old = Vec::new();
     for tenant in tenants {
         let made = queries::made(&mut tx, tenant.id).await?;
         if made.is_none_or(|made| made.is_stale(of, state.clock.now())) {
-            stale.push(tenant.id);
+            old.push(tenant.id);
         }
     }
     drop(tx);
-    for tenant in stale {
+    for tenant in old {
         refresh(state, tenant).await?;
     }
     Ok(())
@@ -85,10 +85,10 @@ async fn up_to_date(state: &State, tenant: TenantId) -> Result<()> {
     let of = (audit::head(&mut tx).await?, super::queries::feed(&mut tx).await?.changes);
     let made = queries::made(&mut tx, tenant).await?;
     drop(tx);
-    let (small, stale) = made.map_or((true, true), |made| {
+    let (small, old) = made.map_or((true, true), |made| {
         (made.stats.entries <= SMALL, made.is_stale(of, state.clock.now()))
     });
-    if !(small && stale) {
+    if !(small && old) {
         return Ok(());
     }
     match refresh(state, tenant).await {
