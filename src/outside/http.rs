@@ -307,9 +307,11 @@ impl Server {
             Fault::Refused(name)
         } else if error.is_connect() {
             Fault::Unreachable(name)
-        } else if ["closed", "reset", "incomplete", "eof", "broken pipe"]
-            .iter()
-            .any(|word| chain.contains(word))
+        } else if error.is_body()
+            || error.is_decode()
+            || ["closed", "reset", "incomplete", "eof", "broken pipe"]
+                .iter()
+                .any(|word| chain.contains(word))
         {
             Fault::Half(name)
         } else {

@@ -131,12 +131,12 @@ both_databases! {
         read.sort_unstable();
         let fields: Vec<Vec<&str>> = read.iter().map(|line| line.split('|').collect()).collect();
         let expected = [
-            ("CoA-Request", "", "", "2001:db8:5:1200::/56", "walled-garden"),
-            ("CoA-Request", "", "2001:db8::17/128", "", "walled-garden"),
             ("CoA-Request", "10.20.5.17", "", "", "walled-garden"),
-            ("Disconnect-Request", "", "", "2001:db8:5:1200::/56", ""),
-            ("Disconnect-Request", "", "2001:db8::17/128", "", ""),
+            ("CoA-Request", "", "2001:db8::17/128", "", "walled-garden"),
+            ("CoA-Request", "", "", "2001:db8:5:1200::/56", "walled-garden"),
             ("Disconnect-Request", "10.20.5.17", "", "", ""),
+            ("Disconnect-Request", "", "2001:db8::17/128", "", ""),
+            ("Disconnect-Request", "", "", "2001:db8:5:1200::/56", ""),
         ];
         for (fields, (kind, v4, v6, delegated, filter)) in fields.iter().zip(expected) {
             let now = at.to_string();
