@@ -15,8 +15,8 @@ use crate::auth::session;
 use crate::state::State;
 use crate::web::{Error, guard};
 use crate::{
-    apply, auth, docs, history, home, ipam, mirror, notify, outbox, phones, registrations,
-    tenants, users,
+    apply, auth, docs, history, home, ipam, mirror, notify, outbox, phones, registrations, tenants,
+    users,
 };
 
 /// Every URL the application answers, and what each asks of whoever calls it.

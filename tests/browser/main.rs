@@ -12,6 +12,7 @@ mod support;
 
 mod ipam;
 mod paper;
+mod phones;
 
 use support::{
     browser::{Browser, Look},
