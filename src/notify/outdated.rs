@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::queries;
 use crate::audit;
+use crate::boot;
 use crate::id::TenantId;
 use crate::net::Mac;
 use crate::state::State;
@@ -63,8 +64,9 @@ pub async fn compare(state: &State, tenant: TenantId, patience: Duration) -> Res
     Ok(i64::try_from(left).unwrap_or(i64::MAX))
 }
 
-/// The revision of the file a phone would get now; empty when that is not known.
+/// The revision of the file a phone would get now; empty when it would get none.
 pub async fn revision(state: &State, tenant: TenantId, mac: Mac) -> Result<String, Error> {
-    let mut tx = state.read().await?;
-    Ok(queries::rendered(&mut tx, tenant, mac).await?.unwrap_or_default())
+    let (mut tx, url) = (state.read().await?, boot::base_url(state));
+    let revision = boot::own_revision(&mut tx, &state.vault, tenant, mac, url).await?;
+    Ok(revision.unwrap_or_default())
 }

@@ -609,16 +609,3 @@ pub(super) async fn outdated(tx: &mut Tx, tenant: TenantId) -> Result<Vec<Outdat
     };
     rows.into_iter().map(one).collect()
 }
-
-/// The revision of the newest file that was rendered for the phone alone.
-pub(super) async fn rendered(tx: &mut Tx, tenant: TenantId, mac: Mac) -> Result<Option<String>> {
-    tx.query(sql!(
-        "SELECT f.revision FROM boot_file f JOIN phone p ON p.mac = f.mac
-         WHERE p.tenant_id = $1 AND f.mac = $2 AND lower(f.name) LIKE '%' || $2 || '%'
-         ORDER BY f.made_at DESC, f.name LIMIT 1"
-    ))
-    .bind(tenant.to_string())
-    .bind(mac.hex())
-    .optional_scalar()
-    .await
-}

@@ -9,10 +9,11 @@ use std::net::IpAddr;
 
 use crate::audit::{Actor, Via};
 use crate::id::TenantId;
-use crate::ipam::addresses::Refusal;
+use crate::ipam::addresses::{self, Holder, HolderKind, Refusal};
 use crate::ipam::observe::{Sighting, What, seen};
 use crate::ipam::space::Space;
 use crate::ipam::subnets;
+use crate::lifecycle;
 use crate::net::{Address, Mac};
 use crate::state::State;
 use crate::time::Timestamp;
@@ -68,12 +69,23 @@ pub async fn tell(state: &State, told: &mut Told) -> Result<usize, Error> {
     Ok(count)
 }
 
-/// One transaction: what else follows from a device being where it is belongs in here.
+/// One transaction: the addresses are in use, and what was given to a phone that now is where it
+/// should be has begun.
 async fn write(state: &State, tenant: TenantId, batch: &[Sighting]) -> Result<(), Error> {
     let actor = Actor { tenant, ..Actor::local("Patchbay", Via::System) };
     let mut change = state.change(&actor).await?;
     let mut space = Space::open(&mut change, state.vault.entropy()).await?;
     seen(&mut space, batch).await.map_err(fault)?;
+    for sighting in batch {
+        let Some(mac) = sighting.mac else { continue };
+        let record = addresses::get(space.tx(), tenant, sighting.address).await?;
+        let holder = record.and_then(|record| record.holder);
+        let own = |holder: &Holder| holder.kind == HolderKind::Phone && holder.id == mac.hex();
+        if let Some(holder) = holder.filter(own) {
+            let begun = lifecycle::first_register(&mut space, &holder).await;
+            begun.map_err(lifecycle::Refusal::into_fault)?;
+        }
+    }
     space.close().await?;
     Ok(change.commit_seen().await?)
 }

@@ -184,7 +184,6 @@ both_databases! {
         let macs = office(&app, &admin, 2).await;
         app.sql("INSERT INTO phone_seen (mac, fetched_at, fetched_file, fetched_revision, user_agent, model, firmware)
                  SELECT mac, 1, 'x.cfg', 'old', '', '', '' FROM phone").await;
-        app.sql("INSERT INTO boot_file (mac, name, revision, content, made_at) SELECT mac, mac || '.cfg', 'new', '', 1 FROM phone").await;
         admin.get("/phones/notify").await.shows("<b>2</b> phones would get another file");
         let answer = admin.post("/phones/notify", &[("kind", "reboot"), ("wave_size", "0"), ("pause", "x"), ("mac", &macs[0])]).await;
         assert_eq!(answer.status, 422);

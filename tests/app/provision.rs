@@ -366,7 +366,7 @@ both_databases! {
         let path = format!("{}/{LOBBY}.cfg", keys.token);
         let fresh = get(&app, &path).await;
         match &app.state.db {
-            Db::Sqlite { read, write } => {
+            Db::Sqlite { read, write, .. } => {
                 read.close().await;
                 write.close().await;
             }

@@ -52,6 +52,8 @@ pub struct Phone {
     algorithm: Algorithm,
     /// What it calls itself; empty says nothing.
     user_agent: String,
+    /// The call of the last NOTIFY that belonged to nothing else.
+    told_in: Option<String>,
     cseq: u32,
     /// Requests that came while we waited for something else.
     waiting: VecDeque<Message>,
@@ -84,6 +86,7 @@ impl Phone {
         Self {
             local: socket.local_addr().unwrap(),
             user_agent: String::new(),
+            told_in: None,
             server: SocketAddr::from(([127, 0, 0, 1], sip_port)),
             socket,
             user: user.to_owned(),
@@ -114,9 +117,15 @@ impl Phone {
 
     /// Waits for a NOTIFY that belongs to nothing else, answers it, and says of which event it is.
     pub async fn told(&mut self) -> String {
-        let notify = self.expect("NOTIFY").await;
-        self.reply(&notify, "200 OK").await;
-        notify.header("Event").to_owned()
+        loop {
+            let notify = self.expect("NOTIFY").await;
+            self.reply(&notify, "200 OK").await;
+            // One that was not answered at once comes again.
+            let call = notify.header("Call-ID").to_owned();
+            if self.told_in.replace(call.clone()) != Some(call) {
+                return notify.header("Event").to_owned();
+            }
+        }
     }
 
     /// Registers; the final status.
