@@ -40,6 +40,7 @@ fn text(subject: &Subject, part: Part) -> String {
 fn golden(name: &str, text: &str) {
     let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests/boot/golden", name].iter().collect();
     if std::env::var("PATCHBAY_GOLDEN").is_ok_and(|word| word == "write") {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_else(|_| panic!("there is no {name}"));
