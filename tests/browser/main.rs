@@ -13,6 +13,7 @@ mod support;
 mod ipam;
 mod lifecycle;
 mod paper;
+mod phones;
 mod provision;
 
 use support::{

@@ -1,0 +1,114 @@
+//! Phones in a browser.
+
+use crate::support::browser::{Browser, Look};
+use crate::support::server::Server;
+use crate::{add_user, begin, sign_in};
+
+/// Phones, a profile and a subnet, as the command line brings them.
+fn fill(server: &Server) {
+    let write = |name: &str, text: &str| {
+        let path = server.data_dir.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let subnets = write(
+        "subnets.csv",
+        "name,cidr,site,static_pools\nVoice Berlin,10.20.5.0/24,Berlin,10.20.5.10-10.20.5.99\n",
+    );
+    let users = write(
+        "users.csv",
+        "name,email\nBob Ray,bob@example.com\nChloé Weber,chloe@example.com\nDmitri Petrov,dmitri@example.com\n",
+    );
+    let phones = write(
+        "phones.csv",
+        "mac,vendor,model,label,site,extensions,subnet,static_ip,notes\n\
+         00:15:65:12:34:56,yealink,t46s,,Berlin,1001,Voice Berlin,next,\n\
+         00:15:65:12:34:57,yealink,t23g,\"Reception, ground floor\",Berlin,1002,Voice Berlin,next,by the door\n\
+         00:0b:82:aa:bb:cc,grandstream,ht802,Lift and door,Lisbon,1003,,,analogue\n\
+         00:04:f2:00:00:01,polycom,vvx450,,Lisbon,,,,spare\n",
+    );
+    for (kind, file) in [("subnets", subnets), ("users", users), ("phones", phones)] {
+        let done = server.command(&["import", kind, &file]);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+    }
+}
+
+const PAGES: [(&str, &str); 11] = [
+    ("list", "/phones"),
+    ("new", "/phones/new?mac=00:15:65:00:00:01"),
+    ("show", "/phones/001565123456"),
+    ("edit", "/phones/001565123456/edit"),
+    ("keys", "/phones/001565123456/keys"),
+    ("settings", "/phones/001565123456/settings"),
+    ("profiles", "/phones/profiles"),
+    ("profile", "/phones/profiles/new"),
+    ("import", "/phones/import"),
+    ("home", "/"),
+    ("found", "/phones?q=berlin&state=unregistered"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_of_phones_fits_every_screen_and_keeps_the_content_security_policy() {
+    let server = Server::start();
+    let own = tempfile::tempdir().unwrap();
+    let folder = std::env::var_os("LOOK").map_or_else(|| own.path().to_owned(), Into::into);
+    std::fs::create_dir_all(&folder).unwrap();
+    for (name, width, dark) in [("wide", 1440, false), ("narrow", 375, false), ("dark", 1280, true)]
+    {
+        let browser = Browser::open(Look { width, dark, ..Look::default() }).await;
+        if name == "wide" {
+            begin(&browser, &server).await;
+            add_user(&browser, &server, "Ann O'Neil", "ann@example.com").await;
+            fill(&server);
+        } else {
+            sign_in(&browser, &server).await;
+        }
+        browser.complaints().await;
+        for (page, path) in PAGES {
+            browser.go(&format!("{}{path}", server.url)).await;
+            browser.find("h1").await;
+            browser.picture(&folder.join(format!("{page}-{name}.png"))).await;
+            let obstacles = browser.obstacles().await;
+            assert!(obstacles.is_empty(), "{path}: {obstacles:#?}");
+            let complaints = browser.complaints().await;
+            assert!(complaints.is_empty(), "{path}: {complaints:?}");
+            let beyond = browser
+                .run("return document.documentElement.scrollWidth - window.innerWidth")
+                .await;
+            assert!(beyond.as_i64().unwrap() <= 0, "{path} is {beyond} pixels too wide at {name}");
+        }
+        browser.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_is_added_changed_and_deleted_without_javascript() {
+    let server = Server::start();
+    let browser = Browser::open(Look { javascript: false, ..Look::default() }).await;
+    begin(&browser, &server).await;
+    fill(&server);
+    browser.go(&format!("{}/phones/new", server.url)).await;
+    browser.fill("mac", "0015.6500.0001").await;
+    browser.click("input[name=who][value=new]").await;
+    browser.fill("name", "Ann O'Neil").await;
+    browser.fill("email", "ann@example.com").await;
+    browser.click("input[name=address][value=next]").await;
+    browser.fill("subnet", "voice berlin").await;
+    browser.press("Add phone").await;
+    browser.sees("by its MAC address it is a Yealink").await;
+    browser.click("#model option[value='yealink/t46s']").await;
+    browser.press("Add phone").await;
+    browser.sees("Added; Ann O'Neil has extension 1000").await;
+    browser.sees("10.20.5.12").await;
+    browser.press("Edit").await;
+    browser.fill("label", "Window seat").await;
+    browser.press("Save").await;
+    browser.sees("Window seat").await;
+    browser.press("New provisioning URL").await;
+    browser.sees("The phone must be told").await;
+    browser.press("Delete…").await;
+    browser.sees("Delete this phone?").await;
+    browser.press("Delete phone").await;
+    browser.sees("Window seat deleted").await;
+    browser.close().await;
+}
