@@ -157,7 +157,7 @@ impl Config {
             .or(file.trusted_proxies);
         Ok(Self {
             listen,
-            trusted_proxies: trusted_proxies(proxies.unwrap_or_default())?,
+            trusted_proxies: trusted_proxies(&proxies.unwrap_or_default())?,
             phones: Phones {
                 url: url("phones.url", &phones)?,
                 tftp: tftp(env("PATCHBAY_PHONES_TFTP").or(file.phones.tftp))?,
@@ -212,7 +212,7 @@ fn is_no_host(letter: char) -> bool {
     letter.is_whitespace() || letter.is_control() || "/?#@\\\"'<>&{}$;=,".contains(letter)
 }
 
-fn trusted_proxies(texts: Vec<String>) -> Result<Vec<Cidr>, ConfigError> {
+fn trusted_proxies(texts: &[String]) -> Result<Vec<Cidr>, ConfigError> {
     let one = |text: &str| match text.parse::<Address>() {
         Ok(address) => Cidr::new(address, address.family().bits()).ok(),
         Err(_) => text.parse().ok(),

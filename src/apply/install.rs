@@ -20,7 +20,7 @@ use crate::web::Error;
 /// The object types of ours that must be loaded wholly or not at all.
 const TYPES: [&str; 3] = ["endpoint", "auth", "aor"];
 /// What must be there, however little is in it, for phones to be told to fetch their files: without
-/// it Asterisk does not load res_pjsip_notify.
+/// it Asterisk does not load `res_pjsip_notify`.
 const NOTIFY: &str = "pjsip_notify.conf";
 /// Modules that calls need, and phones that register and are told to fetch their files.
 const MODULES: [&str; 8] = [

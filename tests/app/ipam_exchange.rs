@@ -162,7 +162,7 @@ both_databases! {
         }
         let page = admin.post("/ipam/subnets/import", &[("text", SUBNETS)]).await;
         page.shows("Everything fits: <b>4</b> subnets would be added. Nothing has been changed yet.");
-        page.shows("<td class=\"num\">3</td><td class=\"wrap\">10.20.5.0/24</td><td>added</td>");
+        page.shows("<td class=\"num\" data-label=\"line\">3</td><td class=\"wrap\">10.20.5.0/24</td><td>added</td>");
         assert_eq!(app.number("SELECT count(*) FROM subnet").await, 0);
         let page = admin.post("/ipam/subnets/import", &[("text", SUBNETS), ("confirmed", "1")]).await;
         page.shows("<b>4</b> subnets added");

@@ -19,8 +19,8 @@ pub(super) const BODY: usize = 512 << 10;
 
 /// Every call on templates.
 pub fn routes() -> Vec<Route> {
-    let (read, administer) = (Access::Api(Right::Read), Access::Api(Right::Administer));
     const ONE: &str = "/api/v1/phones/templates/{vendor}/{template}";
+    let (read, administer) = (Access::Api(Right::Read), Access::Api(Right::Administer));
     vec![
         Route::get("/api/v1/phones/templates", read, list_templates),
         Route::get(ONE, read, get_template),

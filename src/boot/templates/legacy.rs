@@ -15,8 +15,8 @@ use crate::text::Line;
 
 /// Those calls.
 pub fn routes() -> Vec<Route> {
-    let (read, administer) = (Access::Api(Right::Read), Access::Api(Right::Administer));
     const ONE: &str = "/api/provisioning/templates/{vendor}/{model}";
+    let (read, administer) = (Access::Api(Right::Read), Access::Api(Right::Administer));
     vec![
         Route::get(ONE, read, model_template),
         Route::new(Method::PUT, ONE, administer, put_model_template).limit(BODY),

@@ -209,7 +209,7 @@ impl ShowPage {
         self.versions.first().is_some_and(|row| row.content.is_some())
     }
 
-    fn placeholders(&self) -> &'static [(&'static str, &'static str)] {
+    fn placeholders() -> &'static [(&'static str, &'static str)] {
         PLACES
     }
 }
