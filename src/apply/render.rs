@@ -396,7 +396,12 @@ mod tests {
     fn desired(vault: &Vault, names: &[&str]) -> Desired {
         let users = names.iter().zip(1000..);
         let active = users.map(|(name, number)| Active::sample(vault, number, name)).collect();
-        Desired { audit_seq: 0, tenants: vec![Tenant::sample()], active, told: Default::default() }
+        Desired {
+            audit_seq: 0,
+            tenants: vec![Tenant::sample()],
+            active,
+            told: crate::phones::told::ToldOf::default(),
+        }
     }
 
     fn parse(file: &File) -> conf::Tree {

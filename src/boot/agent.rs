@@ -207,6 +207,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn phones_are_known_by_how_they_introduce_themselves() {
         for (text, vendor, model, firmware, mac, known) in [
             (

@@ -70,7 +70,6 @@ pub(super) fn check(source: &str, syntax: &SyntaxConfig) -> Result<(), Broken> {
 
 /// What was seen of one pair of braces.
 #[derive(Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a thing of its own that was seen")]
 struct Tag {
     statement: bool,
     words: usize,

@@ -318,7 +318,7 @@ pub fn names(model: &Model, mac: Mac) -> Vec<(String, Part)> {
     let (hex, common) = (mac.hex(), model.common);
     let book = ("phonebook.xml".to_owned(), Part::Book(1));
     let mut names = match model.vendor {
-        Vendor::Yealink | Vendor::Zultys => {
+        Vendor::Yealink | Vendor::Zultys | Vendor::Fanvil => {
             vec![(format!("{common}.cfg"), Part::Common), (format!("{hex}.cfg"), Part::Own), book]
         }
         Vendor::Polycom => vec![
@@ -346,9 +346,6 @@ pub fn names(model: &Model, mac: Mac) -> Vec<(String, Part)> {
             let end =
                 if model.family == "spa" || common.starts_with("spa") { "cfg" } else { "xml" };
             vec![(format!("{common}.{end}"), Part::First), (format!("{hex}.xml"), Part::Own), book]
-        }
-        Vendor::Fanvil => {
-            vec![(format!("{common}.cfg"), Part::Common), (format!("{hex}.cfg"), Part::Own), book]
         }
     };
     if common.is_empty() {

@@ -316,9 +316,7 @@ fn every_parameter_is_in_the_list_and_the_doubtful_are_marked_in_the_template() 
     for (vendor, name) in &missing {
         writeln!(report, "{vendor}\t{name}\t?").unwrap();
     }
-    if !missing.is_empty() {
-        panic!("not in the list:\n{report}");
-    }
+    assert!(missing.is_empty(), "not in the list:\n{report}");
     let idle: Vec<_> = vouched.keys().filter(|key| !used.contains(*key)).collect();
     assert!(idle.is_empty(), "in no file any more: {idle:?}");
 }

@@ -126,7 +126,9 @@ pub(super) async fn of_tenant(
             figures.integrated = count;
         }
     }
-    all.values_mut().for_each(|figures| figures.netbox = on);
+    for figures in all.values_mut() {
+        figures.netbox = on;
+    }
     pools(tx, tenant, &mut all).await?;
     all.values_mut().for_each(Figures::trim);
     Ok(all)

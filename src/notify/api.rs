@@ -21,7 +21,7 @@ use crate::numbering::ExtensionNumber;
 use crate::web::list;
 
 /// How long a call may take to compare files.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Every call about telling phones.
 pub fn routes() -> Vec<Route> {

@@ -181,7 +181,7 @@ impl Runner {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, %system, "calls cannot be taken; it is tried again")
+                    tracing::warn!(%error, %system, "calls cannot be taken; it is tried again");
                 }
             }
         }

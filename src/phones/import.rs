@@ -276,13 +276,14 @@ fn model(
     let model = model.filter(|model| !model.is_empty())?;
     let vendor = match vendor.filter(|vendor| !vendor.is_empty()) {
         Some(vendor) => checked::<Vendor>(vendor, line, "vendor", report)?,
-        None => match mac.and_then(Vendor::of) {
-            Some(vendor) => vendor,
-            None => {
+        None => {
+            if let Some(vendor) = mac.and_then(Vendor::of) {
+                vendor
+            } else {
                 report.refuse(line, "vendor", &"say who made it; its MAC address does not tell");
                 return None;
             }
-        },
+        }
     };
     Model::find(vendor, model).map_err(|error| report.refuse(line, "model", &error)).ok()
 }

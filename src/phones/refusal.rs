@@ -79,7 +79,7 @@ pub enum Refusal {
     #[error("choose the subnet whose next free address it is to have")]
     NoSubnetChosen,
     /// The address is not one that is given by hand.
-    #[error("{address} is in no static pool{}; choose one that is", where_(.subnet))]
+    #[error("{address} is in no static pool{}; choose one that is", where_(.subnet.as_deref()))]
     NotStatic {
         /// Which.
         address: Address,
@@ -114,8 +114,8 @@ pub enum Refusal {
     Fault(#[from] Error),
 }
 
-fn where_(subnet: &Option<String>) -> String {
-    subnet.as_ref().map(|subnet| format!(" of {subnet}")).unwrap_or_default()
+fn where_(subnet: Option<&str>) -> String {
+    subnet.map(|subnet| format!(" of {subnet}")).unwrap_or_default()
 }
 
 impl Refusal {

@@ -98,12 +98,11 @@ fn parameters(text: &str) -> Option<Vec<(String, String)>> {
     let (mut rest, mut found) = (text.trim(), Vec::new());
     while !rest.is_empty() {
         let (name, after) = rest.split_once('=')?;
-        let (value, after) = match after.trim_start().strip_prefix('"') {
-            Some(quoted) => unquote(quoted)?,
-            None => {
-                let (value, after) = after.split_once(',').unwrap_or((after, ""));
-                (value.trim().to_owned(), after)
-            }
+        let (value, after) = if let Some(quoted) = after.trim_start().strip_prefix('"') {
+            unquote(quoted)?
+        } else {
+            let (value, after) = after.split_once(',').unwrap_or((after, ""));
+            (value.trim().to_owned(), after)
         };
         found.push((name.trim().to_ascii_lowercase(), value));
         rest = after.trim_start().trim_start_matches(',').trim_start();

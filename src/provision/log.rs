@@ -157,7 +157,7 @@ impl Queue {
         match self.seen.get_mut(&sighting.mac) {
             Some(known) if sighting.own.is_none() => {
                 let (own, at, address) = (known.own.take(), known.at, known.address);
-                *known = Sighting { own, at, address, ..sighting };
+                *known = Sighting { at, address, own, ..sighting };
             }
             _ => drop(self.seen.insert(sighting.mac, sighting)),
         }

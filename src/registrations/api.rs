@@ -155,7 +155,7 @@ impl RegisteredPhone {
         row.first_seen?;
         Some(Self {
             mac_address: row.source.and_then(|_| shown(row.mac)),
-            mac_source: row.source.map(|source| source.as_str()),
+            mac_source: row.source.map(super::device::Source::as_str),
             extension_number: number.to_string(),
             name: row.name.clone(),
             user_agent: row.user_agent.clone(),

@@ -144,24 +144,20 @@ async fn with_macs(tx: &mut crate::db::Tx, contacts: Vec<Contact>) -> Result<Vec
     let mut known: BTreeMap<TenantId, Known> = BTreeMap::new();
     let mut entries = Vec::with_capacity(contacts.len());
     for contact in contacts {
-        let mac = match device::mac(&contact.user_agent) {
-            Some(mac) => Some((mac, Source::UserAgent)),
-            None => {
-                if let std::collections::btree_map::Entry::Vacant(place) =
-                    known.entry(contact.tenant)
-                {
-                    place.insert(queries::known(tx, contact.tenant).await?);
-                }
-                let provisioned =
-                    known.get(&contact.tenant).and_then(|known| guess(&contact, known));
-                // The same number from the same place is the same device until it says otherwise.
-                let maker = device::maker(&contact.user_agent);
-                let earlier = queries::earlier(tx, &contact).await?;
-                let earlier = earlier.filter(|earlier| device::maker(&earlier.user_agent) == maker);
-                match earlier.map(|earlier| (earlier.mac, earlier.source)) {
-                    Some(earlier) if earlier.1 > Source::Provisioning => Some(earlier),
-                    earlier => provisioned.map(|mac| (mac, Source::Provisioning)).or(earlier),
-                }
+        let mac = if let Some(mac) = device::mac(&contact.user_agent) {
+            Some((mac, Source::UserAgent))
+        } else {
+            if let std::collections::btree_map::Entry::Vacant(place) = known.entry(contact.tenant) {
+                place.insert(queries::known(tx, contact.tenant).await?);
+            }
+            let provisioned = known.get(&contact.tenant).and_then(|known| guess(&contact, known));
+            // The same number from the same place is the same device until it says otherwise.
+            let maker = device::maker(&contact.user_agent);
+            let earlier = queries::earlier(tx, &contact).await?;
+            let earlier = earlier.filter(|earlier| device::maker(&earlier.user_agent) == maker);
+            match earlier.map(|earlier| (earlier.mac, earlier.source)) {
+                Some(earlier) if earlier.1 > Source::Provisioning => Some(earlier),
+                earlier => provisioned.map(|mac| (mac, Source::Provisioning)).or(earlier),
             }
         };
         entries.push(Entry { contact, mac });

@@ -136,7 +136,7 @@ async fn between(listener: TcpListener, upstream: SocketAddr, mishap: Arc<Mutex<
                     let _ = stream
                         .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 900000000\r\n\r\n")
                         .await;
-                    while stream.write_all(&[b'x'; 65_536]).await.is_ok() {}
+                    while stream.write_all(&vec![b'x'; 65_536]).await.is_ok() {}
                     return;
                 }
                 Mishap::Slow => {
@@ -179,7 +179,7 @@ pub struct NetboxStore {
     pub tags: Vec<String>,
     /// `METHOD path` of every request.
     pub asked: Vec<String>,
-    /// Refuses a second object with the same address, as ENFORCE_GLOBAL_UNIQUE does.
+    /// Refuses a second object with the same address, as `ENFORCE_GLOBAL_UNIQUE` does.
     pub unique: bool,
 }
 
@@ -214,10 +214,10 @@ impl Netbox {
         let held = Arc::clone(&store);
         let task = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                let store = Arc::clone(&held);
+                let kept = Arc::clone(&held);
                 tokio::spawn(async move {
                     let Some((head, body)) = request(&mut stream).await else { return };
-                    let reply = serve(&mut store.lock().unwrap(), &head, &body);
+                    let reply = serve(&mut kept.lock().unwrap(), &head, &body);
                     let _ = stream.write_all(&reply).await;
                 });
             }

@@ -221,27 +221,30 @@ impl AllocateRequest {
         });
         let unknown = "there is no such pool";
         let from = match (self.pool_id, self.subnet_id) {
-            (Some(id), _) if family == Family::Prefix => match id.parse() {
-                Ok(id) => Origin::Prefixes(id),
-                Err(_) => {
+            (Some(id), _) if family == Family::Prefix => {
+                if let Ok(id) = id.parse() {
+                    Origin::Prefixes(id)
+                } else {
                     wrong("pool_id", unknown);
                     Origin::Anywhere
                 }
-            },
-            (Some(id), _) => match id.parse() {
-                Ok(id) => Origin::Addresses(Source::Pool(id)),
-                Err(_) => {
+            }
+            (Some(id), _) => {
+                if let Ok(id) = id.parse() {
+                    Origin::Addresses(Source::Pool(id))
+                } else {
                     wrong("pool_id", unknown);
                     Origin::Anywhere
                 }
-            },
-            (None, Some(id)) => match id.parse() {
-                Ok(id) => Origin::Addresses(Source::Subnet(id)),
-                Err(_) => {
+            }
+            (None, Some(id)) => {
+                if let Ok(id) = id.parse() {
+                    Origin::Addresses(Source::Subnet(id))
+                } else {
                     wrong("subnet_id", "there is no such subnet");
                     Origin::Anywhere
                 }
-            },
+            }
             (None, None) => Origin::Anywhere,
         };
         let wish = match (family, self.requested_address) {

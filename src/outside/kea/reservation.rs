@@ -204,7 +204,7 @@ impl Channel {
             };
             let hosts =
                 page.get("hosts").and_then(Value::as_array).ok_or_else(|| self.garbage())?;
-            all.extend(hosts.iter().filter_map(|host| made(host)));
+            all.extend(hosts.iter().filter_map(made));
             let next = page.get("next");
             let place = |key: &str| next.and_then(|next| next.get(key)).and_then(Value::as_i64);
             match (place("from"), place("source-index")) {

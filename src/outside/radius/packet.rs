@@ -219,7 +219,7 @@ fn parse(mut rest: &[u8]) -> Result<Parsed, BadPacket> {
         match *kind {
             ERROR_CAUSE => parsed.cause = value.try_into().ok().map(u32::from_be_bytes),
             REPLY_MESSAGE => {
-                parsed.message = crate::outside::fault::quoted(&String::from_utf8_lossy(value))
+                parsed.message = crate::outside::fault::quoted(&String::from_utf8_lossy(value));
             }
             MESSAGE_AUTHENTICATOR => {
                 let signature = value.try_into().map_err(|_| BadPacket::Form)?;
@@ -245,7 +245,7 @@ fn write(packet: &mut [u8], at: usize, bytes: &[u8]) {
 }
 
 fn digest(parts: &[&[u8]]) -> [u8; 16] {
-    parts.iter().fold(Md5::new(), |md5, part| md5.chain_update(part)).finalize().into()
+    parts.iter().fold(Md5::new(), md5::Digest::chain_update).finalize().into()
 }
 
 /// HMAC-MD5 (RFC 3579 section 3.2) over a packet as it stands.

@@ -24,12 +24,11 @@ type Errors = BTreeMap<String, String>;
 /// A new phone.
 pub(super) async fn new(by: &Operator, mut fields: PhoneFields) -> Result<(Mac, Edit), Problem> {
     let mut errors = Errors::new();
-    let mac = match fields.mac.take() {
-        Some(text) => one::<Mac>("mac", text.trim(), &mut errors),
-        None => {
-            errors.insert("mac".to_owned(), "name the phone's MAC address".to_owned());
-            None
-        }
+    let mac = if let Some(text) = fields.mac.take() {
+        one::<Mac>("mac", text.trim(), &mut errors)
+    } else {
+        errors.insert("mac".to_owned(), "name the phone's MAC address".to_owned());
+        None
     };
     let maker = mac.and_then(Vendor::of);
     if fields.model.is_none() {

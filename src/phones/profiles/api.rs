@@ -138,7 +138,7 @@ impl ProfileFields {
                 scope(self.scope.as_deref().or(before), self.site, self.model, &mut wrong)
             }
         };
-        let mut settings = old.map(|old| old.settings).unwrap_or_else(Layer::new);
+        let mut settings = old.map(|old| old.settings).unwrap_or_default();
         for (key, value) in self.settings {
             match (value, Setting::find(&key)) {
                 (_, Err(error)) => wrong(&key, error.to_string()),

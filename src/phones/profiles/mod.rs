@@ -175,7 +175,7 @@ pub async fn create(change: &mut Change, vault: &Vault, spec: &Spec) -> Outcome<
     queries::insert(change, id, spec).await?;
     let event = Event::new("profile.created", &spec.name, &id).after(describe(spec));
     record(change, event, &before).await?;
-    Ok(queries::get(change.tx(), tenant, id).await?.ok_or(Refusal::Missing)?)
+    queries::get(change.tx(), tenant, id).await?.ok_or(Refusal::Missing)
 }
 
 /// Changes a profile that is still at `version` (`None`: whatever the version).
@@ -202,7 +202,7 @@ pub async fn update(
     queries::update(change, id, spec).await?;
     let event = Event::new("profile.changed", &spec.name, &id);
     record(change, event.before(describe(&old.spec)).after(describe(spec)), &before).await?;
-    Ok(queries::get(change.tx(), tenant, id).await?.ok_or(Refusal::Missing)?)
+    queries::get(change.tx(), tenant, id).await?.ok_or(Refusal::Missing)
 }
 
 /// Removes a profile that no phone chose. Returns what it was.

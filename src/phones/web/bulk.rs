@@ -153,7 +153,7 @@ fn understood(form: &mut ChosenForm) -> Option<Edit> {
         form.profile.reject(&"choose a profile, or tick the site");
         return None;
     }
-    Some(Edit { profile, site, ..Edit::default() })
+    Some(Edit { site, profile, ..Edit::default() })
 }
 
 async fn bulk_page(

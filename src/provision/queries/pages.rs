@@ -365,7 +365,8 @@ pub(in crate::provision) struct Reserved {
 
 /// Those of the tenant, in the order of their addresses.
 pub(in crate::provision) async fn reserved(tx: &mut Tx, tenant: TenantId) -> Result<Vec<Reserved>> {
-    let rows: Vec<(String, Vec<u8>, String, String, Option<i64>)> = tx
+    type Found = (String, Vec<u8>, String, String, Option<i64>);
+    let rows: Vec<Found> = tx
         .query(sql!(
             "SELECT p.mac, a.address, p.vendor, p.label,
                  (SELECT min(e.number) FROM phone_line l JOIN extension e ON e.user_id = l.user_id

@@ -116,7 +116,7 @@ impl<'a> Call<'a> {
         let (door, file) = read_path(path.strip_prefix("/provision/").unwrap_or_default());
         let agent = request.headers().get(header::USER_AGENT);
         let agent = inert(&String::from_utf8_lossy(
-            agent.map(|value| value.as_bytes()).unwrap_or_default(),
+            agent.map(actix_web::http::header::HeaderValue::as_bytes).unwrap_or_default(),
         ));
         let asked = boot::asked(&file, &agent);
         let target = request.uri().path_and_query().map_or(path, |target| target.as_str());

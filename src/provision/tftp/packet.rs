@@ -77,10 +77,10 @@ impl Packet {
                 bytes.extend(number(1));
                 put(&mut bytes, &request.file);
                 put(&mut bytes, &request.mode);
-                request.options.iter().for_each(|(name, value)| {
+                for (name, value) in &request.options {
                     put(&mut bytes, name);
                     put(&mut bytes, value);
-                });
+                }
             }
             Self::Write => {
                 bytes.extend(number(2));
@@ -103,10 +103,10 @@ impl Packet {
             }
             Self::Options(options) => {
                 bytes.extend(number(6));
-                options.iter().for_each(|(name, value)| {
+                for (name, value) in options {
                     put(&mut bytes, name);
                     put(&mut bytes, value);
-                });
+                }
             }
         }
         bytes

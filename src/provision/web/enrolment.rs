@@ -79,6 +79,8 @@ pub(super) async fn window(
     // It may have asked in vain until now, and must not wait for that.
     let seen = pages::asked_from(change.tx(), mac).await?;
     change.commit().await?;
-    seen.into_iter().for_each(|address| provisioner.forgive(address));
+    for address in seen {
+        provisioner.forgive(address);
+    }
     Ok(flash::done(&back, format!("Open until {}", until.local(by.zone()))))
 }

@@ -121,9 +121,10 @@ impl IndexPage {
             ),
             None => (Vec::new(), 0),
         };
-        let throttle = crate::provision::lock(&provisioner.throttle);
-        let (slowed, everybody) = (throttle.slowed(now), throttle.all_until(now));
-        drop(throttle);
+        let (slowed, everybody) = {
+            let throttle = crate::provision::lock(&provisioner.throttle);
+            (throttle.slowed(now), throttle.all_until(now))
+        };
         Ok(Self {
             shell: by.shell(&mut tx, NAV).await?,
             pager: Pager::new(LIST, query.kept(), at, total),
