@@ -59,8 +59,8 @@ async fn allocate(report: &mut Report, fixtures: &Fixtures, database: &str) -> a
     let (site, token) = site(fixtures, database)?;
     let program = site.serve(&format!("allocate, {database}")).await?;
     let mut script = Client::with_token(program.address, &token);
-    let made = script.post("/api/v1/subnets", &json!({ "name": "Rush", "cidr": "10.20.0.0/16" }));
-    let made = made.await?;
+    let wide = json!({ "name": "Rush", "cidr": "10.20.0.0/16" });
+    let made = script.post("/api/v1/subnets", &wide).await?;
     ensure!(made.status == 201, "{} {}", made.status, made.text());
     let began = Instant::now();
     let tasks = (0..CLIENTS).map(|client| {

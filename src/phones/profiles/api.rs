@@ -15,7 +15,7 @@ use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
 use crate::id::ProfileId;
 use crate::phones::models::{Model, Vendor};
-use crate::phones::settings::{Layer, Setting};
+use crate::phones::settings::Setting;
 use crate::text::Line;
 
 /// Every call about profiles.

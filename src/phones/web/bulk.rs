@@ -74,11 +74,12 @@ pub(super) async fn delete(by: Operator, form: Form<ChosenForm>) -> Answer {
     for mac in macs {
         match delete_phone(&mut space, mac).await {
             Ok(phone) => deleted.push(phone),
-            Err(refusals) => match refusals.sorted() {
-                Sorted::Fault(error) => return Err(error),
-                // Gone already is as good.
-                _ => {}
-            },
+            // Gone already is as good.
+            Err(refusals) => {
+                if let Sorted::Fault(error) = refusals.sorted() {
+                    return Err(error);
+                }
+            }
         }
     }
     space.close().await?;
