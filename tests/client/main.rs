@@ -39,6 +39,7 @@ fn said(output: &Output) -> String {
 async fn a_client_generated_from_the_document_creates_lists_applies_and_deletes() {
     let mut asterisk = Asterisk::prepare();
     let server = Server::start_for(&mut asterisk);
+    support::trust();
     let document = reqwest::get(format!("{}/api/openapi.json", server.url)).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("openapi.json"), document.bytes().await.unwrap()).unwrap();
