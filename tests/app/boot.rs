@@ -6,18 +6,10 @@ use patchbay::id::TenantId;
 use serde_json::{Value, json};
 
 use crate::phones::{T46S, add, mac, new};
-use crate::support::app::{PASSWORD, TestApp, both_databases, next};
+use crate::support::app::{PASSWORD, TestApp, both_databases};
 
 const MAC: &str = "020000000001";
 const TEMPLATE: &str = "/phones/templates/yealink/phone";
-
-/// A phone of the default tenant that no other call has.
-pub async fn phone(app: &TestApp) -> String {
-    let n = next();
-    let hex = format!("0200{n:08x}");
-    add(app, &new(&hex, T46S, &[])).await.unwrap();
-    hex
-}
 
 /// A Yealink with a user called so.
 async fn yealink(app: &TestApp, admin: &crate::support::app::Browser<'_>, name: &str) {

@@ -17,7 +17,7 @@ fn fill(server: &Server) {
     );
     let users = write(
         "users.csv",
-        "name,email\nBob Ray,bob@example.com\nChloé Weber,chloe@example.com\nDmitri Petrov,dmitri@example.com\n",
+        "name,email,extension\nBob Ray,bob@example.com,1001\nChloé Weber,chloe@example.com,1002\nDmitri Petrov,dmitri@example.com,1003\n",
     );
     let phones = write(
         "phones.csv",
