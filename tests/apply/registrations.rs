@@ -77,10 +77,10 @@ impl Office {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        match timeout(PATIENCE, waiting).await {
-            Ok(known) => known,
-            Err(_) => panic!("{:?}", self.known(number).await),
+        if let Ok(known) = timeout(PATIENCE, waiting).await {
+            return known;
         }
+        panic!("{:?}", self.known(number).await)
     }
 
     /// When Asterisk last told everything.

@@ -10,6 +10,12 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::similar_names,
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    clippy::unused_async,
+    clippy::duration_suboptimal_units,
+    clippy::disallowed_methods,
     clippy::indexing_slicing
 )]
 

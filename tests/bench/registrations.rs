@@ -193,7 +193,7 @@ async fn known(http: &mut Client, contacts: &HashSet<String>) -> anyhow::Result<
             return Ok(began.elapsed());
         }
         ensure!(
-            began.elapsed() < Duration::from_secs(60),
+            began.elapsed() < Duration::from_mins(1),
             "{} of {} are known",
             there.len(),
             contacts.len()
