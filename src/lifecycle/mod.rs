@@ -14,7 +14,7 @@
 //! - A revocation commits `revoking` first. It completes when the outside systems have been told,
 //!   or by the clock ([`job`]), and only then is the address free: nobody else gets it while the
 //!   old session may still live.
-//! - Outside systems are told by [`effects`], in the same transaction; nothing is called here.
+//! - Outside systems are told by `effects`, in the same transaction; nothing is called here.
 //!
 //! Every operation holds the tenant's lock ([`Space`]), so that steps of one tenant follow each
 //! other.

@@ -1,7 +1,7 @@
 //! What systems outside hold of the register of addresses: told, compared, put right, and written
 //! to files for those that are not spoken to.
 //!
-//! Telling is level-triggered ([`keep`]): a pass compares what the register says with what was last
+//! Telling is level-triggered (`keep`): a pass compares what the register says with what was last
 //! ordered, and orders the difference. Events would be quicker by a second, but every place that
 //! changes an address would have to send them, imports and populating included, and one forgotten
 //! would be wrong for good; a pass finds every difference wherever it came from, also the one from

@@ -1,8 +1,8 @@
 //! Serving boot files: the part of Patchbay that phones talk to.
 //!
-//! What a file says is [`boot`](crate::boot)'s business. Here is decided who may have it ([`serve`]),
-//! whether it must be rendered anew ([`epoch`], [`cache`], [`render`]), how those who guess are slowed
-//! down ([`throttle`]), and what is left of each request ([`log`]). Files are served from memory for
+//! What a file says is [`boot`](crate::boot)'s business. Here is decided who may have it (`serve`),
+//! whether it must be rendered anew (`epoch`, `cache`, `render`), how those who guess are slowed
+//! down (`throttle`), and what is left of each request (`log`). Files are served from memory for
 //! as long as nothing they are made of has changed, and when the database is gone for longer.
 
 mod answer;

@@ -1,6 +1,6 @@
 //! A TFTP server that only reads, for phones that know nothing else when they are new.
 //!
-//! It has no files: a name leads to bytes by a function of it ([`bootstrap`](super::bootstrap)),
+//! It has no files: a name leads to bytes by a function of it (`bootstrap`),
 //! and what those say is no secret. Lost packets are sent again when the client stays silent, and
 //! only then: answering a second acknowledgement of the same block would send every later block
 //! twice (RFC 1123, section 4.2.3.1).
