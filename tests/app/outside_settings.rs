@@ -145,6 +145,8 @@ both_databases! {
             let plain = input.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
             assert!(page.status == 422 || (plain && known.contains(&input.to_ascii_lowercase())), "{input:?}: {}", page.status);
             assert!(!page.text.contains("<script>alert"), "{input:?}");
+            // What was done is said on the next page, and then no more.
+            assert_eq!(admin.get("/settings/outside").await.status, 200);
         }
     }
 }
