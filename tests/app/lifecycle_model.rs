@@ -107,7 +107,7 @@ async fn act(app: &TestApp, model: &mut Model, dice: &mut Dice) {
         let done = lifecycle::allocate(&mut space, &wanted, &How::default()).await;
         match (model.live_of(family, holder), model.lowest(family, length)) {
             (Some(_), _) => {
-                assert!(matches!(done, Err(Refusal::AlreadyAllocated { .. })), "{done:?}")
+                assert!(matches!(done, Err(Refusal::AlreadyAllocated { .. })), "{done:?}");
             }
             (None, None) => assert!(matches!(done, Err(Refusal::PoolExhausted(_))), "{done:?}"),
             (None, Some(lowest)) => {

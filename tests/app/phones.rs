@@ -86,7 +86,7 @@ async fn listed(app: &TestApp, filter: &Filter, sort: Sort) -> (Vec<String>, i64
     (phones.iter().map(phones::Listed::title).collect(), all)
 }
 
-fn said(refusals: Refusals) -> Vec<String> {
+fn said(refusals: &Refusals) -> Vec<String> {
     refusals.0.iter().map(ToString::to_string).collect()
 }
 
@@ -167,14 +167,14 @@ both_databases! {
         }];
         second.address = Static::This(at("10.0.0.10"));
         // Its own MAC is its own line and address.
-        assert_eq!(said(add(&app, &second).await.unwrap_err()), [
+        assert_eq!(said(&add(&app, &second).await.unwrap_err()), [
             "there is a phone with the MAC address 00:15:65:00:00:01 already",
             "Grandstream HT802 has no keys to give a function",
             "say which number",
         ]);
         second.mac = mac("001565000002");
         second.spec.keys.clear();
-        assert_eq!(said(add(&app, &second).await.unwrap_err()), [
+        assert_eq!(said(&add(&app, &second).await.unwrap_err()), [
             "1000 rings 1000 Ann; take it from there first",
             "10.0.0.10 is allocated: phone 1000 Ann; phone 1001 Bob cannot have it too",
         ]);
@@ -185,10 +185,10 @@ both_databases! {
         ] {
             second.spec.lines.truncate(1);
             second.address = Static::This(at(address));
-            assert_eq!(said(add(&app, &second).await.unwrap_err()), [why]);
+            assert_eq!(said(&add(&app, &second).await.unwrap_err()), [why]);
         }
         second.address = Static::Next;
-        assert_eq!(said(add(&app, &second).await.unwrap_err()), ["choose the subnet whose next free address it is to have"]);
+        assert_eq!(said(&add(&app, &second).await.unwrap_err()), ["choose the subnet whose next free address it is to have"]);
         assert_eq!(app.number("SELECT count(*) FROM phone").await, 1);
     }
 
@@ -238,6 +238,9 @@ both_databases! {
     }
 
     async fn the_list_is_searched_filtered_and_sorted(app: TestApp) {
+        const ANN: &str = "1000 Ann";
+        const LIFT: &str = "Lift 100%";
+        const NOBODY: &str = "00:15:65:00:00:03";
         let admin = app.signed_in("admin", Role::Admin).await;
         let (ann, bob) = (admin.add("Ann", "ann@example.com", "").await, admin.add("Bob", "bob@example.com", "").await);
         subnet(&app, "Lab", "10.0.0.0/24", "10.0.0.10-19").await;
@@ -253,14 +256,11 @@ both_databases! {
         app.pass(10);
         add(&app, &new("001565000003", (Vendor::Yealink, "t23g"), &[])).await.unwrap();
         let tenant = TenantId::DEFAULT;
-        app.sql(&format!("INSERT INTO phone_seen (mac, fetched_at, fetched_file, fetched_revision, user_agent, model, firmware)
-            VALUES ('001565000001', 1700000000, 'x.cfg', 'abc', 'Yealink', '', '')")).await;
+        app.sql("INSERT INTO phone_seen (mac, fetched_at, fetched_file, fetched_revision, user_agent, model, firmware)
+            VALUES ('001565000001', 1700000000, 'x.cfg', 'abc', 'Yealink', '', '')").await;
         app.sql(&format!("INSERT INTO registration (tenant_id, number, contact, address, user_agent, mac, mac_source, present, first_seen, last_seen)
             SELECT '{tenant}', 1000, 'sip:1000@10.0.0.12', address, '', '', '', TRUE, 1, 1 FROM address WHERE holder_kind = 'phone'")).await;
 
-        const ANN: &str = "1000 Ann";
-        const LIFT: &str = "Lift 100%";
-        const NOBODY: &str = "00:15:65:00:00:03";
         for (search, found) in [
             ("", vec![NOBODY, ANN, LIFT]), ("ann", vec![ANN]), ("ANN", vec![ANN]), ("1001", vec![LIFT]), ("00:15:65", vec![NOBODY, ANN]),
             ("0015.6500.0003", vec![NOBODY]), ("lisb", vec![ANN]), ("10.0.0.", vec![ANN]), ("10.0.0.12", vec![ANN]), ("10.0.0.13", vec![]),

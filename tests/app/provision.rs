@@ -264,7 +264,7 @@ both_databases! {
             let text = format!("{user}:{password}");
             let encoded: String = text.as_bytes().chunks(3).flat_map(|three| {
                 let n = three.iter().fold(0_u32, |n, b| n << 8 | u32::from(*b)) << (8 * (3 - three.len()));
-                (0..=three.len()).map(move |i| char::from(LETTERS[(n >> (18 - 6 * i) & 63) as usize]))
+                (0..=three.len()).map(move |i| char::from(LETTERS[usize::try_from(n >> (18 - 6 * i) & 63).unwrap()]))
             }).collect();
             format!("Basic {encoded}")
         };

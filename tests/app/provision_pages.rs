@@ -89,7 +89,7 @@ both_databases! {
         admin.post("/phones/enrolment", &[]).await;
         assert_eq!(app.number("SELECT count(*) FROM enrolment_subnet").await, 0);
         admin.post("/phones/enrolment", &[("id", &subnet)]).await;
-        assert_eq!(app.texts("SELECT subnet_id FROM enrolment_subnet").await, [subnet.clone()]);
+        assert_eq!(app.texts("SELECT subnet_id FROM enrolment_subnet").await, std::slice::from_ref(&subnet));
         let audit = app.texts("SELECT before_json || after_json FROM audit_event WHERE action = 'enrolment.subnets' ORDER BY seq").await;
         assert_eq!(audit, [r#"{"subnets":"192.0.2.0/24"}{"subnets":""}"#, r#"{"subnets":""}{"subnets":"192.0.2.0/24"}"#]);
         app.tenant("acme", "other").await;
