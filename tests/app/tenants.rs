@@ -68,6 +68,7 @@ both_databases! {
                     let form = [
                         ("csrf", csrf.as_str()), ("role", "helpdesk"), ("name", "Mallory"), ("email", "m@example.com"),
                         ("extension", "1000"), ("number", "1"), ("version", "1"), ("enabled", ""), ("password", PASSWORD),
+                        ("kind", "resync"),
                     ];
                     other.ask(method, &path).ours().form(&form).send().await
                 };
