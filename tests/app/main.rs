@@ -60,3 +60,4 @@ mod sign_in;
 mod statements;
 mod tenants;
 mod users;
+mod workflows;
