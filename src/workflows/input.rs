@@ -50,6 +50,13 @@ pub struct Asked {
     pub apply: bool,
     pub optional: Vec<String>,
     pub on_failure: String,
+    /// Boxes of the form: the next that is free, unless a certain one is said.
+    #[serde(deserialize_with = "flag", skip_serializing)]
+    pub want_ipv4: bool,
+    #[serde(deserialize_with = "flag", skip_serializing)]
+    pub want_ipv6: bool,
+    #[serde(deserialize_with = "flag", skip_serializing)]
+    pub want_prefix: bool,
 }
 
 /// A word that stands for "the next that is free".
@@ -350,6 +357,50 @@ impl Asked {
         }
     }
 
+    /// As a form sent it: without blanks around what was typed, and a box that is ticked stands for
+    /// the next that is free. What belongs to none of the things wished for is left out, since a
+    /// form sends it all the same.
+    pub(super) fn of_form(mut self) -> Self {
+        for text in [
+            &mut self.kind,
+            &mut self.name,
+            &mut self.email,
+            &mut self.extension,
+            &mut self.mac,
+            &mut self.model,
+            &mut self.line,
+            &mut self.ipv4,
+            &mut self.ipv6,
+            &mut self.prefix,
+            &mut self.prefix_length,
+            &mut self.user,
+            &mut self.reason,
+        ] {
+            *text = text.trim().to_owned();
+        }
+        let mut settle = |want: &mut bool, wish: &mut String, place: &mut String| {
+            if *want && wish.is_empty() {
+                NEXT.clone_into(wish);
+            }
+            if !*want {
+                wish.clear();
+                place.clear();
+            }
+        };
+        settle(&mut self.want_ipv4, &mut self.ipv4, &mut self.ipv4_subnet);
+        settle(&mut self.want_ipv6, &mut self.ipv6, &mut self.ipv6_subnet);
+        settle(&mut self.want_prefix, &mut self.prefix, &mut self.prefix_pool);
+        if !self.want_prefix {
+            self.prefix_length.clear();
+        }
+        self
+    }
+
+    /// What stands in the field of a wish: a certain one, or nothing.
+    pub(super) fn certain(wish: &str) -> &str {
+        if wish == NEXT { "" } else { wish }
+    }
+
     /// As JSON, which [`Asked`] is read from again.
     pub(super) fn stored(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
@@ -363,11 +414,9 @@ impl Input {
             What::Provision(wanted) => wanted.steps(),
             What::Suspend { .. } => vec![StepName::DisableUser, StepName::SuspendAddresses],
             What::Resume { .. } => vec![StepName::EnableUser, StepName::ReactivateAddresses],
-            What::Deprovision { .. } => vec![
-                StepName::DisableUser,
-                StepName::SuspendAddresses,
-                StepName::DisconnectPhone,
-            ],
+            What::Deprovision { .. } => {
+                vec![StepName::DisableUser, StepName::SuspendAddresses, StepName::DisconnectPhone]
+            }
         };
         if self.apply {
             steps.push(StepName::Apply);
@@ -427,8 +476,14 @@ mod tests {
         assert_eq!(
             plan(&whole),
             [
-                "create_user", "connect_phone", "allocate_ipv4", "allocate_ipv6", "allocate_prefix?",
-                "activate", "render_boot_file", "apply?"
+                "create_user",
+                "connect_phone",
+                "allocate_ipv4",
+                "allocate_ipv6",
+                "allocate_prefix?",
+                "activate",
+                "render_boot_file",
+                "apply?"
             ]
         );
         let least =
@@ -452,8 +507,19 @@ mod tests {
         assert_eq!(
             wrong,
             [
-                "activate", "email", "extension", "ipv4", "ipv6", "line", "mac", "model", "name", "on_failure",
-                "optional", "prefix", "prefix_length"
+                "activate",
+                "email",
+                "extension",
+                "ipv4",
+                "ipv6",
+                "line",
+                "mac",
+                "model",
+                "name",
+                "on_failure",
+                "optional",
+                "prefix",
+                "prefix_length"
             ]
         );
         let nobody = serde_json::json!({ "kind": "suspend", "user": "Ann" });
@@ -462,7 +528,8 @@ mod tests {
 
     #[test]
     fn what_is_stored_is_read_again() {
-        let away = serde_json::json!({ "kind": "deprovision", "user": "1000", "keep_addresses": true });
+        let away =
+            serde_json::json!({ "kind": "deprovision", "user": "1000", "keep_addresses": true });
         let one = asked(&away);
         assert_eq!(serde_json::from_str::<Asked>(&one.stored()).unwrap(), one);
     }

@@ -19,6 +19,7 @@ mod queries;
 mod runner;
 mod steps;
 mod types;
+pub mod web;
 
 use serde_json::json;
 
@@ -44,7 +45,7 @@ pub const LONGEST: i64 = 300;
 
 /// Every page and call on workflows.
 pub fn routes() -> Vec<Route> {
-    api::routes()
+    [web::routes(), api::routes()].into_iter().flatten().collect()
 }
 
 /// Why something cannot be done with a run.
@@ -249,8 +250,9 @@ fn anew(status: Status, steps: Vec<Step>) -> Vec<Step> {
     }
     let open = |step: &Step| step.status != StepStatus::Done;
     let first = steps.iter().find(|step| open(step)).map_or(i64::MAX, |step| step.position);
-    let again =
-        steps.into_iter().filter(|step| open(step) || (step.name.follows() && step.position > first));
+    let again = steps
+        .into_iter()
+        .filter(|step| open(step) || (step.name.follows() && step.position > first));
     let reset = again.map(|step| {
         // That Asterisk was told once is not forgotten: it may have to be told again.
         let told = step.name == StepName::Apply && step.status == StepStatus::Done;

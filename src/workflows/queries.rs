@@ -335,5 +335,9 @@ pub(super) async fn step(tx: &mut Tx, id: WorkflowId, position: i64) -> Result<O
 
 /// Forgets those that ended before.
 pub(super) async fn forget(tx: &mut Tx, before: Timestamp) -> Result<()> {
-    tx.query(sql!("DELETE FROM workflow_run WHERE finished_at < $1")).bind(before).run().await.map(drop)
+    tx.query(sql!("DELETE FROM workflow_run WHERE finished_at < $1"))
+        .bind(before)
+        .run()
+        .await
+        .map(drop)
 }

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::decide::{self, Next};
 use super::input::{Asked, Input};
@@ -31,6 +31,8 @@ const TURN: Duration = Duration::from_millis(200);
 const TIDY: Duration = Duration::from_hours(1);
 /// Seconds a process is believed to be alive without a word.
 const LEASE: i64 = 20;
+/// Seconds after which a run is looked at again when how it went could not be written down.
+const LATER: i64 = 5;
 /// Seconds that runs are remembered after their end.
 const REMEMBERED: i64 = 180 * 24 * 60 * 60;
 
@@ -120,9 +122,19 @@ impl Runner {
     /// Does whatever is due.
     async fn turn(&self, leave: &watch::Receiver<bool>) -> Result<(), Error> {
         while let Some(id) = self.take().await? {
-            while !*leave.borrow() && self.advance(id).await? == After::On {}
-            if *leave.borrow() {
-                return self.let_go(id, 0).await;
+            loop {
+                if *leave.borrow() {
+                    return self.let_go(id, 0).await;
+                }
+                match self.advance(id).await {
+                    Ok(After::On) => {}
+                    Ok(After::Stop) => break,
+                    Err(error) => {
+                        // The others do not wait for it.
+                        self.let_go(id, LATER).await?;
+                        return Err(error);
+                    }
+                }
             }
         }
         Ok(())
@@ -173,9 +185,7 @@ impl Runner {
         let steps = queries::steps(&mut tx, id).await?;
         drop(tx);
         let input = serde_json::from_str::<Asked>(&run.input).ok().and_then(|a| a.parse().ok());
-        let (_, input) = input.ok_or_else(|| {
-            sqlx::Error::Protocol("what a workflow was asked for cannot be read".into())
-        })?;
+        let Some((_, input)) = input else { return self.abandon(&run).await };
         let held = Held { run, input, steps };
         match decide::next(&held.run, &held.steps, self.state.clock.now()) {
             Next::Rest => self.let_go(id, 0).await.map(|()| After::Stop),
@@ -194,23 +204,16 @@ impl Runner {
     async fn go(&self, held: &Held, step: &Step, way: Way) -> Result<After, Error> {
         let Some((run, step)) = self.begin(held, step, way).await? else { return Ok(After::Stop) };
         let held = Held { run, input: held.input.clone(), steps: held.steps.clone() };
-        let limit = self.limit(step.name);
-        let work = async {
-            if step.name == StepName::Apply {
-                self.tell(&held, &step, way).await
-            } else {
-                self.work(&held, &step, way).await
-            }
+        let went = if step.name == StepName::Apply {
+            self.tell(&held, &step, way).await
+        } else {
+            self.work(&held, &step, way).await
         };
-        let went = match timeout(limit, work).await {
-            Ok(Ok(went)) => went,
-            Ok(Err(error)) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(workflow.id = %held.run.id, step = %step.name, %error, cause, "a step of a workflow failed");
-                Went::Not { why: error.to_string(), may_pass: true }
-            }
-            Err(_) => Went::Not { why: too_long(limit), may_pass: true },
-        };
+        let went = went.unwrap_or_else(|error| {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(workflow.id = %held.run.id, step = %step.name, %error, cause, "a step of a workflow failed");
+            Went::Not { why: error.to_string(), may_pass: true }
+        });
         match went {
             Went::Done => Ok(After::On),
             Went::Lost => Ok(After::Stop),
@@ -264,13 +267,13 @@ impl Runner {
         // Whoever changes a tenant's numbers and addresses takes this lock first: so does this.
         tenants::lock(&mut change, run.tenant).await?;
         let now = change.at();
-        let kept =
-            queries::hold(change.tx(), run, &self.name, now, now.plus(LEASE)).await?;
+        let kept = queries::hold(change.tx(), run, &self.name, now, now.plus(LEASE)).await?;
         Ok(kept.then_some(change))
     }
 
     /// A step within the database: what it does, and that it is done, in one transaction.
     async fn work(&self, held: &Held, step: &Step, way: Way) -> Result<Went, Error> {
+        let (began, limit) = (Instant::now(), self.limit(step.name));
         let Some(mut change) = self.open(&held.run).await? else { return Ok(Went::Lost) };
         let place = Place {
             state: &self.state,
@@ -279,7 +282,8 @@ impl Runner {
             steps: &held.steps,
             step,
         };
-        let mut after = Step { finished_at: Some(change.at()), error: String::new(), ..step.clone() };
+        let mut after =
+            Step { finished_at: Some(change.at()), error: String::new(), ..step.clone() };
         let done = match way {
             Way::Forward => steps::perform(&mut change, &place).await.map(|noted| {
                 (after.status, after.saved) = (StepStatus::Done, noted.to_string());
@@ -294,6 +298,10 @@ impl Runner {
             Err(Trouble::Fault(error)) => return Err(error),
         }
         queries::write_step(change.tx(), held.run.id, &after).await?;
+        if began.elapsed() > limit {
+            // Nothing of it was done: the transaction ends here.
+            return Ok(Went::Not { why: too_long(limit), may_pass: true });
+        }
         change.commit_seen().await?;
         Ok(Went::Done)
     }

@@ -245,7 +245,7 @@ impl StepName {
         }
     }
 
-    /// Seconds it may take.
+    /// Seconds it may take; what takes longer is not done.
     pub fn limit(self) -> i64 {
         match self {
             Self::Activate | Self::SuspendAddresses | Self::ReactivateAddresses => 15,

@@ -61,3 +61,4 @@ mod statements;
 mod tenants;
 mod users;
 mod workflows;
+mod workflows_pages;

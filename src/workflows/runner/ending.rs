@@ -25,6 +25,15 @@ impl Runner {
         Ok(if waits { After::Stop } else { After::On })
     }
 
+    /// What was asked for cannot be read any more: another version wrote it. Nothing is guessed.
+    pub(super) async fn abandon(&self, run: &Run) -> Result<After, Error> {
+        let Some(mut change) = self.open(run).await? else { return Ok(After::Stop) };
+        let why = "this version cannot read what was asked for; undo by hand what is done";
+        self.stand(&mut change, run, Status::RollbackFailed, why).await?;
+        change.commit().await?;
+        Ok(After::Stop)
+    }
+
     /// A run stands otherwise; unless it is to be undone, this process is done with it.
     async fn stand(
         &self,

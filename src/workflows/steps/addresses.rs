@@ -65,8 +65,13 @@ pub(super) async fn allocate(change: &mut Change, place: &Place<'_>) -> Done<Val
     };
     let holder = phone.as_ref().map_or_else(|| of_user(&user), of_phone);
     let mut space = Space::open(change, place.state.vault.entropy()).await?;
-    let wanted = wanted(wish, holder, phone.map(|phone| phone.mac));
+    let mac = phone.map(|phone| phone.mac);
+    let wanted = wanted(wish, holder, mac);
     let done = lifecycle::allocate(&mut space, &wanted, &How::default()).await?;
+    if let Some(mac) = mac {
+        // The address says of the phone what all of its addresses say.
+        phones::update(&mut space, mac, None, &phones::Edit::default()).await?;
+    }
     space.close().await?;
     let address = done.assignment.leased.map(|leased| leased.to_string()).unwrap_or_default();
     noted(&Allocated { assignment: done.assignment.id, address })
@@ -97,11 +102,7 @@ pub(super) async fn undo_allocate(change: &mut Change, place: &Place<'_>) -> Don
 
 /// Ends an assignment, whatever its state; one that has ended stays so. The address is free at once
 /// unless an outside system must be told first: then it is when that has been, by the clock.
-pub(super) async fn revoke(
-    space: &mut Space<'_>,
-    one: &Assignment,
-    release: Release,
-) -> Done<()> {
+pub(super) async fn revoke(space: &mut Space<'_>, one: &Assignment, release: Release) -> Done<()> {
     let how = How::default();
     match one.state {
         State::Revoking | State::Revoked => return Ok(()),
@@ -116,7 +117,8 @@ pub(super) async fn revoke(
         }
         State::Allocated | State::Active | State::Suspended => {}
     }
-    let revoked = lifecycle::perform(space, one.id, &lifecycle::Step::Revoke(release), &how).await?;
+    let revoked =
+        lifecycle::perform(space, one.id, &lifecycle::Step::Revoke(release), &how).await?;
     if revoked.calls == 0 {
         lifecycle::complete(space, one.id).await?;
     }
@@ -159,8 +161,7 @@ pub(super) async fn suspend(change: &mut Change, place: &Place<'_>) -> Done<Valu
         _ => Line::default(),
     };
     let usual = || format!("{} {} was suspended", user.number, user.name);
-    let reason =
-        if reason.is_empty() { usual().parse().unwrap_or_default() } else { reason };
+    let reason = if reason.is_empty() { usual().parse().unwrap_or_default() } else { reason };
     let mut space = Space::open(change, place.state.vault.entropy()).await?;
     let mut moved = Moved::default();
     for one in all_of(space.tx(), tenant, &user).await? {

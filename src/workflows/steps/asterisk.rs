@@ -58,8 +58,7 @@ pub(in crate::workflows) async fn tell(
 }
 
 async fn begin(applier: &Applier, actor: &Actor, reason: &str) -> Result<Told, Error> {
-    let request =
-        Request { source: Source::Database, reason: reason.to_owned(), overwrite: false };
+    let request = Request { source: Source::Database, reason: reason.to_owned(), overwrite: false };
     match applier.start(actor, &request).await {
         Ok(id) => Ok(Told::Begun(id)),
         Err(ApplyError::Busy(_)) => Ok(Told::Wait(TURN)),

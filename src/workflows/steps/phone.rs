@@ -62,9 +62,9 @@ fn free_line(model: &Model, taken: &[NewLine], wish: PhoneWish) -> Done<u8> {
             Err(Trouble::Refused(format!("line {line} of {} is somebody else's", wish.mac)))
         }
         Some(line) => Ok(line),
-        None => (1..=model.lines).find(|line| !is_taken(*line)).ok_or_else(|| {
-            Trouble::Refused(format!("all lines of {} are somebody's", wish.mac))
-        }),
+        None => (1..=model.lines)
+            .find(|line| !is_taken(*line))
+            .ok_or_else(|| Trouble::Refused(format!("all lines of {} are somebody's", wish.mac))),
     }
 }
 
