@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
 
-use crate::id::{TenantId, WorkflowId};
+use crate::id::{TenantId, UserId, WorkflowId};
 use crate::time::Timestamp;
 
 /// An enum each variant of which has one word, stored and shown.
@@ -296,9 +296,9 @@ pub struct Run {
 }
 
 impl Run {
-    /// The page of the user it is about, once there is one.
-    pub fn user_path(&self) -> Option<String> {
-        self.subject.strip_prefix("user/").map(|id| format!("/users/{id}"))
+    /// The user it is about, once there is one. They may be gone by now.
+    pub fn user(&self) -> Option<UserId> {
+        self.subject.strip_prefix("user/")?.parse().ok()
     }
 }
 

@@ -12,6 +12,7 @@ use crate::auth::{Operator, Right};
 use crate::id::WorkflowId;
 use crate::ipam::web::ago;
 use crate::time::Timestamp;
+use crate::users;
 use crate::web::list::{self, Pager};
 use crate::web::{Answer, Error, Shell, flash, fragment, ok, respond};
 
@@ -82,6 +83,14 @@ impl IndexPage {
         ago(self.now, *at)
     }
 
+    fn is_kind(&self, kind: &Kind) -> bool {
+        self.filter.kind == Some(*kind)
+    }
+
+    fn is_status(&self, status: &Status) -> bool {
+        self.filter.status == Some(*status)
+    }
+
     fn is_moving(&self) -> bool {
         self.runs.iter().any(|run| run.status.is_under_way())
     }
@@ -102,6 +111,8 @@ struct ShowPage {
     shell: Shell,
     run: Run,
     steps: Vec<Step>,
+    /// Where they are, while they are here.
+    user: Option<String>,
     may_manage: bool,
     /// Why what was just asked for was not done.
     refused: Option<String>,
@@ -113,7 +124,12 @@ impl ShowPage {
         let found = super::get(&mut tx, by.tenant(), id).await?;
         let (run, steps) = found.ok_or(Error::NotFound)?;
         let shell = by.shell(&mut tx, AT).await?;
-        Ok(Self { shell, run, steps, may_manage: may_begin(by), refused })
+        let user = match run.user() {
+            Some(id) => users::get(&mut tx, by.tenant(), id).await?,
+            None => None,
+        };
+        let user = user.map(|user| format!("/users/{}", user.id));
+        Ok(Self { shell, run, steps, user, may_manage: may_begin(by), refused })
     }
 
     fn done(&self) -> usize {

@@ -257,7 +257,6 @@ both_databases! {
         assert!(secrets.iter().all(|text| !text.contains("secret") && !text.contains("password")));
     }
 
-    /// Seen failing when what a step does is committed before it is noted.
     async fn whatever_step_fails_and_though_undone_twice_nothing_is_left(app: TestApp) {
         office(&app).await;
         let script = app.script(Role::Operator).await;

@@ -91,6 +91,7 @@ impl From<WorkflowRequest> for Asked {
             apply: sent.apply,
             optional: sent.optional,
             on_failure: text(sent.on_failure),
+            ..Self::default()
         }
     }
 }
@@ -186,7 +187,7 @@ impl Workflow {
             id: run.id.to_string(),
             kind: run.kind.as_str(),
             label: run.label.clone(),
-            user_id: run.subject.strip_prefix("user/").map(str::to_owned),
+            user_id: run.user().map(|user| user.to_string()),
             status: run.status.as_str(),
             reason: run.reason.clone(),
             created_by: run.created_by.clone(),

@@ -34,6 +34,8 @@ struct NewPage {
     six: Vec<Offer>,
     pools: Vec<Offer>,
     makes: Vec<(Vendor, Vec<&'static Model>)>,
+    /// The maker is not guessed here.
+    maker: Option<Vendor>,
     may_apply: bool,
     /// Another that stands in the way, and where it is.
     refused: Option<(String, String)>,
@@ -60,13 +62,16 @@ impl NewPage {
             pools.extend(
                 all.map(|pool| (pool.id.to_string(), format!("{} ({})", pool.name, pool.cidr))),
             );
-            [&mut four, &mut six, &mut pools].map(|offers| offers.truncate(OFFERED));
+            for offers in [&mut four, &mut six, &mut pools] {
+                offers.truncate(OFFERED);
+            }
         }
         Ok(Self {
             shell: by.shell(&mut tx, AT).await?,
             makes: Vendor::ALL.map(|vendor| (vendor, vendor.models().collect())).into(),
             may_apply: may_apply(by),
             refused: None,
+            maker: None,
             kind,
             asked,
             errors,

@@ -23,16 +23,14 @@ impl Step {
             value.map(|value| Said { word, value, link }).into_iter().collect()
         };
         match self.name {
-            StepName::CreateUser => {
-                let link = text("user").filter(|_| self.status == StepStatus::Done);
-                one("extension", text("extension"), link.map(|id| format!("/users/{id}")))
-            }
+            StepName::CreateUser => one("extension", text("extension"), None),
             StepName::AllocateIpv4 | StepName::AllocateIpv6 | StepName::AllocatePrefix => {
                 one("", text("address"), text("assignment").map(|id| format!("/lifecycle/{id}")))
             }
             StepName::ConnectPhone | StepName::DisconnectPhone => {
                 let mac = text("mac").and_then(|mac| mac.parse::<Mac>().ok());
-                let link = mac.map(|mac| format!("/phones/{}", mac.hex()));
+                let there = mac.filter(|_| self.status == StepStatus::Done);
+                let link = there.map(|mac| format!("/phones/{}", mac.hex()));
                 let line = number("line").unwrap_or(1);
                 one("", mac.map(|mac| format!("line {line} of {mac}")), link)
             }
