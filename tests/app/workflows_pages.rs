@@ -47,7 +47,7 @@ both_databases! {
         operator.get(&format!("{PAGE}?status=failed")).await.shows("None matches.");
         operator.get("/lifecycle").await.shows("href=\"/lifecycle/workflows\"");
         let user = page.between("href=\"/users/", "\"").to_owned();
-        operator.get(&format!("/users/{user}")).await.shows("kind=suspend&user=1000");
+        operator.get(&format!("/users/{user}")).await.shows("kind=suspend&amp;user=1000");
         for (kind, said) in [("suspend", "1 address or prefix"), ("resume", "1 address or prefix"), ("deprovision", "2 addresses and prefixes")] {
             let path = begin(&operator, &[("kind", kind), ("user", "1000"), ("reason", "moved"), ("delete_phone", "1")]).await;
             runner(&app).drain().await.unwrap();
