@@ -19,7 +19,7 @@ use crate::state::State;
 use crate::web::{Error, guard};
 use crate::{
     apply, auth, boot, docs, history, home, ipam, lifecycle, mirror, notify, outbox, phones,
-    provision, registrations, tenants, users,
+    provision, registrations, tenants, users, workflows,
 };
 
 /// Every URL the application answers, and what each asks of whoever calls it.
@@ -39,6 +39,7 @@ pub fn routes() -> Vec<Route> {
         provision::routes(),
         lifecycle::web::routes(),
         lifecycle::api::routes(),
+        workflows::routes(),
         jobs::web::routes(),
         apply::web::routes(),
         apply::api::routes(),

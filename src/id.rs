@@ -100,6 +100,8 @@ ids! {
     AssignmentId;
     /// One run of a job.
     RunId;
+    /// One run of a workflow.
+    WorkflowId;
 }
 
 impl TenantId {

@@ -21,7 +21,7 @@ use crate::registrations::Feed;
 use crate::state::State;
 use crate::web::Error;
 use crate::web::sheet::Spool;
-use crate::{api, auth, outbox};
+use crate::{api, auth, outbox, workflows};
 
 /// How long a stop waits for an Apply under way.
 const LONGEST_APPLY: Duration = Duration::from_mins(2);
@@ -68,6 +68,8 @@ pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
     let telling = tokio::spawn(telling.run(leaving.clone()));
     let caller = outbox::Runner::new(session.state.clone()).context("no randomness")?;
     let calls = tokio::spawn(caller.run(leaving.clone()));
+    let flows = workflows::Runner::new(session.state.clone(), applier.clone());
+    let flows = tokio::spawn(flows.context("no randomness")?.run(leaving.clone()));
     let keeper = tokio::spawn(Keeper::new(session.state.clone()).run(leaving.clone()));
     if let Some(address) = session.config.phones.tftp {
         let socket = tokio::net::UdpSocket::bind(address).await;
@@ -93,6 +95,11 @@ pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
     }
     if tokio::time::timeout(LONGEST_CALL, calls).await.is_err() {
         tracing::warn!("stopped in the middle of calls to systems outside; they are made again");
+    }
+    if tokio::time::timeout(LONGEST_CALL, flows).await.is_err() {
+        tracing::warn!(
+            "stopped in the middle of a workflow; another instance or the next start goes on"
+        );
     }
     if tokio::time::timeout(LONGEST_LOG, log).await.is_err() {
         tracing::warn!("stopped before everything phones asked for was written down");

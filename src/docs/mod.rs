@@ -13,6 +13,7 @@ use crate::auth::access::{Access, Route};
 use crate::web::{Answer, Error, ok};
 use crate::{
     apply, boot, ipam, lifecycle, mirror, notify, outbox, phones, provision, registrations, users,
+    workflows,
 };
 
 /// The document and its reader.
@@ -54,6 +55,7 @@ pub fn document() -> openapi::OpenApi {
     document.merge(provision::Paths::openapi());
     document.merge(ipam::prefixes::api::Paths::openapi());
     document.merge(lifecycle::api::document());
+    document.merge(workflows::api::Paths::openapi());
     document.merge(apply::api::Paths::openapi());
     let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     document.components.get_or_insert_default().add_security_scheme("token", token);

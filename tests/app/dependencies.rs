@@ -11,6 +11,7 @@ const ROWS: &[&[&str]] = &[
     &["commands", "main"],
     &["app"],
     &["docs", "home", "history"],
+    &["workflows"],
     &["apply"],
     &["provision", "registrations", "notify"],
     &["boot"],

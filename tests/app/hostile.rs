@@ -234,6 +234,67 @@ both_databases! {
         is_inert(&admin.get("/phones/profiles").await);
     }
 
+    async fn in_workflows_they_are_refused_by_name_or_come_back_inert(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let script = app.script(Role::Admin).await;
+        let ann = admin.add("Ann", "ann@example.com", "").await;
+        let (call, page) = ("/api/v1/workflows", "/lifecycle/workflows");
+        let mut kept = 0;
+        for (email, input) in strings() {
+            let before = app.contents().await;
+            for field in ["extension", "mac", "model", "ipv4", "ipv4_subnet", "ipv6", "prefix", "prefix_pool", "activate", "on_failure"] {
+                if input.trim().is_empty() {
+                    continue;
+                }
+                let mut asked = json!({ "kind": "provision", "name": "Bob", "email": email, "ipv4": "next", "prefix": "next" });
+                asked[field] = input.clone().into();
+                let answer = script.send("POST", call, &asked).await;
+                assert_eq!(answer.status, 422, "{field}: {input:?}");
+                if field == "extension" {
+                    continue;
+                }
+                is_refused(&answer, &input, field);
+            }
+            let optional = json!({ "kind": "provision", "name": "Bob", "email": email, "optional": [input] });
+            is_refused(&script.send("POST", call, &optional).await, &input, "optional");
+            for field in ["kind", "user"] {
+                let mut asked = json!({ "kind": "suspend" });
+                asked[field] = input.clone().into();
+                is_refused(&script.send("POST", call, &asked).await, &input, field);
+            }
+            let form = [("kind", "provision"), ("name", input.as_str()), ("email", &input), ("extension", &input), ("mac", &input), ("want_ipv4", "1"), ("ipv4", &input)];
+            is_refused(&admin.post(page, &form).await, &input, "email");
+            let form = [("kind", "suspend"), ("user", input.as_str()), ("reason", &input)];
+            is_refused(&admin.post(page, &form).await, &input, "user");
+            assert_eq!(app.contents().await, before, "{input:?}");
+            let named = script.send("POST", call, &json!({ "kind": "provision", "name": input, "email": email })).await;
+            let why = script.send("POST", call, &json!({ "kind": "suspend", "user": ann, "reason": input })).await;
+            for (answer, field) in [(&named, "name"), (&why, "reason")] {
+                if answer.status == 202 {
+                    kept += 1;
+                    let id = answer.json()["id"].as_str().unwrap().to_owned();
+                    let shown = admin.get(&format!("{page}/{id}")).await;
+                    assert_eq!(shown.status, 200);
+                    is_inert(&shown);
+                    script.send("POST", &format!("{call}/{id}/cancel"), &json!({})).await;
+                } else {
+                    is_refused(answer, &input, field);
+                }
+            }
+            crate::workflows::runner(&app).drain().await.unwrap();
+            for name in ["status", "kind", "page", "size"] {
+                let query = serde_html_form::to_string([(name, &input)]).unwrap();
+                let answer = admin.get(&format!("{page}?{query}")).await;
+                assert!([200, 400].contains(&answer.status), "{name}={input:?}: {}", answer.status);
+                is_inert(&answer);
+            }
+        }
+        assert!(kept > 60, "{kept}");
+        for path in [&format!("{page}?size=200"), "/audit?size=200", "/lifecycle"] {
+            is_inert(&admin.get(path).await);
+        }
+    }
+
     async fn in_settings_operators_tokens_and_imports_they_are_refused_or_inert(app: TestApp) {
         let admin = app.signed_in("admin", Role::Admin).await;
         let users = "SELECT count(*) FROM users";

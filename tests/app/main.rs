@@ -60,3 +60,5 @@ mod sign_in;
 mod statements;
 mod tenants;
 mod users;
+mod workflows;
+mod workflows_pages;

@@ -539,6 +539,20 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("GET", "/lifecycle/{id}", "", "303 200 200 200 200 404 303 303 303"),
     ("GET", "/lifecycle/{id}/{operation}", "", "303 200 200 403 403 404 303 303 303"),
     ("POST", "/lifecycle/{id}/{operation}", "", "303 303 303 403 403 404 303 303 303"),
+    ("GET", "/lifecycle/workflows", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/lifecycle/workflows/table", "", "303 200 200 200 200 200 303 303 303"),
+    ("GET", "/lifecycle/workflows/new", "", "303 200 200 403 403 200 303 303 303"),
+    ("POST", "/lifecycle/workflows", "", "303 422 422 403 403 422 303 303 303"),
+    ("GET", "/lifecycle/workflows/{workflow}", "", "303 200 200 200 200 404 303 303 303"),
+    ("GET", "/lifecycle/workflows/{workflow}/progress", "", "303 200 200 200 200 404 303 303 303"),
+    // It has not begun yet: there is nothing to try again.
+    ("POST", "/lifecycle/workflows/{workflow}/retry", "", "303 409 409 403 403 404 303 303 303"),
+    ("POST", "/lifecycle/workflows/{workflow}/cancel", "", "303 303 303 403 403 404 303 303 303"),
+    ("GET", "/api/v1/workflows", "", "401 401 401 401 401 401 200 200 200"),
+    ("POST", "/api/v1/workflows", "{}", "401 401 401 401 401 401 422 403 422"),
+    ("GET", "/api/v1/workflows/{workflow}", "", "401 401 401 401 401 401 200 200 404"),
+    ("POST", "/api/v1/workflows/{workflow}/retry", "", "401 401 401 401 401 401 409 403 404"),
+    ("POST", "/api/v1/workflows/{workflow}/cancel", "", "401 401 401 401 401 401 202 403 404"),
     ("GET", "/settings/jobs", "", "303 200 200 200 200 403 303 303 303"),
     ("POST", "/settings/jobs/{name}/run", "", "303 303 403 403 403 403 303 303 303"),
     ("GET", "/ipam/prefixes", "", "303 200 200 200 200 200 303 303 303"),
@@ -717,6 +731,7 @@ impl Target {
                 let id = format!("SELECT id FROM api_token WHERE token_hash = '{hash}'");
                 app.texts(&id).await[0].clone()
             }
+            _ if path.contains("{workflow}") => workflow(admin, &new).await,
             _ if path.contains("{call}") => call(app).await,
             _ if path.contains("{nas}") => nas(app, admin).await,
             _ if path.contains("next-free") || body.contains("{subnet}") => {
@@ -798,6 +813,7 @@ impl Target {
             .replace("{sweep}", &id)
             .replace("{run}", "1")
             .replace("{call}", &id)
+            .replace("{workflow}", &id)
             .replace("{nas}", &id)
             .replace("{kind}", "user")
             .replace("{system}", "netbox")
@@ -814,6 +830,15 @@ impl Target {
         let body = body.replace("{user}", &user).replace("{id}", &id).replace("{new}", &new);
         Self { path, body }
     }
+}
+
+/// A workflow that has not begun.
+async fn workflow(admin: &Browser<'_>, name: &str) -> String {
+    let email = format!("{name}@example.com");
+    let form = [("kind", "provision"), ("name", name), ("email", email.as_str())];
+    let begun = admin.post("/lifecycle/workflows", &form).await;
+    assert_eq!(begun.status, 303, "{begun:?}");
+    begun.location().rsplit_once('/').unwrap().1.to_owned()
 }
 
 /// A call that waits.

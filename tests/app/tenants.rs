@@ -18,6 +18,7 @@ async fn ids(app: &TestApp, path: &str) -> Vec<String> {
         }
         _ if path.contains("/profiles/") => "profile WHERE tenant_id LIKE 'a0000000%'",
         _ if path.contains("/contacts/") => "contact WHERE tenant_id LIKE 'a0000000%'",
+        _ if path.contains("{workflow}") => "workflow_run WHERE tenant_id LIKE 'a0000000%'",
         _ if path.contains("/lifecycle/") => "assignment WHERE tenant_id LIKE 'a0000000%'",
         _ if path.contains("/prefix") => "prefix_pool WHERE tenant_id LIKE 'a0000000%'",
         _ if path.contains("/hosts/") => "host WHERE tenant_id LIKE 'a0000000%'",
@@ -38,18 +39,19 @@ both_databases! {
         admin.post("/phones/contacts", &[("name", "Ann's mother"), ("number", "1")]).await;
         crate::lifecycle::office(&app).await;
         crate::lifecycle::allocate(&app, patchbay::lifecycle::Family::Prefix, "ann").await;
+        admin.post("/lifecycle/workflows", &[("kind", "provision"), ("name", "Ann B"), ("email", "annb@example.com")]).await;
         app.tenant("acme", "other").await;
         let other = app.with_password("other").await;
         let script = app.token_of("other", Role::Admin, None).await;
         app.sql("UPDATE api_token SET revoked_at = 1 WHERE revoked_at = 0").await;
         let csrf = other.csrf.borrow().clone();
         let mut tried = 0;
-        for route in routes().iter().filter(|route| route.path.contains("{id}") || route.path.contains("{mac}")) {
+        for route in routes().iter().filter(|route| ["{id}", "{mac}", "{workflow}"].iter().any(|name| route.path.contains(name))) {
             for id in ids(&app, route.path).await {
                 if app.number(&format!("SELECT count(*) FROM api_token k JOIN operator o ON o.id = k.operator_id WHERE k.id = '{id}' AND o.name = 'other'")).await == 1 {
                     continue;
                 }
-                let path = route.path.replace("{id}", &id).replace("{mac}", &id);
+                let path = route.path.replace("{id}", &id).replace("{mac}", &id).replace("{workflow}", &id);
                 let path = path.replace("{operation}", "revoke");
                 let before = app.contents().await;
                 let method = route.method.as_str();

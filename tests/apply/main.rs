@@ -25,3 +25,4 @@ mod install;
 mod lock;
 mod oracle;
 mod registrations;
+mod workflows;

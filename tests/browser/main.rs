@@ -16,6 +16,7 @@ mod lifecycle;
 mod paper;
 mod phones;
 mod provision;
+mod workflows;
 
 use support::{
     browser::{Browser, Look},

@@ -311,6 +311,8 @@ impl TestApp {
             ("outside_system", "system || enabled || settings || version"),
             ("outside_nas", "id || name || address || port || fallback"),
             ("outside_allowed", "system || target"),
+            ("workflow_run", "id || kind || status || label"),
+            ("workflow_step", "run_id || position || status"),
             ("outside_call", "id || state || attempts || answer"),
         ] {
             let rows = format!("SELECT CAST({columns} AS TEXT) FROM {table} ORDER BY 1");
