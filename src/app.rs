@@ -18,8 +18,8 @@ use crate::provision::Provisioner;
 use crate::state::State;
 use crate::web::{Error, guard};
 use crate::{
-    apply, auth, boot, docs, history, home, ipam, lifecycle, mirror, notify, outbox, phones,
-    provision, registrations, tenants, users, workflows,
+    apply, auth, boot, docs, graphql, history, home, ipam, lifecycle, mirror, notify, outbox,
+    phones, provision, registrations, tenants, users, workflows,
 };
 
 /// Every URL the application answers, and what each asks of whoever calls it.
@@ -39,6 +39,7 @@ pub fn routes() -> Vec<Route> {
         provision::routes(),
         lifecycle::web::routes(),
         lifecycle::api::routes(),
+        graphql::web::routes(),
         workflows::routes(),
         jobs::web::routes(),
         apply::web::routes(),
@@ -87,6 +88,7 @@ pub fn configure(shared: Shared) -> impl FnOnce(&mut web::ServiceConfig) {
             .app_data(web::Data::new(shared.provisioner))
             .app_data(web::Data::new(shared.metrics))
             .app_data(web::Data::new(Jobs::new(jobs())))
+            .app_data(web::Data::new(graphql::schema()))
             .app_data(web::PathConfig::default().error_handler(|_, request| not_here(request)))
             .app_data(
                 web::QueryConfig::default().error_handler(|_, request| not_understood(request)),

@@ -8,7 +8,7 @@ mod queries;
 mod upload;
 
 pub use json::{Body, Json, parse};
-pub use once::{Once, tidy};
+pub use once::{Kept, Key, Once, replayed, tidy};
 pub use problem::Problem;
 pub use upload::Upload;
 

@@ -10,22 +10,16 @@ use crate::audit::Change;
 use crate::secrets;
 use crate::state::State;
 
-/// A request to be done once. Without a key it is done whenever it comes.
-pub struct Once<'a> {
-    state: &'a State,
-    owner: String,
+/// What a request is known by when it comes again, and what it asks for.
+#[derive(Clone, Debug, Default)]
+pub struct Key {
     key: Option<String>,
     hash: String,
 }
 
-impl<'a> Once<'a> {
-    /// The request of `owner`, whose keys are nobody else's.
-    pub fn of(
-        request: &HttpRequest,
-        state: &'a State,
-        owner: &impl ToString,
-        body: &[u8],
-    ) -> Result<Self, Problem> {
+impl Key {
+    /// That of a request: its `Idempotency-Key`, if it has one.
+    pub fn of(request: &HttpRequest, body: &[u8]) -> Result<Self, Problem> {
         let key = match request.headers().get("idempotency-key") {
             None => None,
             Some(value) => match value.to_str() {
@@ -38,14 +32,53 @@ impl<'a> Once<'a> {
             },
         };
         let hash = secrets::fingerprint(&[request.path().as_bytes(), b"\0", body].concat());
-        Ok(Self { state, owner: owner.to_string(), key, hash })
+        Ok(Self { key, hash })
     }
 
-    /// What an earlier request with the key was answered, dressed by `shape`.
-    pub async fn earlier(
-        &self,
-        shape: impl FnOnce(StatusCode, Vec<u8>) -> Answer,
-    ) -> Result<Option<HttpResponse>, Problem> {
+    /// That of one of several things a request asks for, by a name no other of them has.
+    #[must_use]
+    pub fn part(&self, name: &str) -> Self {
+        let key = self.key.as_ref().map(|key| format!("{name}: {key}"));
+        Self { key, hash: self.hash.clone() }
+    }
+}
+
+/// A request to be done once. Without a key it is done whenever it comes.
+pub struct Once<'a> {
+    state: &'a State,
+    owner: String,
+    key: Option<String>,
+    hash: String,
+}
+
+/// What an earlier request was answered.
+#[derive(Debug)]
+pub struct Kept {
+    /// With which status.
+    pub status: StatusCode,
+    /// With which body.
+    pub body: Vec<u8>,
+}
+
+impl<'a> Once<'a> {
+    /// The request of `owner`, whose keys are nobody else's.
+    pub fn of(
+        request: &HttpRequest,
+        state: &'a State,
+        owner: &impl ToString,
+        body: &[u8],
+    ) -> Result<Self, Problem> {
+        Ok(Self::known_by(Key::of(request, body)?, state, owner))
+    }
+
+    /// As [`Once::of`], for a key that was read already.
+    pub fn known_by(key: Key, state: &'a State, owner: &impl ToString) -> Self {
+        let Key { key, hash } = key;
+        Self { state, owner: owner.to_string(), key, hash }
+    }
+
+    /// What an earlier request with the key was answered.
+    pub async fn kept(&self) -> Result<Option<Kept>, Problem> {
         let Some(key) = &self.key else { return Ok(None) };
         let mut tx = self.state.read().await?;
         let Some(kept) = queries::remembered(&mut tx, &self.owner, key).await? else {
@@ -61,10 +94,16 @@ impl<'a> Once<'a> {
         let body = body.map_err(|error| Problem::fault(&error))?;
         let status =
             u16::try_from(kept.status).ok().and_then(|code| StatusCode::from_u16(code).ok());
-        let mut answer = shape(status.unwrap_or(StatusCode::OK), body)?;
-        let replayed = HeaderName::from_static("idempotency-replayed");
-        answer.headers_mut().insert(replayed, HeaderValue::from_static("true"));
-        Ok(Some(answer))
+        Ok(Some(Kept { status: status.unwrap_or(StatusCode::OK), body }))
+    }
+
+    /// As [`Once::kept`], dressed by `shape`.
+    pub async fn earlier(
+        &self,
+        shape: impl FnOnce(StatusCode, Vec<u8>) -> Answer,
+    ) -> Result<Option<HttpResponse>, Problem> {
+        let Some(Kept { status, body }) = self.kept().await? else { return Ok(None) };
+        shape(status, body).map(replayed).map(Some)
     }
 
     /// Keeps the answer with the change; false when the same request was done meanwhile, and this
@@ -85,6 +124,13 @@ impl<'a> Once<'a> {
     fn place(&self, key: &str) -> String {
         format!("idempotency/{}/{key}", self.owner)
     }
+}
+
+/// Says of an answer that it was given before.
+pub fn replayed(mut answer: HttpResponse) -> HttpResponse {
+    let name = HeaderName::from_static("idempotency-replayed");
+    answer.headers_mut().insert(name, HeaderValue::from_static("true"));
+    answer
 }
 
 /// Forgets answers kept for repeated requests after a day. Run now and then.

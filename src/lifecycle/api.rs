@@ -1,9 +1,8 @@
 //! `/api/v1/network/ipv4-lifecycle` and `ipv6-lifecycle`: the same calls for both families, by the
 //! same functions.
 
+mod call;
 mod shapes;
-
-use std::collections::BTreeMap;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -11,36 +10,20 @@ use serde::Deserialize;
 use utoipa::openapi::{self, path::Operation as Described};
 use utoipa::{IntoParams, OpenApi as _};
 
-use super::act::{self, Act};
-use super::figures;
 use super::state::{Operation, State};
-use super::types::{Family, Filter, Sort, Which, Whose};
-use super::{Refusal, find, list, names};
+use super::types::{Filter, Sort, SubscriberId, Which};
+use super::{Refusal, list};
 use crate::api::{self, Answer, Body, Json, Once, Problem};
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
 use crate::web::list as pages;
 
+use call::Errors;
+pub use call::{Answered, Asked, Look, Net, Stopped, answer, look, measure};
 pub use shapes::{
     AllocateRequest, LifecycleList, LifecycleMetrics, LifecycleResult, OperationRequest,
-    OutsideCall,
+    OutsideCall, PoolStats, Utilization,
 };
-
-/// The two places the calls are at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Net {
-    V4,
-    V6,
-}
-
-impl Net {
-    fn families(self) -> &'static [Family] {
-        match self {
-            Self::V4 => &[Family::Ipv4],
-            Self::V6 => &[Family::Ipv6, Family::Prefix],
-        }
-    }
-}
 
 /// Every call on assignments.
 pub fn routes() -> Vec<Route> {
@@ -160,27 +143,6 @@ struct WhoseParams {
     role: String,
 }
 
-/// What is wrong with each field.
-type Errors = BTreeMap<String, String>;
-
-/// The families a call means.
-fn families(net: Net, kind: &str, errors: &mut Errors) -> Vec<Family> {
-    match (net, kind) {
-        (_, "") => net.families().to_vec(),
-        (Net::V4, "address") => vec![Family::Ipv4],
-        (Net::V6, "address") => vec![Family::Ipv6],
-        (Net::V6, "prefix") => vec![Family::Prefix],
-        (Net::V4, _) => {
-            errors.insert("kind".to_owned(), "use address".to_owned());
-            Vec::new()
-        }
-        (Net::V6, _) => {
-            errors.insert("kind".to_owned(), "use address or prefix".to_owned());
-            Vec::new()
-        }
-    }
-}
-
 async fn all(net: Net, by: Operator, params: web::Query<ListParams>) -> Answer {
     let mut errors = Errors::new();
     let mut wrong = |field: &str, why: String| drop(errors.insert(field.to_owned(), why));
@@ -201,7 +163,7 @@ async fn all(net: Net, by: Operator, params: web::Query<ListParams>) -> Answer {
         wrong("sort", "there is no such order".to_owned());
     }
     let kind = shapes::holder_kind(&params.subscriber_kind, &mut errors);
-    let families = families(net, &params.kind, &mut errors);
+    let families = net.meant(&params.kind, &mut errors);
     if !errors.is_empty() {
         return Err(Problem::invalid(errors));
     }
@@ -225,52 +187,36 @@ async fn one(
     id: web::Path<String>,
     params: web::Query<WhoseParams>,
 ) -> Answer {
-    let mut errors = Errors::new();
-    let families = families(net, &params.kind, &mut errors);
-    let kind = shapes::holder_kind(&params.subscriber_kind, &mut errors);
-    let role = shapes::parsed(
-        "role",
-        Some(params.role.clone()).filter(|role| !role.is_empty()),
-        &mut errors,
-    );
-    let Ok(id) = id.parse() else { return Err(Problem::not_found("assignment")) };
-    if !errors.is_empty() {
-        return Err(Problem::invalid(errors));
+    let params = params.into_inner();
+    // What cannot be anybody's id is nobody's.
+    if id.parse::<SubscriberId>().is_err() {
+        return Err(Problem::not_found("assignment"));
     }
-    let mut tx = by.read().await?;
-    let found = find(&mut tx, by.tenant(), &Whose { id, kind, role }, &families).await?;
-    let result = LifecycleResult::of(&mut tx, &by, &found, true).await?;
-    api::tagged(StatusCode::OK, found.version, &result)
+    let look = Look {
+        subscriber_id: id.into_inner(),
+        subscriber_kind: params.subscriber_kind,
+        kind: params.kind,
+        role: params.role,
+    };
+    let (version, result) = call::look(net, &by, look).await?;
+    api::tagged(StatusCode::OK, version, &result)
 }
 
 async fn measured(net: Net, by: Operator) -> Answer {
-    let now = by.state().clock.now();
-    let mut tx = by.read().await?;
-    let mut figures = figures::of_tenant(&mut tx, by.tenant(), now).await?;
-    let parts = net.families().iter().filter_map(|family| figures.remove(family.as_str()));
-    api::json(StatusCode::OK, &LifecycleMetrics::of(&by, &parts.collect::<Vec<_>>()))
+    api::json(StatusCode::OK, &call::measure(net, &by).await?)
 }
 
-/// The answer, now or again.
-#[expect(clippy::unnecessary_wraps, reason = "it is what a repeated request is dressed by")]
-fn dressed(status: StatusCode, body: Vec<u8>) -> Answer {
-    Ok(HttpResponse::build(status).content_type("application/json").body(body))
+/// The answer of an operation, now or again.
+fn dressed(answered: Answered) -> HttpResponse {
+    let Answered { status, body, again } = answered;
+    let answer = HttpResponse::build(status).content_type("application/json").body(body);
+    if again { api::replayed(answer) } else { answer }
 }
 
 async fn allocate(net: Net, request: HttpRequest, by: Operator, body: Body) -> Answer {
-    let Body(body) = body;
-    let once = Once::of(&request, by.state(), &by.id(), &body)?;
-    if let Some(answer) = once.earlier(dressed).await? {
-        return Ok(answer);
-    }
-    let Json(asked) = api::parse::<AllocateRequest>(request.headers(), &body)?;
-    let (mut wanted, how, said) = asked.parse(net == Net::V6)?;
-    if !said {
-        let mut tx = by.read().await?;
-        wanted.holder.kind = names::kind_of(&mut tx, by.tenant(), &wanted.holder.id).await?;
-    }
-    let act = Act::Allocate(Box::new(wanted));
-    finish(&by, &once, &act, &how, StatusCode::CREATED).await
+    let once = Once::of(&request, by.state(), &by.id(), &body.0)?;
+    let Json(asked) = api::parse::<AllocateRequest>(request.headers(), &body.0)?;
+    Ok(dressed(call::answer(net, &by, &once, Asked::Allocate(Box::new(asked))).await?))
 }
 
 async fn step(
@@ -280,43 +226,9 @@ async fn step(
     by: Operator,
     body: Body,
 ) -> Answer {
-    let Body(body) = body;
-    let once = Once::of(&request, by.state(), &by.id(), &body)?;
-    if let Some(answer) = once.earlier(dressed).await? {
-        return Ok(answer);
-    }
-    let Json(asked) = api::parse::<OperationRequest>(request.headers(), &body)?;
-    let mut errors = Errors::new();
-    let families = families(net, asked.kind.as_deref().unwrap_or_default(), &mut errors);
-    let (whose, step, how) = asked.parse(operation, errors)?;
-    let found = find(&mut by.read().await?, by.tenant(), &whose, &families).await?;
-    finish(&by, &once, &Act::Step(found.id, step), &how, StatusCode::OK).await
-}
-
-/// Does it, keeps the answer with it, and answers.
-async fn finish(
-    by: &Operator,
-    once: &Once<'_>,
-    act: &Act,
-    how: &super::How,
-    status: StatusCode,
-) -> Answer {
-    let mut ready = match act::prepare(by, act, how).await {
-        Ok(ready) => ready,
-        // What stands in the way may be what the same request did a moment ago.
-        Err(refusal) => return once.earlier(dressed).await?.ok_or_else(|| refusal.into()),
-    };
-    let assignment = ready.done.assignment.clone();
-    let changed = ready.done.changed;
-    let result = LifecycleResult::of(ready.change.tx(), by, &assignment, changed).await?;
-    let body = serde_json::to_vec(&result).map_err(|error| Problem::fault(&error))?;
-    if !once.keep(&mut ready.change, status, &body).await? {
-        drop(ready);
-        let earlier = once.earlier(dressed).await?;
-        return earlier.ok_or_else(|| Problem::bad_request("send the request again"));
-    }
-    ready.commit().await?;
-    dressed(status, body)
+    let once = Once::of(&request, by.state(), &by.id(), &body.0)?;
+    let Json(asked) = api::parse::<OperationRequest>(request.headers(), &body.0)?;
+    Ok(dressed(call::answer(net, &by, &once, Asked::Step(operation, Box::new(asked))).await?))
 }
 
 /// List IPv4 assignments

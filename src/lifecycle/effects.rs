@@ -11,7 +11,7 @@ use crate::ipam::addresses::HolderKind;
 use crate::ipam::space::Space;
 use crate::net::{Address, Mac};
 use crate::outbox::{
-    self, CallState, DhcpOrder, Identifier, NetboxOrder, Order, RadiusAction, RadiusOrder, Record,
+    self, DhcpOrder, Identifier, NetboxOrder, Order, RadiusAction, RadiusOrder, Record,
     RecordStatus, Reservation, Session, Subject, System,
 };
 
@@ -152,7 +152,7 @@ pub(super) async fn tell(
 }
 
 /// What the outbox calls an assignment.
-const SUBJECT: &str = "assignment";
+pub(super) const SUBJECT: &str = "assignment";
 
 /// An effect as the outbox takes it; none for an assignment that has nothing yet.
 fn order(effect: &Effect, assignment: &Assignment, how: &How) -> Option<Order> {
@@ -191,18 +191,6 @@ fn order(effect: &Effect, assignment: &Assignment, how: &How) -> Option<Order> {
         }
         Effect::Removed => Order::Netbox(NetboxOrder::Remove { leased }),
     })
-}
-
-/// Whether no call for an assignment is still to be made. One that nobody makes any more, because
-/// it failed too often, does not hold anything up: it is shown.
-pub(super) async fn is_settled(
-    tx: &mut Tx,
-    tenant: TenantId,
-    assignment: AssignmentId,
-) -> db::Result<bool> {
-    let calls = outbox::of(tx, tenant, &Subject::new(SUBJECT, &assignment)).await?;
-    let open = |call: &outbox::Call| matches!(call.state, CallState::Waiting | CallState::Sending);
-    Ok(!calls.iter().any(open))
 }
 
 /// What came of what outside systems were asked to do for an assignment, the oldest first.

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 use super::figures::{self, LEAK_AFTER, Snapshot};
 use super::state::State;
+use super::steps::describe;
 use super::types::Assignment;
-use super::{Outcome, Refusal, act, complete, describe, effects, queries};
+use super::{Outcome, Refusal, act, complete, queries};
 use crate::audit::{Actor, Event, Via};
 use crate::id::TenantId;
 use crate::ipam::space::Space;
@@ -148,18 +149,14 @@ async fn complete_stuck(
     let (mut stuck, mut completed, mut errors, mut passed) = (0, 0, 0, 0);
     loop {
         let mut tx = state.read().await?;
-        let found = queries::lingering(&mut tx, State::Revoking, before, (passed, AT_ONCE)).await?;
-        let last = i64::try_from(found.len()).is_ok_and(|found| found < AT_ONCE);
-        let mut ready = Vec::new();
-        for (tenant, assignment) in found {
-            if settled && !effects::is_settled(&mut tx, tenant, assignment.id).await? {
-                passed += 1;
-            } else {
-                ready.push((tenant, assignment));
-            }
-        }
+        let found = if settled {
+            queries::settled(&mut tx, before, (passed, AT_ONCE)).await?
+        } else {
+            queries::lingering(&mut tx, State::Revoking, before, (passed, AT_ONCE)).await?
+        };
         drop(tx);
-        for (tenant, assignment) in ready {
+        let last = i64::try_from(found.len()).is_ok_and(|found| found < AT_ONCE);
+        for (tenant, assignment) in found {
             stuck += 1;
             match complete_one(state, tenant, &assignment).await {
                 Ok(done) => completed += i64::from(done),

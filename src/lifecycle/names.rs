@@ -6,8 +6,9 @@ use crate::id::TenantId;
 use crate::ipam::addresses::{self, Holder, HolderKind};
 use crate::net::Mac;
 
-/// A holder as Patchbay knows them: users and hosts by their names, phones by their MACs. Someone
-/// external is called as whoever asks says, or by their id.
+/// A holder as Patchbay knows them: users and hosts by their names, phones by their labels or who
+/// has their first line. Someone external, and a phone nobody added, is called as whoever asks says,
+/// or by their id.
 pub async fn known(tx: &mut Tx, tenant: TenantId, holder: &Holder) -> Outcome<Holder> {
     let refuse = |why: String| Refusal::Field { field: "subscriber_id", why };
     let mut known = holder.clone();
@@ -25,8 +26,12 @@ pub async fn known(tx: &mut Tx, tenant: TenantId, holder: &Holder) -> Outcome<Ho
                 refuse("a phone is known by its MAC, such as 00:15:65:aa:bb:cc".to_owned())
             })?;
             known.id = mac.hex();
-            if known.name.is_empty() {
-                known.name = mac.to_string();
+            let title = queries::phone_title(tx, tenant, mac).await?;
+            match title {
+                Some(title) if !title.is_empty() => known.name = title,
+                Some(_) => known.name = mac.to_string(),
+                None if known.name.is_empty() => known.name = mac.to_string(),
+                None => {}
             }
         }
         HolderKind::External => {

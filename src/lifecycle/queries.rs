@@ -1,5 +1,6 @@
 //! All SQL on assignments.
 
+use super::effects::SUBJECT;
 use super::state::State;
 use super::types::{Assignment, Count, Family, Filter, Leased, Release, Sort, Which};
 use crate::audit::Page;
@@ -527,6 +528,36 @@ pub(super) async fn lingering(
         .bind(passed)
         .all()
         .await?;
+    named(tx, ids).await
+}
+
+/// As [`lingering`], of revocations for which no call to an outside system is still to be made. One
+/// that nobody makes any more, because it failed too often, does not hold anything up: it is shown.
+pub(super) async fn settled(
+    tx: &mut Tx,
+    before: Timestamp,
+    (passed, limit): (i64, i64),
+) -> Result<Vec<(TenantId, Assignment)>> {
+    let ids: Vec<(String, String)> = tx
+        .query(sql!(
+            "SELECT a.tenant_id, a.id FROM assignment a
+             WHERE a.state = 'revoking' AND a.since < $1
+               AND NOT EXISTS (SELECT 1 FROM outside_call c
+                               WHERE c.tenant_id = a.tenant_id AND c.subject = $2 || '/' || a.id
+                                 AND c.state IN ('waiting', 'sending'))
+             ORDER BY a.since, a.id LIMIT $3 OFFSET $4"
+        ))
+        .bind(before)
+        .bind(SUBJECT)
+        .bind(limit)
+        .bind(passed)
+        .all()
+        .await?;
+    named(tx, ids).await
+}
+
+/// The assignments that have these ids.
+async fn named(tx: &mut Tx, ids: Vec<(String, String)>) -> Result<Vec<(TenantId, Assignment)>> {
     let mut found = Vec::new();
     for (tenant, id) in ids {
         let (tenant, id) = (tenant.try_into().map_err(damaged)?, id.try_into().map_err(damaged)?);
@@ -594,6 +625,21 @@ pub(super) async fn host_name(tx: &mut Tx, tenant: TenantId, id: &str) -> Result
         .bind(id.to_owned())
         .optional_scalar()
         .await
+}
+
+/// What people call a phone (its label, else who has its first line); nothing if it has neither.
+pub(super) async fn phone_title(tx: &mut Tx, tenant: TenantId, mac: Mac) -> Result<Option<String>> {
+    tx.query(sql!(
+        "SELECT CASE WHEN p.label <> '' THEN p.label ELSE COALESCE(
+             (SELECT CAST(e.number AS TEXT) || ' ' || u.name FROM phone_line l
+              JOIN users u ON u.id = l.user_id JOIN extension e ON e.user_id = l.user_id
+              WHERE l.mac = p.mac ORDER BY l.line LIMIT 1), '') END
+         FROM phone p WHERE p.tenant_id = $1 AND p.mac = $2"
+    ))
+    .bind(tenant.to_string())
+    .bind(mac.hex())
+    .optional_scalar()
+    .await
 }
 
 /// How many live assignments of each family `NetBox` has.

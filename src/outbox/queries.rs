@@ -306,13 +306,18 @@ impl TryFrom<ClaimedRow> for Claimed {
     }
 }
 
-/// Whether anything may be due: looked at before anything is written.
+/// Whether anything is due that no earlier one on its line holds up: looked at before anything is
+/// written.
 pub(super) async fn any_due(tx: &mut Tx, system: System, now: Timestamp) -> Result<bool> {
     let one = tx
         .query(sql!(
             "SELECT CAST(1 AS BIGINT) FROM outside_call c
              JOIN outside_system s ON s.tenant_id = c.tenant_id AND s.system = c.system AND s.enabled
-             WHERE c.system = $1 AND c.state = 'waiting' AND c.next_at <= $2 LIMIT 1"
+             WHERE c.system = $1 AND c.state = 'waiting' AND c.next_at <= $2
+               AND NOT EXISTS (SELECT 1 FROM outside_call e
+                               WHERE e.tenant_id = c.tenant_id AND e.system = c.system AND e.line = c.line
+                                 AND e.nth < c.nth AND e.state IN ('waiting', 'sending'))
+             LIMIT 1"
         ))
         .bind(system.as_str())
         .bind(now)

@@ -6,6 +6,7 @@
 //! process that dies leaves nothing but calls that are somebody else's a minute later.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -135,9 +136,7 @@ impl Runner {
                 let calls = self.claim(system, at_once(system).0).await?;
                 now += calls.len();
                 let mut under_way = JoinSet::new();
-                for group in groups(system, calls) {
-                    under_way.spawn(self.clone().converse(system, group));
-                }
+                self.begin(system, calls, &mut under_way).await;
                 while let Some(done) = under_way.join_next().await {
                     self.record(system, done.unwrap_or_default()).await?;
                 }
@@ -176,9 +175,7 @@ impl Runner {
             match self.claim(system, free).await {
                 Ok(calls) => {
                     plenty = i64::try_from(calls.len()).is_ok_and(|count| count == free);
-                    for group in groups(system, calls) {
-                        under_way.spawn(self.clone().converse(system, group));
-                    }
+                    self.begin(system, calls, &mut under_way).await;
                 }
                 Err(error) => {
                     tracing::warn!(%error, %system, "calls cannot be taken; it is tried again");
@@ -229,18 +226,44 @@ impl Runner {
         Ok(calls)
     }
 
-    /// Makes some calls, one after the other.
-    async fn converse(self, system: System, group: Vec<Claimed>) -> Vec<Made> {
-        let Some(tenant) = group.first().map(|call| call.tenant) else { return Vec::new() };
-        let access = match Access::read(&self.state, tenant, system).await {
-            Ok(access) => access,
+    /// Begins to make what was taken. How a tenant's system is set up is read once for all of it:
+    /// very many calls are made in a second, and that would cost more than the calls.
+    async fn begin(&self, system: System, calls: Vec<Claimed>, under_way: &mut JoinSet<Vec<Made>>) {
+        let mut known: BTreeMap<TenantId, Option<Arc<Access>>> = BTreeMap::new();
+        for (tenant, group) in groups(system, calls) {
+            let access = match known.get(&tenant) {
+                Some(access) => access.clone(),
+                None => {
+                    let access = self.access(tenant, system).await;
+                    known.insert(tenant, access.clone());
+                    access
+                }
+            };
+            under_way.spawn(self.clone().converse(system, group, access));
+        }
+    }
+
+    /// How a tenant's system is set up; nothing if that cannot be read now.
+    async fn access(&self, tenant: TenantId, system: System) -> Option<Arc<Access>> {
+        match Access::read(&self.state, tenant, system).await {
+            Ok(access) => Some(Arc::new(access)),
             Err(error) => {
                 tracing::warn!(%error, %system, "the settings of a system cannot be read");
-                return group
-                    .into_iter()
-                    .map(|call| Made { call, outcome: None, pause: true })
-                    .collect();
+                None
             }
+        }
+    }
+
+    /// Makes some calls of a tenant, one after the other.
+    async fn converse(
+        self,
+        system: System,
+        group: Vec<Claimed>,
+        access: Option<Arc<Access>>,
+    ) -> Vec<Made> {
+        let Some(access) = access else {
+            let later = |call| Made { call, outcome: None, pause: true };
+            return group.into_iter().map(later).collect();
         };
         let mut talk = Talk::new(&self, &access, system);
         let (begun, mut results, mut pause) =
@@ -420,15 +443,15 @@ fn at_once(system: System) -> (i64, usize) {
 }
 
 /// What is said in one conversation: to RADIUS one thing, to the others all a tenant has to say.
-fn groups(system: System, calls: Vec<Claimed>) -> Vec<Vec<Claimed>> {
+fn groups(system: System, calls: Vec<Claimed>) -> Vec<(TenantId, Vec<Claimed>)> {
     if system == System::Radius {
-        return calls.into_iter().map(|call| vec![call]).collect();
+        return calls.into_iter().map(|call| (call.tenant, vec![call])).collect();
     }
     let mut groups: BTreeMap<TenantId, Vec<Claimed>> = BTreeMap::new();
     for call in calls {
         groups.entry(call.tenant).or_default().push(call);
     }
-    groups.into_values().collect()
+    groups.into_iter().collect()
 }
 
 fn random(entropy: &Entropy) -> std::io::Result<u32> {

@@ -317,18 +317,22 @@ pub(super) async fn known(tx: &mut Tx, tenant: TenantId) -> Result<Known> {
 }
 
 /// The addresses of registered devices that IPAM does not know to be in use with what they are, or
-/// has not heard of since `before`; each with the device's MAC if it is there itself.
+/// has not heard of since `before`, or that were given to the phone that is there now and are not in
+/// use yet; each with the device's MAC if it is there itself, and whether it is waited for.
 pub(super) async fn unseen(
     tx: &mut Tx,
     before: Timestamp,
-) -> Result<Vec<(TenantId, Address, Option<Mac>)>> {
-    let rows: Vec<(String, Vec<u8>, String)> = tx
+) -> Result<Vec<(TenantId, Address, Option<Mac>, bool)>> {
+    let rows: Vec<(String, Vec<u8>, String, i64)> = tx
         .query(sql!(
-            "SELECT r.tenant_id, r.address, max(CASE WHEN length(r.via) = 0 THEN r.mac ELSE '' END)
+            "SELECT r.tenant_id, r.address, max(CASE WHEN length(r.via) = 0 THEN r.mac ELSE '' END),
+                    CAST(max(CASE WHEN s.id IS NULL THEN 0 ELSE 1 END) AS BIGINT)
              FROM registration r
              LEFT JOIN address a ON a.tenant_id = r.tenant_id AND a.address = r.address
+             LEFT JOIN assignment s ON s.id = a.assignment AND s.state = 'allocated' AND s.holder_kind = 'phone'
+                                   AND s.holder_id = r.mac AND length(r.via) = 0
              WHERE r.present AND length(r.address) > 0
-               AND (a.last_seen IS NULL OR NOT a.active OR a.last_seen < $1
+               AND (a.last_seen IS NULL OR NOT a.active OR a.last_seen < $1 OR s.id IS NOT NULL
                     OR (r.mac <> '' AND length(r.via) = 0 AND r.mac <> a.seen_mac))
              GROUP BY r.tenant_id, r.address
              ORDER BY r.tenant_id, r.address"
@@ -336,9 +340,9 @@ pub(super) async fn unseen(
         .bind(before)
         .all()
         .await?;
-    let one = |(tenant, place, digits): (String, Vec<u8>, String)| {
+    let one = |(tenant, place, digits, waited): (String, Vec<u8>, String, i64)| {
         let tenant = tenant.try_into().map_err(damaged)?;
-        Ok((tenant, place.try_into().map_err(damaged)?, mac(&digits)?))
+        Ok((tenant, place.try_into().map_err(damaged)?, mac(&digits)?, waited == 1))
     };
     rows.into_iter().map(one).collect()
 }

@@ -38,8 +38,9 @@ pub async fn tell(state: &State, told: &mut Told) -> Result<usize, Error> {
     let mut tx = state.read().await?;
     let unseen = queries::unseen(&mut tx, now.plus(-AGAIN)).await?;
     let mut news: Vec<(TenantId, Vec<Sighting>)> = Vec::new();
-    for (tenant, address, mac) in unseen {
-        if told.0.get(&(tenant, address)).is_some_and(|(_, known)| *known == mac) {
+    for (tenant, address, mac, waited) in unseen {
+        let known = told.0.get(&(tenant, address)).is_some_and(|(_, known)| *known == mac);
+        if known && !waited {
             continue;
         }
         told.0.insert((tenant, address), (now, mac));

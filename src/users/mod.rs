@@ -176,7 +176,6 @@ pub async fn edit(
     user.updated_at = change.at();
     if user.name != old.name {
         let mut space = Space::open(change, vault.entropy()).await?;
-        lifecycle::rename(&mut space, &holder(&user)).await.map_err(ended)?;
         addresses::rename(&mut space, &holder(&user)).await.map_err(fault)?;
         space.close().await?;
     }

@@ -10,7 +10,7 @@ use crate::statements::{files, sources};
 const ROWS: &[&[&str]] = &[
     &["commands", "main"],
     &["app"],
-    &["docs", "home", "history"],
+    &["docs", "graphql", "home", "history"],
     &["workflows"],
     &["apply"],
     &["provision", "registrations", "notify"],

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::app::{Answer, both_databases, unescaped};
 
 /// The strings, with an address no other gets.
-fn strings() -> Vec<(String, String)> {
+pub fn strings() -> Vec<(String, String)> {
     let file: Value = serde_json::from_str(include_str!("hostile-strings.json")).unwrap();
     let entries = file.as_array().unwrap().iter();
     let all: Vec<_> = entries
@@ -20,7 +20,7 @@ fn strings() -> Vec<(String, String)> {
 }
 
 /// Markup that only a string that was not escaped could have brought in.
-fn is_inert(page: &Answer) {
+pub fn is_inert(page: &Answer) {
     for live in ["<script>alert", "\"the boss\" O'Neil", "Bob <1234>", "<&>\"'"] {
         assert!(!page.text.contains(live), "{live}: {}", page.text);
     }

@@ -90,7 +90,7 @@ fn why(text: &str) -> patchbay::text::Line<500> {
 }
 
 /// A new subscriber whose assignment is in a state.
-async fn put(app: &TestApp, family: Family, state: State) -> (String, AssignmentId) {
+pub async fn put(app: &TestApp, family: Family, state: State) -> (String, AssignmentId) {
     let subscriber = format!("s-{}", next());
     let id = allocate(app, family, &subscriber).await.id;
     let steps: &[Step] = match state {
@@ -121,7 +121,7 @@ async fn put(app: &TestApp, family: Family, state: State) -> (String, Assignment
     (subscriber, id)
 }
 
-async fn state_of(app: &TestApp, id: AssignmentId) -> Assignment {
+pub async fn state_of(app: &TestApp, id: AssignmentId) -> Assignment {
     let mut tx = app.state.read().await.unwrap();
     lifecycle::get(&mut tx, TenantId::DEFAULT, id).await.unwrap().unwrap()
 }
@@ -143,7 +143,7 @@ async fn call(script: &Script<'_>, family: Family, word: &str, mut body: Value) 
 }
 
 /// What an operation does in a state: the state it leads to, or none if it is refused.
-fn expected(word: &str, from: State) -> Option<State> {
+pub fn expected(word: &str, from: State) -> Option<State> {
     use State::{Active, Allocated, Failed, Pending, Revoked, Revoking, Suspended};
     match (word, from) {
         ("allocate", Pending) | ("retry", Failed) => Some(Allocated),
@@ -158,6 +158,12 @@ fn expected(word: &str, from: State) -> Option<State> {
         | ("allocate", Revoked) => Some(Revoked),
         _ => None,
     }
+}
+
+/// Whether a refusal says what the machine says of a step.
+pub fn step_refused(said: &str, from: State, word: &str) -> bool {
+    said.contains(&format!(" is {from} and cannot become "))
+        && said.ends_with(&format!(" by {word}"))
 }
 
 /// The address of an assignment and what IPAM says of it agree.
@@ -261,7 +267,7 @@ both_databases! {
                             assert_eq!(now.state, from, "{word} {from}");
                             if word != "allocate" {
                                 let said = answer.json()["errors"]["state"].as_str().unwrap().to_owned();
-                                assert!(said.contains(&format!(" is {from} and cannot become ")) && said.ends_with(&format!(" by {word}")), "{said}");
+                                assert!(step_refused(&said, from, word), "{said}");
                             }
                         }
                     }
@@ -797,7 +803,7 @@ both_databases! {
 }
 
 /// Ends whatever a subscriber has, however it stands.
-async fn empty(app: &TestApp, subscriber: &str) {
+pub async fn empty(app: &TestApp, subscriber: &str) {
     let holder = external(subscriber);
     let left = within!(app, |space| lifecycle::leave(&mut space, &holder, "done"));
     left.unwrap();

@@ -14,7 +14,7 @@ use crate::support::lab::Kea;
 use crate::support::outside::{Manner, Mishap, NAS_SECRET, Nas, Netbox, Troubled, attributes};
 
 /// What happens, and a part of what is said about it; nothing if the call succeeds all the same.
-const MISHAPS: [(Mishap, &str); 9] = [
+pub const MISHAPS: [(Mishap, &str); 9] = [
     (Mishap::Refuses, "nobody listens at"),
     (Mishap::Silent, "did not answer in time"),
     (Mishap::Slow, ""),
@@ -26,7 +26,7 @@ const MISHAPS: [(Mishap, &str); 9] = [
     (Mishap::Endless, "longer than 1 MiB"),
 ];
 
-const MANNERS: [(Manner, &str); 9] = [
+pub const MANNERS: [(Manner, &str); 9] = [
     (Manner::Silent, "did not answer in time"),
     (Manner::Slow, ""),
     (Manner::Busy, "has not the means at the moment (Error-Cause 506)"),

@@ -15,7 +15,7 @@ pub async fn waiting(app: &TestApp) -> String {
     let address = if app.is_sqlite() { "zeroblob(16)" } else { r"decode(repeat('00', 16), 'hex')" };
     app.sql(&format!(
         "INSERT INTO phone_waiting ({columns})
-         SELECT id, '{mac}', 'yealink', 't46s', '', '', {address}, '{mac}.cfg', 1, 1, 1 FROM tenant WHERE slug = 'default'"
+         SELECT id, '{mac}', 'yealink', 't46s', '', '', {address}, '{mac}.cfg', 1, 1, 1 FROM tenant WHERE slug = ''"
     ))
     .await;
     mac

@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use crate::support::app::{Answer, Browser, TestApp, both_databases, unescaped};
 
-const YEALINK: &str = "Yealink SIP-T46U 108.86.0.20 80:5e:c0:12:34:ab";
+pub const YEALINK: &str = "Yealink SIP-T46U 108.86.0.20 80:5e:c0:12:34:ab";
 const MUTE: &str = "Yealink SIP-T46U 108.86.0.20";
 
 /// Somebody registered, as Asterisk would tell it.
-fn contact(aor: &str, address: &str, user_agent: &str) -> InboundContact {
+pub fn contact(aor: &str, address: &str, user_agent: &str) -> InboundContact {
     InboundContact {
         aor: aor.to_owned(),
         uri: format!("sip:{aor}@{address}:5060"),
@@ -33,7 +33,7 @@ fn behind(aor: &str, router: &str, port: u16, own: &str, user_agent: &str) -> In
 
 impl TestApp {
     /// Asterisk tells of everybody, asked now; a second passes.
-    async fn told(&self, all: Vec<InboundContact>) -> Taken {
+    pub async fn told(&self, all: Vec<InboundContact>) -> Taken {
         let taken = registrations::take(&self.state, self.state.clock.now(), all).await.unwrap();
         self.pass(1);
         taken

@@ -2,8 +2,8 @@
 //!
 //! `make bench` runs all parts, `cargo bench -- PART…` some: boot, create, list, apply, render, start,
 //! ipam-list, ipam-next, ipam-import, ipam-export, phones, map, registrations, storm,
-//! lifecycle-allocate, lifecycle-prefix, lifecycle-list, memory; `only-sqlite` or `only-postgresql`
-//! beside them measures addresses on one database. Misses are printed plainly; with `--strict` they
+//! lifecycle-allocate, lifecycle-life, lifecycle-prefix, lifecycle-list, memory; `only-sqlite` or
+//! `only-postgresql` beside them measures addresses on one database. Misses are printed plainly; with `--strict` they
 //! are an error.
 #![allow(
     missing_docs,
@@ -31,7 +31,11 @@ mod ipam_seed;
 mod lab;
 mod lifecycle;
 mod lists;
+mod lives;
 mod memory;
+#[path = "../support/outside.rs"]
+#[allow(dead_code)]
+mod outside;
 mod phones;
 mod program;
 mod registrations;
@@ -48,7 +52,7 @@ use std::process::ExitCode;
 use fixture::Fixtures;
 use report::Report;
 
-const PARTS: [&str; 20] = [
+const PARTS: [&str; 21] = [
     "boot",
     "create",
     "list",
@@ -64,6 +68,7 @@ const PARTS: [&str; 20] = [
     "registrations",
     "storm",
     "lifecycle-allocate",
+    "lifecycle-life",
     "lifecycle-prefix",
     "lifecycle-list",
     "memory",
@@ -122,7 +127,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     if wanted("storm") {
         storm::run(&mut report, &fixtures).await?;
     }
-    let lives = ["lifecycle-allocate", "lifecycle-prefix", "lifecycle-list"];
+    let lives = ["lifecycle-allocate", "lifecycle-life", "lifecycle-prefix", "lifecycle-list"];
     if lives.iter().any(|part| wanted(part)) {
         lifecycle::run(&mut report, &fixtures, &wanted).await?;
     }

@@ -17,12 +17,13 @@ use crate::fixture::Fixtures;
 use crate::http::Client;
 use crate::ipam_seed as seed;
 use crate::lab::Postgres;
+use crate::lives;
 use crate::program::{NAME, PASSWORD, Program, Site};
 use crate::report::{Report, Times, shown};
 
 const DATABASES: [&str; 2] = ["SQLite", "PostgreSQL"];
 /// Who asks at once, and how often in all.
-const CLIENTS: usize = 64;
+pub const CLIENTS: usize = 64;
 const ASKED: usize = 6_400;
 const MANY: u32 = 100_000;
 
@@ -35,6 +36,9 @@ pub async fn run(
         if wanted("lifecycle-allocate") {
             allocate(report, fixtures, database).await?;
         }
+        if wanted("lifecycle-life") {
+            lives::run(report, fixtures, database).await?;
+        }
         if wanted("lifecycle-prefix") {
             prefix(report, fixtures, database).await?;
         }
@@ -45,7 +49,7 @@ pub async fn run(
     Ok(())
 }
 
-fn site(fixtures: &Fixtures, database: &str) -> anyhow::Result<(Site, String)> {
+pub fn site(fixtures: &Fixtures, database: &str) -> anyhow::Result<(Site, String)> {
     let mut site = Site::new(&fixtures.directory()?);
     if database == "PostgreSQL" {
         site = site.on(&tokio::task::block_in_place(Postgres::database));

@@ -38,6 +38,35 @@ async fn picture(browser: &Browser, name: &str) {
     }
 }
 
+/// The same by GraphQL, tried on its page: nothing is fetched from elsewhere.
+async fn explore(browser: &Browser, server: &Server, look: Look, called: &str) {
+    browser.go(&format!("{}/lifecycle", server.url)).await;
+    browser.press("GraphQL").await;
+    browser.sees("Look up a subscriber").await;
+    is_fit(browser, look).await;
+    browser.click("#try button.signal").await;
+    let said = browser.find("#try pre").await.text().await.unwrap();
+    assert!(said.contains("\"state\": \"REVOKED\""), "{said}");
+    is_fit(browser, look).await;
+    picture(browser, &format!("{called}-graphql")).await;
+    browser.press("Allocate").await;
+    browser.sees("allocateIPv4").await;
+    browser.click("#try button.signal").await;
+    let said = browser.find("#try pre").await.text().await.unwrap();
+    assert!(said.contains("\"state\": \"ALLOCATED\""), "{said}");
+    browser.fill("variables", "{ who: 1 }").await;
+    browser.click("#try button.signal").await;
+    browser.sees("this is not JSON").await;
+    is_fit(browser, look).await;
+    browser.fill("variables", "").await;
+    browser.fill("query", "{ nothing }").await;
+    browser.click("#try button.signal").await;
+    browser.sees("refused").await;
+    browser.sees("Unknown field").await;
+    is_fit(browser, look).await;
+    picture(browser, &format!("{called}-graphql-refused")).await;
+}
+
 async fn a_whole_life(look: Look, called: &str) {
     let server = Server::start();
     fill(&server).await;
@@ -92,6 +121,8 @@ async fn a_whole_life(look: Look, called: &str) {
         assert_eq!(browser.run(script).await, "revoked revoking active suspended active allocated");
     }
     is_fit(&browser, look).await;
+
+    explore(&browser, &server, look, called).await;
 
     browser.go(&format!("{}/lifecycle/machine", server.url)).await;
     browser.sees("In words").await;

@@ -152,6 +152,7 @@ async fn every_page_keeps_the_content_security_policy_and_fits_a_narrow_screen()
         "/settings/tenants",
         "/settings/password",
         "/api/docs",
+        "/graphql",
         "/nowhere",
     ] {
         browser.go(&format!("{}{path}", server.url)).await;

@@ -1,7 +1,7 @@
 //! Systems outside, as tests need them: a NetBox stand-in, a RADIUS stand-in, and a way to put
 //! every kind of failure between Patchbay and a server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -420,9 +420,10 @@ impl Nas {
         let (how, seen) = (Arc::clone(&manner), Arc::clone(&packets));
         let task = tokio::spawn(async move {
             let mut buffer = [0; 4096];
+            let mut known = HashSet::new();
             while let Ok((count, from)) = socket.recv_from(&mut buffer).await {
                 let packet = buffer[..count].to_vec();
-                let again = seen.lock().unwrap().contains(&packet);
+                let again = !known.insert(packet.clone());
                 seen.lock().unwrap().push(packet.clone());
                 let (socket, how) = (Arc::clone(&socket), *how.lock().unwrap());
                 tokio::spawn(async move {

@@ -21,7 +21,8 @@ pub async fn leave(space: &mut Space<'_>, holder: &Holder, why: &str) -> Outcome
     Ok(held.into_iter().map(|record| record.address).collect())
 }
 
-/// Somebody is called something else: so are they at each address they hold or claim.
+/// Somebody is called something else: so are they at each address they hold or claim, and at each
+/// assignment that is not over. What is over says what they were called then.
 pub async fn rename(space: &mut Space<'_>, holder: &Holder) -> Outcome<()> {
     let tenant = space.tenant();
     for old in queries::held_by(space.tx(), tenant, holder).await? {
@@ -36,7 +37,8 @@ pub async fn rename(space: &mut Space<'_>, holder: &Holder) -> Outcome<()> {
             queries::claim(space, claim.id, claim.address, Ok(&tenure)).await?;
         }
     }
-    Ok(())
+    let now = space.at();
+    Ok(queries::rename_assignments(space.tx(), tenant, holder, now).await?)
 }
 
 /// Removes a row and every claim on it, and says so in the log. Whoever calls this lets the subnet

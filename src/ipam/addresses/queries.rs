@@ -545,3 +545,26 @@ pub(super) async fn people(
     };
     rows.into_iter().map(person).collect()
 }
+
+/// The name of a holder is also at the assignments. They belong to others above, but who holds
+/// something, and what that is called, is known here.
+pub(super) async fn rename_assignments(
+    tx: &mut Tx,
+    tenant: TenantId,
+    holder: &Holder,
+    now: Timestamp,
+) -> Result<()> {
+    tx.query(sql!(
+        "UPDATE assignment SET holder_name = $4, holder_key = $5, version = version + 1, updated_at = $6
+         WHERE tenant_id = $1 AND holder_kind = $2 AND holder_id = $3 AND state <> 'revoked' AND holder_name <> $4"
+    ))
+    .bind(tenant.to_string())
+    .bind(holder.kind.as_str())
+    .bind(holder.id.clone())
+    .bind(holder.name.clone())
+    .bind(holder.name.to_lowercase())
+    .bind(now)
+    .run()
+    .await
+    .map(drop)
+}

@@ -132,6 +132,12 @@ pub async fn update(
             withdraw(space, address, &holder).await?;
         }
     }
+    if old.spec.hostname != spec.hostname {
+        // Addresses it does not name, but has by an assignment, say the name too.
+        for (_, holder) in interfaces(id, spec) {
+            addresses::rename(space, &holder).await.map_err(fault)?;
+        }
+    }
     let conflicts = claim(space, id, spec).await?;
     let event = Event::new("host.changed", &spec.hostname, &id);
     space.record(event.before(describe(&old.spec)).after(describe(spec)));

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::Errors;
+use super::call::Errors;
 use crate::api::Problem;
 use crate::auth::Operator;
 use crate::db::{self, Tx};
@@ -33,36 +33,36 @@ pub struct AllocateRequest {
     /// By what the subscriber is known: 1 to 64 letters, digits and `. _ : @ + -`. A user's or a
     /// host's id, a phone's MAC, or any id of your own.
     #[schema(example = "C-4711")]
-    subscriber_id: String,
+    pub subscriber_id: String,
     /// `user`, `phone`, `host` or `external`; without it a user or host of this id, or external.
-    subscriber_kind: Option<String>,
+    pub subscriber_kind: Option<String>,
     /// What someone external, or a phone, is called.
-    subscriber_name: Option<String>,
+    pub subscriber_name: Option<String>,
     /// What for; a subscriber has one of each. Without it `primary`.
-    role: Option<String>,
+    pub role: Option<String>,
     /// For IPv6 `address` or `prefix`; without it what the other fields say, or `address`.
-    kind: Option<String>,
+    pub kind: Option<String>,
     /// The pool, or for a prefix the prefix pool.
-    pool_id: Option<String>,
+    pub pool_id: Option<String>,
     /// Any static pool of this subnet.
-    subnet_id: Option<String>,
+    pub subnet_id: Option<String>,
     /// This address or prefix, and no other.
-    requested_address: Option<String>,
+    pub requested_address: Option<String>,
     /// For a prefix: its length, 48 to 64; without it as its pool says, usually 56.
-    prefix_size: Option<i64>,
+    pub prefix_size: Option<i64>,
     /// What the machine is called.
-    hostname: Option<String>,
+    pub hostname: Option<String>,
     /// Its interface, for which DHCP reserves the address.
-    mac: Option<String>,
+    pub mac: Option<String>,
     /// Whatever is to be remembered: at most 32 entries and 8 KiB.
     #[schema(value_type = Option<Object>)]
-    metadata: Option<Value>,
+    pub metadata: Option<Value>,
     /// The name of the session, as the NAS knows it.
-    username: Option<String>,
+    pub username: Option<String>,
     /// The NAS.
-    nas_ip: Option<String>,
+    pub nas_ip: Option<String>,
     /// Whether NetBox is told; without it yes.
-    update_netbox: Option<bool>,
+    pub update_netbox: Option<bool>,
 }
 
 /// Whose assignment an operation is about, and how it is to be done.
@@ -71,31 +71,31 @@ pub struct AllocateRequest {
 pub struct OperationRequest {
     /// By what the subscriber is known.
     #[schema(example = "C-4711")]
-    subscriber_id: String,
+    pub subscriber_id: String,
     /// `user`, `phone`, `host` or `external`, if several have this id.
-    subscriber_kind: Option<String>,
+    pub subscriber_kind: Option<String>,
     /// The role, if there are several.
-    role: Option<String>,
+    pub role: Option<String>,
     /// For IPv6 `address` or `prefix`, if there are both.
-    pub(super) kind: Option<String>,
+    pub kind: Option<String>,
     /// The name of the session, as the NAS knows it; without it the one said before, or the
     /// subscriber's id.
-    username: Option<String>,
+    pub username: Option<String>,
     /// The NAS; without it the one said before, or the tenant's own.
-    nas_ip: Option<String>,
+    pub nas_ip: Option<String>,
     /// Activate, suspend, reactivate: whether RADIUS is told. Activate does not, the others do.
-    send_coa: Option<bool>,
+    pub send_coa: Option<bool>,
     /// Revoke: whether RADIUS is told to end the session; without it yes.
-    send_disconnect: Option<bool>,
+    pub send_disconnect: Option<bool>,
     /// Revoke: whether the address goes back to its pool; without it yes.
-    release_to_pool: Option<bool>,
+    pub release_to_pool: Option<bool>,
     /// Activate, revoke: whether NetBox is told; without it yes.
-    update_netbox: Option<bool>,
+    pub update_netbox: Option<bool>,
     /// Suspend and fail: why, up to 500 characters.
-    reason: Option<String>,
+    pub reason: Option<String>,
     /// Merged on top of what is remembered.
     #[schema(value_type = Option<Object>)]
-    metadata: Option<Value>,
+    pub metadata: Option<Value>,
 }
 
 /// Parses a field; its error joins the others.
@@ -306,7 +306,7 @@ impl OperationRequest {
 }
 
 /// A call to an outside system because of an assignment.
-#[derive(Clone, Serialize, ToSchema)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct OutsideCall {
     /// `radius`, `dhcp` or `netbox`.
     pub system: String,
@@ -331,7 +331,7 @@ impl OutsideCall {
 }
 
 /// An assignment.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 pub struct LifecycleResult {
     /// Whether what was asked for is so. A refusal is a problem, with a status of its own.
     pub success: bool,

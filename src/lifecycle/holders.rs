@@ -1,0 +1,46 @@
+//! What happens to somebody happens to what they have.
+
+use super::state::{Operation, State};
+use super::types::{How, Leased, Release, Step};
+use super::{Done, Outcome, complete, perform, queries};
+use crate::ipam::addresses::Holder;
+use crate::ipam::space::Space;
+use crate::text::Line;
+
+/// Somebody goes for good: whatever they have ends at once, without waiting for outside systems.
+/// Returns what it was.
+pub async fn leave(space: &mut Space<'_>, holder: &Holder, why: &str) -> Outcome<Vec<Leased>> {
+    let tenant = space.tenant();
+    let mut left = Vec::new();
+    for old in queries::all_live_of(space.tx(), tenant, holder).await? {
+        left.extend(old.held());
+        let how = How::default();
+        let reason: Line<500> =
+            why.chars().take(500).collect::<String>().parse().unwrap_or_default();
+        match old.state {
+            State::Pending => drop(perform(space, old.id, &Step::Fail(reason), &how).await?),
+            State::Revoking => drop(complete(space, old.id).await?),
+            state => {
+                if state == State::Failed {
+                    perform(space, old.id, &Step::Retry, &how).await?;
+                }
+                perform(space, old.id, &Step::Revoke(Release::Free), &how).await?;
+                complete(space, old.id).await?;
+            }
+        }
+    }
+    Ok(left)
+}
+
+/// A phone registered for the first time with the address it was given: its assignment is active.
+/// For whoever hears of registrations; nothing happens if there is nothing to activate.
+pub async fn first_register(space: &mut Space<'_>, holder: &Holder) -> Outcome<Vec<Done>> {
+    let tenant = space.tenant();
+    let mut done = Vec::new();
+    for old in queries::all_live_of(space.tx(), tenant, holder).await? {
+        if Operation::Activate.allowed_in(old.state) {
+            done.push(perform(space, old.id, &Step::Activate, &How::default()).await?);
+        }
+    }
+    Ok(done)
+}
