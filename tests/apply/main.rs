@@ -24,4 +24,6 @@ mod happy;
 mod install;
 mod lock;
 mod oracle;
+mod phones;
 mod registrations;
+mod unboxed;
