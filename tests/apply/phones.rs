@@ -303,6 +303,25 @@ impl Office {
         life.map(|life| life.state)
     }
 
+    /// Waits until Asterisk reaches everybody: whom it asked in vain while this test stood still,
+    /// it asks again within the minute.
+    async fn reaches(&self, phones: &[Working]) {
+        let waiting = async {
+            loop {
+                let contacts = self.asterisk.cli("pjsip show contacts");
+                let there = |phone: &Working| {
+                    let number = format!("{}/", phone.number);
+                    contacts.lines().any(|line| line.contains(&number) && line.contains("Avail"))
+                };
+                if phones.iter().all(there) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        };
+        timeout(Duration::from_secs(90), waiting).await.expect("Asterisk does not reach everybody");
+    }
+
     /// When Asterisk last told everything.
     async fn told_at(&self) -> Option<Timestamp> {
         let mut tx = self.session.state.read().await.unwrap();
@@ -472,6 +491,7 @@ on_both_databases! {
             assert_eq!(phone.account.port, office.asterisk.sip_port);
             assert_eq!(phone.sip.register().await, 200, "{:?}", phone.device.maker);
         }
+        office.reaches(&phones).await;
         all_talk(&mut phones).await;
         for phone in &phones {
             phone.is_on_the_map(&desk).await;
@@ -494,6 +514,7 @@ on_both_databases! {
             phone.is_active(&office, &desk, since).await;
             phone.was_provisioned(&desk, since).await;
         }
+        office.reaches(&phones).await;
         all_talk(&mut phones).await;
     }
 }
