@@ -94,7 +94,10 @@ pub fn configure(shared: Shared) -> impl FnOnce(&mut web::ServiceConfig) {
                 web::QueryConfig::default().error_handler(|_, request| not_understood(request)),
             )
             .app_data(web::PayloadConfig::new(16 << 20));
-        let mut everything = web::scope("").wrap(sessions).wrap(from_fn(guard::observe));
+        let mut everything = web::scope("")
+            .wrap(from_fn(phones::web::one_spelling))
+            .wrap(sessions)
+            .wrap(from_fn(guard::observe));
         for (path, routes) in by_path(routes()) {
             let allow = allow(&routes);
             let device = routes.iter().all(|route| route.access == Access::Device);

@@ -197,8 +197,9 @@ fn is_zultys_common(name: &str) -> bool {
     Vendor::Zultys.models().any(|model| name.eq_ignore_ascii_case(&format!("{}.cfg", model.common)))
 }
 
-/// `<mac>.cfg`, else `000000000000.cfg`; then what that names; then settings made at the phone and
-/// its own directory, which it also puts.
+/// `<mac>.cfg`, else `000000000000.cfg`; then what that names, the MAC in each name because these
+/// phones do not say it themselves; then settings made at the phone and its own directory, which it
+/// also puts.
 fn poly(lower: &str) -> (What, Option<Mac>) {
     let zeros = lower.strip_prefix("000000000000").map(|rest| (None, rest));
     let own = with_mac(lower).map(|(mac, rest)| (Some(mac), rest));
@@ -210,6 +211,7 @@ fn poly(lower: &str) -> (What, Option<Mac>) {
     let what = match rest {
         ".cfg" => file(Part::First),
         "-user.cfg" if mac.is_some() => file(Part::Own),
+        "-common.cfg" if mac.is_some() => file(Part::Common),
         "-directory.xml" => file(Part::Book(1)),
         "-phone.cfg" | "-web.cfg" | "-app.log" | "-boot.log" | "-calls.xml" | "-now-app.log" => {
             What::Upload
@@ -362,6 +364,7 @@ mod tests {
             (Polycom, "0004f2aabbcc.cfg", What::File(First)),
             (Polycom, "000000000000.cfg", What::File(First)),
             (Polycom, "0004f2aabbcc-user.cfg", What::File(Own)),
+            (Polycom, "0004f2aabbcc-common.cfg", What::File(Common)),
             (Polycom, "common.cfg", What::File(Common)),
             (Polycom, "0004f2aabbcc-phone.cfg", What::Upload),
             (Polycom, "0004f2aabbcc-web.cfg", What::Upload),

@@ -323,8 +323,8 @@ pub fn names(model: &Model, mac: Mac) -> Vec<(String, Part)> {
         }
         Vendor::Polycom => vec![
             (format!("{hex}.cfg"), Part::First),
+            (format!("{hex}-common.cfg"), Part::Common),
             (format!("{hex}-user.cfg"), Part::Own),
-            ("common.cfg".to_owned(), Part::Common),
             (format!("{hex}-directory.xml"), Part::Book(1)),
         ],
         Vendor::Grandstream if model.family == "ht" => {

@@ -10,8 +10,9 @@ use super::book::{Entry, book};
 use super::format::Format;
 use super::render::{BUILT_IN, Templates, names, render};
 use super::subject::tests::{sample, with};
+use super::subject::{KeyFacts, LineFacts};
 use super::{Part, Subject};
-use crate::phones::{MODELS, Vendor};
+use crate::phones::{KeyKind, MODELS, Vendor};
 
 /// One model of every family.
 const FAMILIES: [(Vendor, &str); 13] = [
@@ -137,13 +138,45 @@ const WAYS: &[&[(&str, &str)]] = &[
     &[("time.zone", "America/Santiago"), ("provision.interval", "10"), ("sip.expires", "61")],
 ];
 
-/// Every file of every model in all these ways, with and without lines and keys.
+/// As it was, with every line and every key its model has.
+fn crowded(subject: &Subject) -> Subject {
+    const KINDS: [KeyKind; 4] = [KeyKind::Line, KeyKind::Blf, KeyKind::SpeedDial, KeyKind::Park];
+    let line = |line: u8| {
+        let number = (999 + u32::from(line)).to_string();
+        LineFacts {
+            line,
+            sip_user: number.clone(),
+            sip_secret: format!("Secret{line}abcdefghijkl"),
+            name: format!("Person {number}"),
+            label: String::new(),
+            number,
+        }
+    };
+    let key = |(position, kind): (u8, KeyKind)| KeyFacts {
+        position,
+        kind,
+        line: 1,
+        value: "1000".to_owned(),
+        label: format!("Key {position}"),
+    };
+    let model = subject.model;
+    Subject {
+        lines: (1..=model.lines).map(line).collect(),
+        keys: (1..=model.keys).zip(KINDS.into_iter().cycle()).map(key).collect(),
+        ..subject.clone()
+    }
+}
+
+/// Every file of every model in all these ways, with as many lines and keys as there are, with some
+/// and with none.
 fn every_file(mut each: impl FnMut(&Subject, Part, &str)) {
     for model in &MODELS {
         for ways in WAYS {
             let full = with(model.vendor, model.name, ways);
             let bare = Subject { lines: Vec::new(), keys: Vec::new(), ..full.clone() };
-            for subject in [full, bare] {
+            // Every line and key once is enough: what is set changes none of their names.
+            let crowded = ways.is_empty().then(|| crowded(&full));
+            for subject in crowded.into_iter().chain([full, bare]) {
                 for part in [Part::First, Part::Common, Part::Own] {
                     if super::BuiltIn::of(model, part).is_some() {
                         each(&subject, part, &text(&subject, part));

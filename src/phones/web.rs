@@ -9,6 +9,7 @@ mod keys;
 mod new;
 mod settings;
 mod show;
+mod spelling;
 
 use actix_web::web;
 use askama::Template;
@@ -24,6 +25,8 @@ use crate::id::ProfileId;
 use crate::net::Mac;
 use crate::web::list::{self, Pager};
 use crate::web::{Answer, Error, Shell, fragment, ok};
+
+pub use spelling::one_spelling;
 
 /// The list's address.
 const LIST: &str = "/phones";

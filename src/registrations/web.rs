@@ -127,7 +127,7 @@ fn doubt(word: &Word, shell: &Shell, now: Timestamp) -> Option<String> {
             "Asterisk has not told yet who is registered; that takes a moment after Patchbay starts."
                 .to_owned(),
         ),
-        None => Some(format!("Asterisk has never told who is registered. {why}")),
+        None => Some(format!("Asterisk has never told who is registered: {why}")),
         Some(at) if now.since(at) > OLD => Some(format!(
             "Asterisk has not told who is registered since {}; what you see is as of then. {why}",
             shell.time(&at)

@@ -3,6 +3,7 @@
 use patchbay::auth::Role;
 use serde_json::{Value, json};
 
+use crate::provision::{enrolling, phone};
 use crate::support::app::{Answer, both_databases, unescaped};
 
 /// The strings, with an address no other gets.
@@ -377,6 +378,49 @@ both_databases! {
             let found = document.descendants().filter(|node| elements.contains(&node.tag_name().name()));
             assert_eq!(found.count(), if vendor.as_str() == "cisco" { 32.min(entries.len()) } else { entries.len() }, "{vendor}");
         }
+    }
+
+    /// Whoever can send a request can say anything of themselves.
+    async fn what_phones_say_of_themselves_is_inert_wherever_it_is_shown(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let keys = phone(&app, patchbay::id::TenantId::DEFAULT, "001565aabbcc").await;
+        enrolling(&app, "192.0.2.0/24").await;
+        for (n, (_, input)) in strings().into_iter().enumerate() {
+            let part = serde_html_form::to_string([("x", &input)]).unwrap()[2..].replace('+', "%20");
+            let stranger = format!("0015650{:05x}", 0x9000 + n);
+            let said = actix_web::http::header::HeaderValue::from_str(&input).is_ok();
+            let said = if said { input.as_str() } else { "x" };
+            for (path, agent) in [
+                (format!("{}/001565aabbcc.cfg", keys.token), said.to_owned()),
+                (format!("{}/001565aabbcc.cfg", keys.token), format!("Yealink {said} {said} 00:15:65:aa:bb:cc")),
+                (format!("{}/{part}", keys.token), format!("Fanvil {said} 1.2 001565aabbcc")),
+                (format!("{stranger}.cfg"), format!("Grandstream Model HW {said} SW {said} DevId {stranger}")),
+                (format!("{part}.cfg"), format!("Cisco/{said}-{said} ({stranger})")),
+            ] {
+                if path.len() < 8000 {
+                    let ask = app.ask("GET", &format!("/provision/{path}")).header("user-agent", &agent);
+                    let answer = ask.at_peer(&format!("192.0.2.{}", n + 50)).send().await;
+                    assert!(answer.status < 500, "{path} {agent}: {answer:?}");
+                }
+            }
+        }
+        app.provisioner.flush().await.unwrap();
+        assert!(app.number("SELECT count(*) FROM phone_waiting").await >= 40);
+        for page in ["/phones/waiting?size=200", "/phones/requests?size=200", "/phones/requests?size=200&page=2", "/phones/001565aabbcc", "/phones/001565aabbcc/requests", "/phones/map", "/phones"] {
+            let page = admin.get(page).await;
+            assert_eq!(page.status, 200);
+            is_inert(&page);
+        }
+        let one = app.texts("SELECT mac FROM phone_waiting ORDER BY mac").await;
+        for mac in &one {
+            is_inert(&admin.get(&format!("/phones/waiting/{mac}")).await);
+        }
+        let log = admin.get("/phones/requests.csv").await;
+        for cell in csv::Reader::from_reader(log.bytes.as_slice()).records().flat_map(|row| row.unwrap().iter().map(str::to_owned).collect::<Vec<_>>()) {
+            assert!(!cell.starts_with(['=', '+', '-', '@']), "{cell}");
+        }
+        let everything = format!("{:?}", app.texts("SELECT path || how || user_agent FROM boot_request").await);
+        assert!(!everything.contains(&keys.token), "a token is in the log of requests");
     }
 
     async fn no_hostile_template_is_saved(app: TestApp) {

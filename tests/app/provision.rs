@@ -104,7 +104,8 @@ both_databases! {
         assert_eq!(file.header("set-cookie"), None);
         let common = get(&app, &format!("{}/y000000000066.cfg", lobby.token)).await;
         assert_eq!(common.status, 200);
-        common.shows(&format!("/provision/{}/phonebook.xml", lobby.token));
+        file.shows(&format!("/provision/{}/phonebook.xml", lobby.token));
+        common.hides(&lobby.token);
         let book = get(&app, &format!("{}/phonebook.xml", lobby.token)).await;
         assert_eq!(book.status, 200, "{book:?}");
         for path in [
@@ -208,7 +209,6 @@ both_databases! {
         let common = get(&app, "y000000000066.cfg").await;
         assert_eq!(common.status, 200, "only its own file ends the window");
         common.hides(&keys.token);
-        common.shows("http://patchbay.test/provision/phonebook.xml");
         let head = app.ask("HEAD", &format!("/provision/{path}")).header("user-agent", T46S).at_peer(THERE).send().await;
         assert_eq!(head.status, 200, "nor does asking how long it is");
         let file = ask(&app, &path).header("range", "bytes=0-1").send().await;

@@ -169,10 +169,16 @@ both_databases! {
         let code = admin.get("/phones/001565aabbcc/qr.svg").await;
         assert_eq!(code.header("content-type"), Some("image/svg+xml"));
         assert!(code.text.contains("<svg") && !code.text.contains(&keys.token));
-        assert_eq!(admin.get("/phones/00:15:65:aa:bb:cc/handout").await.status, 404, "one spelling");
+        for other in ["00:15:65:aa:bb:cc", "00-15-65-AA-BB-CC", "0015.65aa.bbcc", "001565AABBCC", "00%3A15%3A65%3Aaa%3Abb%3Acc"] {
+            for page in ["", "/handout", "/requests?size=50", "/files", "/edit", "/keys", "/settings", "/files/001565aabbcc.cfg"] {
+                let answer = admin.get(&format!("/phones/{other}{page}")).await;
+                assert_eq!((answer.status, answer.location()), (303, format!("/phones/001565aabbcc{page}").as_str()), "one phone, one address");
+            }
+        }
+        assert_eq!(admin.get("/phones/waiting/00:15:65:AA:BB:01").await.location(), "/phones/waiting/001565aabb01");
     }
 
-    async fn a_dhcp_server_is_told_options_and_reservations(app: TestApp) {
+    async fn a_dhcp_server_is_told_options_here_and_reservations_in_one_place(app: TestApp) {
         let admin = app.signed_in("admin", Role::Admin).await;
         enrolling(&app, "192.0.2.0/24").await;
         asks(&app, "00156500000a", T46S, "192.0.2.77").await;
@@ -180,13 +186,13 @@ both_databases! {
         let wish = [("model", "yealink/t46s"), ("address", "1")];
         assert_eq!(admin.post("/phones/waiting/00156500000a", &wish).await.status, 303);
         let page = admin.get("/phones/dhcp").await;
-        for text in ["http://patchbay.test/provision/", "$MA.xml", "$mac.cfg", "192.0.2.10", "00:15:65:00:00:0a"] {
+        for text in ["http://patchbay.test/provision/", "$MA.xml", "$mac.cfg", r#"href="/dhcp/export""#] {
             page.shows(text);
         }
-        admin.get("/phones/dhcp/isc").await.shows("hardware ethernet 00:15:65:00:00:0a; fixed-address 192.0.2.10;");
-        admin.get("/phones/dhcp/dnsmasq").await.shows("dhcp-host=00:15:65:00:00:0a,192.0.2.10");
-        assert_eq!(admin.get("/phones/dhcp/kea").await.json()["reservations"][0]["ip-address"], "192.0.2.10");
-        assert_eq!(admin.get("/phones/dhcp/other").await.status, 404);
+        admin.get("/dhcp/export").await.shows(r#"href="/phones/dhcp""#);
+        admin.get("/dhcp/export/isc").await.shows("hardware ethernet 00:15:65:00:00:0a; fixed-address 192.0.2.10;");
+        admin.get("/dhcp/export/dnsmasq").await.shows("dhcp-host=00:15:65:00:00:0a,192.0.2.10");
+        assert_eq!(admin.get("/phones/dhcp/isc").await.status, 404);
     }
 
     async fn scripts_read_the_same(app: TestApp) {

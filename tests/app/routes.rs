@@ -698,7 +698,6 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ),
     ("POST", "/phones/waiting/{mac}/dismissal", "", "303 303 303 403 403 404 303 303 303"),
     ("GET", "/phones/dhcp", "", "303 200 200 200 200 200 303 303 303"),
-    ("GET", "/phones/dhcp/{server}", "", "303 200 200 200 200 200 303 303 303"),
     ("GET", "/phones/handouts", "", "303 200 200 200 200 200 303 303 303"),
     ("POST", "/phones/handouts", "id={mac}", "303 200 200 200 200 200 303 303 303"),
     ("GET", "/phones/{mac}/handout", "", "303 200 200 200 200 404 303 303 303"),
@@ -822,7 +821,6 @@ impl Target {
             .replace("{kind}", "user")
             .replace("{system}", "netbox")
             .replace("{format}", "isc")
-            .replace("{server}", "kea")
             .replace("{token:.*}", "nothing/at.all")
             .replace("{operation}", "activate")
             .replace("{subscriber_id}", "nobody")

@@ -24,5 +24,7 @@ mod happy;
 mod install;
 mod lock;
 mod oracle;
+mod phones;
 mod registrations;
+mod unboxed;
 mod workflows;

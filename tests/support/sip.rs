@@ -2,24 +2,26 @@
 //! and authenticates with the digest it is told to prefer.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     fmt::Write,
     net::SocketAddr,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
 use md5::Md5;
 use sha2::{Digest, Sha256};
-use tokio::{net::UdpSocket, time::timeout};
+use tokio::{net::UdpSocket, sync::mpsc, task::JoinHandle, time::timeout};
 
 /// Longer than any call of these tests rings.
 const PATIENCE: Duration = Duration::from_secs(40);
 /// How long before an unanswered request is sent again.
 const RESEND: Duration = Duration::from_millis(500);
-/// What a phone offers to talk; nothing is ever sent.
-const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
-    m=audio 9 RTP/AVP 8 0\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\n";
+/// What a packet of speech holds: 20 ms of PCMA.
+const PACKET: usize = 160;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
@@ -44,17 +46,27 @@ impl Algorithm {
 }
 
 pub struct Phone {
-    socket: UdpSocket,
+    socket: Arc<UdpSocket>,
+    /// What came, but for what needs no thought.
+    inbox: mpsc::UnboundedReceiver<Message>,
+    reading: JoinHandle<()>,
     server: SocketAddr,
     local: SocketAddr,
     user: String,
+    /// The name it signs in with; usually its user.
+    auth: String,
     secret: String,
     algorithm: Algorithm,
+    /// Where it speaks and listens, and where the other side does.
+    media: UdpSocket,
+    other: Option<SocketAddr>,
     /// What it calls itself; empty says nothing.
     user_agent: String,
     /// The call of the last NOTIFY that belonged to nothing else.
     told_in: Option<String>,
     cseq: u32,
+    /// The calls it was rung for.
+    calls: HashSet<String>,
     /// Requests that came while we waited for something else.
     waiting: VecDeque<Message>,
     /// The call we are in.
@@ -82,20 +94,34 @@ impl Phone {
         secret: &str,
         algorithm: Algorithm,
     ) -> Self {
-        let socket = UdpSocket::bind((address, 0)).await.unwrap();
+        let socket = Arc::new(UdpSocket::bind((address, 0)).await.unwrap());
+        let (post, inbox) = mpsc::unbounded_channel();
         Self {
+            reading: tokio::spawn(read(Arc::clone(&socket), post)),
+            inbox,
             local: socket.local_addr().unwrap(),
             user_agent: String::new(),
             told_in: None,
             server: SocketAddr::from(([127, 0, 0, 1], sip_port)),
             socket,
+            media: UdpSocket::bind((address, 0)).await.unwrap(),
+            other: None,
             user: user.to_owned(),
+            auth: user.to_owned(),
             secret: secret.to_owned(),
             algorithm,
             cseq: 0,
+            calls: HashSet::new(),
             waiting: VecDeque::new(),
             dialog: None,
         }
+    }
+
+    /// As it was, but signing in with another name than its user.
+    #[must_use]
+    pub fn signing_in_as(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.auth);
+        self
     }
 
     /// As it was, but calling itself so.
@@ -155,8 +181,10 @@ impl Phone {
         let from = format!("<sip:{}@{}>;tag={}", self.user, self.server, unique());
         let (to, call_id) = (format!("<{uri}>"), unique());
         let more = "Content-Type: application/sdp\r\n";
-        let answer = self.request("INVITE", &uri, &from, &to, &call_id, more, SDP).await;
+        let offer = self.offer();
+        let answer = self.request("INVITE", &uri, &from, &to, &call_id, more, &offer).await;
         if answer.status() == 200 {
+            self.other = media_at(&answer.body);
             let target = in_brackets(answer.header("Contact")).to_owned();
             let to = answer.header("To").to_owned();
             self.dialog = Some(Dialog { from, to, call_id, target, invite: None });
@@ -167,7 +195,14 @@ impl Phone {
 
     /// Waits for a call and rings.
     pub async fn ring(&mut self) {
-        let invite = self.expect("INVITE").await;
+        // One that was not answered at once comes again.
+        let invite = loop {
+            let invite = self.expect("INVITE").await;
+            if self.calls.insert(invite.header("Call-ID").to_owned()) {
+                break invite;
+            }
+        };
+        self.other = media_at(&invite.body);
         let tag = format!("{};tag={}", invite.header("To"), unique());
         self.dialog = Some(Dialog {
             from: tag,
@@ -187,8 +222,40 @@ impl Phone {
 
     /// Answers the call that rings, and returns when the caller has acknowledged.
     pub async fn pick_up(&mut self) {
-        self.respond("200 OK", SDP).await;
+        self.respond("200 OK", &self.offer()).await;
         self.expect("ACK").await;
+    }
+
+    /// What it offers to talk.
+    fn offer(&self) -> String {
+        let at = self.media.local_addr().unwrap();
+        format!(
+            "v=0\r\no=- 1 1 IN IP4 {0}\r\ns=-\r\nc=IN IP4 {0}\r\nt=0 0\r\n\
+             m=audio {1} RTP/AVP 8 0\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\n",
+            at.ip(),
+            at.port()
+        )
+    }
+
+    /// Sends its `n`-th packet of speech, all of it the same sound.
+    async fn speak(&self, n: u16, sound: u8) {
+        let mut packet = vec![0x80, 8];
+        packet.extend(n.to_be_bytes());
+        packet.extend((u32::from(n) * 160).to_be_bytes());
+        packet.extend([0, 0, 0, sound]);
+        packet.resize(packet.len() + PACKET, sound);
+        self.media.send_to(&packet, self.other.expect("it is in no call")).await.unwrap();
+    }
+
+    /// Whether it has heard that sound by now.
+    fn hears(&self, sound: u8) -> bool {
+        let mut packet = [0; 2048];
+        let mut heard = false;
+        while let Ok(length) = self.media.try_recv(&mut packet) {
+            let speech = packet.get(12..length).unwrap_or_default();
+            heard |= speech.len() == PACKET && speech.iter().all(|byte| *byte == sound);
+        }
+        heard
     }
 
     /// Waits for a call and turns it down, as in `486 Busy Here`.
@@ -279,6 +346,7 @@ impl Phone {
                 |to: &str| format!("{}Content-Length: 0\r\n\r\n", head("ACK", to));
             let answer = final_response(
                 &self.socket,
+                &mut self.inbox,
                 self.server,
                 &mut self.waiting,
                 &request,
@@ -314,7 +382,7 @@ impl Phone {
         };
         let (realm, nonce) = (parameter(offer, "realm"), parameter(offer, "nonce"));
         let (hash, cnonce) = (|text: &str| self.algorithm.hash(text), unique());
-        let a1 = hash(&format!("{}:{realm}:{}", self.user, self.secret));
+        let a1 = hash(&format!("{}:{realm}:{}", self.auth, self.secret));
         let a2 = hash(&format!("{method}:{uri}"));
         let response = hash(&format!("{a1}:{nonce}:00000001:{cnonce}:auth:{a2}"));
         let opaque = match parameter(offer, "opaque") {
@@ -324,7 +392,7 @@ impl Phone {
         format!(
             "{answered}: Digest username=\"{}\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{uri}\", \
              response=\"{response}\", algorithm={algorithm}, cnonce=\"{cnonce}\", qop=auth, nc=00000001{opaque}\r\n",
-            self.user
+            self.auth
         )
     }
 
@@ -351,25 +419,8 @@ impl Phone {
     }
 
     async fn answer_with(&self, request: &Message, status: &str, to: &str, body: &str) {
-        let mut text = format!("SIP/2.0 {status}\r\n");
-        for via in request.all("Via") {
-            write!(text, "Via: {via}\r\n").unwrap();
-        }
-        if !body.is_empty() {
-            text.push_str("Content-Type: application/sdp\r\n");
-        }
-        write!(
-            text,
-            "From: {}\r\nTo: {to}\r\nCall-ID: {}\r\nCSeq: {}\r\nContact: <sip:{}@{}>\r\nContent-Length: {}\r\n\r\n{body}",
-            request.header("From"),
-            request.header("Call-ID"),
-            request.header("CSeq"),
-            self.user,
-            self.local,
-            body.len()
-        )
-        .unwrap();
-        self.send(&text).await;
+        let contact = format!("<sip:{}@{}>", self.user, self.local);
+        self.send(&response(request, status, to, &contact, body)).await;
     }
 
     /// Waits for a request of this method.
@@ -378,12 +429,12 @@ impl Phone {
             return self.waiting.remove(at).unwrap();
         }
         loop {
-            let message = timeout(PATIENCE, receive(&self.socket))
+            let message = timeout(PATIENCE, self.inbox.recv())
                 .await
-                .unwrap_or_else(|_| panic!("{} waited for {method} in vain", self.user));
+                .unwrap_or_else(|_| panic!("{} waited for {method} in vain", self.user))
+                .unwrap();
             match message.method() {
                 other if other == method => return message,
-                "OPTIONS" => self.reply(&message, "200 OK").await,
                 "SIP/2.0" => {}
                 _ => self.waiting.push_back(message),
             }
@@ -395,9 +446,37 @@ impl Phone {
     }
 }
 
+/// Two who are in a call with each other speak until each has heard the other.
+pub async fn talk(one: &Phone, two: &Phone) {
+    const SOUNDS: (u8, u8) = (0x35, 0x53);
+    let both = async {
+        let (mut first, mut second) = (false, false);
+        for n in 0.. {
+            one.speak(n, SOUNDS.0).await;
+            two.speak(n, SOUNDS.1).await;
+            first |= one.hears(SOUNDS.1);
+            second |= two.hears(SOUNDS.0);
+            if first && second {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, both).await.expect("they do not hear each other");
+}
+
+/// Where an offer wants speech sent to.
+fn media_at(sdp: &str) -> Option<SocketAddr> {
+    let line = |start: &str| sdp.lines().find_map(|line| line.strip_prefix(start));
+    let address = line("c=IN IP4 ")?.trim().parse().ok()?;
+    let port = line("m=audio ")?.split(' ').next()?.parse().ok()?;
+    Some(SocketAddr::new(address, port))
+}
+
 /// Sends until something answers, then waits for the final answer.
 async fn final_response(
     socket: &UdpSocket,
+    inbox: &mut mpsc::UnboundedReceiver<Message>,
     server: SocketAddr,
     waiting: &mut VecDeque<Message>,
     request: &str,
@@ -408,12 +487,9 @@ async fn final_response(
     timeout(PATIENCE, async {
         socket.send_to(request.as_bytes(), server).await.unwrap();
         loop {
-            let received = if heard {
-                Ok(receive(socket).await)
-            } else {
-                timeout(RESEND, receive(socket)).await
-            };
-            let Ok(message) = received else {
+            let received =
+                if heard { Ok(inbox.recv().await) } else { timeout(RESEND, inbox.recv()).await };
+            let Ok(message) = received.map(Option::unwrap) else {
                 socket.send_to(request.as_bytes(), server).await.unwrap();
                 continue;
             };
@@ -431,10 +507,49 @@ async fn final_response(
     .unwrap_or_else(|_| panic!("no answer to {cseq}"))
 }
 
-async fn receive(socket: &UdpSocket) -> Message {
+/// Reads as long as there is somebody to read for. Whether it is still there, a phone is asked at
+/// any time, and it says so whatever else it does.
+async fn read(socket: Arc<UdpSocket>, post: mpsc::UnboundedSender<Message>) {
     let mut buffer = vec![0; 65_535];
-    let length = socket.recv(&mut buffer).await.unwrap();
-    Message::parse(&String::from_utf8_lossy(&buffer[..length]))
+    loop {
+        // Nobody at the other end is no reason to stop.
+        let Ok((length, from)) = socket.recv_from(&mut buffer).await else { continue };
+        let message = Message::parse(&String::from_utf8_lossy(&buffer[..length]));
+        if message.method() == "OPTIONS" {
+            let answer = response(&message, "200 OK", message.header("To"), "", "");
+            let _ = socket.send_to(answer.as_bytes(), from).await;
+        } else if post.send(message).is_err() {
+            return;
+        }
+    }
+}
+
+/// An answer to a request.
+fn response(request: &Message, status: &str, to: &str, contact: &str, body: &str) -> String {
+    let mut text = format!("SIP/2.0 {status}\r\n");
+    for via in request.all("Via") {
+        write!(text, "Via: {via}\r\n").unwrap();
+    }
+    for (name, value) in [
+        ("From", request.header("From")),
+        ("To", to),
+        ("Call-ID", request.header("Call-ID")),
+        ("CSeq", request.header("CSeq")),
+        ("Contact", contact),
+        ("Content-Type", if body.is_empty() { "" } else { "application/sdp" }),
+    ] {
+        if !value.is_empty() {
+            write!(text, "{name}: {value}\r\n").unwrap();
+        }
+    }
+    write!(text, "Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+    text
+}
+
+impl Drop for Phone {
+    fn drop(&mut self) {
+        self.reading.abort();
+    }
 }
 
 #[derive(Debug)]

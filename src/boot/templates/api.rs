@@ -182,12 +182,12 @@ async fn put_template(
     let note = note
         .parse()
         .map_err(|error| Problem::invalid([("note".to_owned(), format!("{error}"))].into()))?;
+    let (tenant, base_url) = (by.tenant(), load::base_url(by.state()));
+    let checked = super::check(&mut by.read().await?, tenant, of, &content, base_url).await?;
     let mut change = by.change().await?;
-    let tenant = by.tenant();
     let versions = super::versions(change.tx(), tenant, of.0, of.1).await?;
     let newest = versions.first().map_or(0, |row| row.version.version);
-    let base_url = load::base_url(by.state());
-    super::save(&mut change, of, wanted.unwrap_or(newest), &content, &note, base_url).await?;
+    super::save(&mut change, &checked, wanted.unwrap_or(newest), &note).await?;
     change.commit().await?;
     let template = out(&mut by.read().await?, &by, of).await?;
     api::tagged(StatusCode::OK, template.listed.version, &template)
@@ -200,7 +200,7 @@ async fn put_template(
 async fn delete_template(by: Operator, at: web::Path<(String, String)>) -> Answer {
     let of = place(&at)?;
     let mut change = by.change().await?;
-    super::restore(&mut change, of, 0, load::base_url(by.state())).await?;
+    super::reset(&mut change, of).await?;
     change.commit_if_any().await?;
     let template = out(&mut by.read().await?, &by, of).await?;
     api::tagged(StatusCode::OK, template.listed.version, &template)

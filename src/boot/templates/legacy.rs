@@ -115,12 +115,13 @@ async fn write(
     content: &str,
     note: &str,
 ) -> Result<(), Problem> {
+    let (tenant, base_url) = (by.tenant(), load::base_url(by.state()));
+    let checked = super::check(&mut by.read().await?, tenant, of, content, base_url).await?;
     let mut change = by.change().await?;
-    let tenant = by.tenant();
     let versions = super::versions(change.tx(), tenant, of.0, of.1).await?;
     let newest = versions.first().map_or(0, |row| row.version.version);
     let note: Line<200> = note.parse().unwrap_or_default();
-    super::save(&mut change, of, newest, content, &note, load::base_url(by.state())).await?;
+    super::save(&mut change, &checked, newest, &note).await?;
     change.commit().await?;
     Ok(())
 }
@@ -179,7 +180,7 @@ async fn reload_templates(by: Operator) -> Answer {
         statistics.total += usize::from(super::BuiltIn::find(row.vendor, &row.name).is_none());
         let of = (row.vendor, row.name.as_str());
         match super::check(&mut tx, by.tenant(), of, content, base_url).await {
-            Ok(()) => {}
+            Ok(_) => {}
             Err(super::Refusal::Fault(error)) => return Err(error.into()),
             Err(refusal) => statistics.broken.push(format!("{}/{}: {refusal}", of.0, of.1)),
         }

@@ -10,9 +10,9 @@ use serde_json::json;
 
 pub use super::context::PLACEHOLDERS as PLACES;
 use super::engine::{Broken, Compiled, SOURCE_LIMIT};
-use super::load;
-use super::render::{BuiltIn, base, try_out};
+use super::render::{BuiltIn, base};
 use super::subject::{KeyFacts, LineFacts, Subject};
+use super::{context, load};
 use crate::audit::{Change, Event};
 use crate::db::{Result, Tx};
 use crate::id::TenantId;
@@ -117,15 +117,22 @@ pub async fn phones_of(
     Ok(phones.into_iter().filter(|(_, model)| uses(model)).map(|(mac, _)| mac).collect())
 }
 
+/// A text that made a well-formed file for every phone that uses it, when it was looked at.
+pub struct Checked<'a> {
+    of: (Vendor, &'a str),
+    source: &'a str,
+}
+
 /// Whether `source` makes a well-formed file for every model it is for and every phone that uses
-/// it, whatever people are called.
-pub async fn check(
+/// it, whatever people are called. That takes its time where there are many phones, so it is done
+/// before a change begins: nobody waits for it who writes.
+pub async fn check<'a>(
     tx: &mut Tx,
     tenant: TenantId,
-    (vendor, name): (Vendor, &str),
-    source: &str,
+    (vendor, name): (Vendor, &'a str),
+    source: &'a str,
     base_url: &str,
-) -> std::result::Result<(), Refusal> {
+) -> std::result::Result<Checked<'a>, Refusal> {
     let built_in = base(vendor, name).ok_or(Refusal::Missing)?;
     if source == built_in.source() {
         return Err(Refusal::Same);
@@ -134,11 +141,11 @@ pub async fn check(
         let what = format!("use at most {SOURCE_LIMIT} bytes");
         return Err(Refusal::Broken { phone: None, broken: Broken { line: None, what } });
     }
-    Compiled::of(source, built_in.format)
+    let compiled = Compiled::of(source, built_in.format)
         .map_err(|broken| Refusal::Broken { phone: None, broken })?;
     for model in models(vendor, name) {
         for subject in samples(model) {
-            try_out(&subject, source, built_in.format).map_err(|broken| Refusal::Broken {
+            compiled.run_checked(context::of(&subject)).map_err(|broken| Refusal::Broken {
                 phone: Some(format!("for a {model}")),
                 broken,
             })?;
@@ -147,12 +154,12 @@ pub async fn check(
     for mac in phones_of(tx, tenant, vendor, name, i64::MAX).await? {
         let Some(phone) = phones::get(tx, tenant, mac).await? else { continue };
         let subject = load::hidden(tx, tenant, &phone, base_url).await?;
-        try_out(&subject, source, built_in.format).map_err(|broken| Refusal::Broken {
+        compiled.run_checked(context::of(&subject)).map_err(|broken| Refusal::Broken {
             phone: Some(format!("for {} ({mac})", phone.title())),
             broken,
         })?;
     }
-    Ok(())
+    Ok(Checked { of: (vendor, name), source })
 }
 
 /// Made-up phones: one with everything and the most awkward names, one with nothing.
@@ -199,7 +206,7 @@ fn samples(model: &'static Model) -> [Subject; 2] {
     [full, empty]
 }
 
-/// Saves a text after the tenant's version `version` (0: it has none yet). It must be checked.
+/// Makes a text the version after the tenant's version `version` (0: it has none yet).
 async fn put(
     change: &mut Change,
     (vendor, name): (Vendor, &str),
@@ -226,43 +233,60 @@ async fn put(
     Ok(next)
 }
 
-/// Saves a template of the tenant's own over its version `version` (0: it has none yet), if it
-/// makes a well-formed file for every phone. Returns the new version.
+/// Saves a template of the tenant's own over its version `version` (0: it has none yet). Returns
+/// the new version.
 pub async fn save(
     change: &mut Change,
-    of: (Vendor, &str),
+    checked: &Checked<'_>,
     version: i64,
-    source: &str,
     note: &Line<200>,
-    base_url: &str,
 ) -> std::result::Result<i64, Refusal> {
-    let tenant = change.tenant();
-    check(change.tx(), tenant, of, source, base_url).await?;
-    put(change, of, version, Some(source.to_owned()), note).await
+    put(change, checked.of, version, Some(checked.source.to_owned()), note).await
 }
 
-/// Puts version `wanted` in force again, or the built-in template (0), as a new version.
-pub async fn restore(
-    change: &mut Change,
+/// The text of version `wanted` of a template.
+pub async fn text_of(
+    tx: &mut Tx,
+    tenant: TenantId,
     (vendor, name): (Vendor, &str),
     wanted: i64,
-    base_url: &str,
+) -> std::result::Result<String, Refusal> {
+    base(vendor, name).ok_or(Refusal::Missing)?;
+    let versions = queries::versions(tx, tenant, vendor, name).await?;
+    let old = versions.into_iter().find(|row| row.version.version == wanted);
+    old.and_then(|row| row.content).ok_or(Refusal::Missing)
+}
+
+/// Puts the text of version `wanted` in force again, as a new version.
+pub async fn restore(
+    change: &mut Change,
+    checked: &Checked<'_>,
+    wanted: i64,
+) -> std::result::Result<i64, Refusal> {
+    let newest = newest(change, checked.of).await?.version.version;
+    let note = format!("version {wanted} again").parse().unwrap_or_default();
+    save(change, checked, newest, &note).await
+}
+
+/// Puts the built-in template in force again, as a new version if it is not in force.
+pub async fn reset(
+    change: &mut Change,
+    (vendor, name): (Vendor, &str),
 ) -> std::result::Result<i64, Refusal> {
     base(vendor, name).ok_or(Refusal::Missing)?;
+    let newest = newest(change, (vendor, name)).await?;
+    if newest.content.is_none() {
+        return Ok(newest.version.version);
+    }
+    let note = "back to the built-in template".parse().unwrap_or_default();
+    put(change, (vendor, name), newest.version.version, None, &note).await
+}
+
+async fn newest(
+    change: &mut Change,
+    (vendor, name): (Vendor, &str),
+) -> std::result::Result<Row, Refusal> {
     let tenant = change.tenant();
     let versions = queries::versions(change.tx(), tenant, vendor, name).await?;
-    let newest = versions.first().ok_or(Refusal::Missing)?;
-    let note = |text: String| text.parse::<Line<200>>().unwrap_or_default();
-    if wanted == 0 {
-        if newest.content.is_none() {
-            return Ok(newest.version.version);
-        }
-        let note = note("back to the built-in template".to_owned());
-        return put(change, (vendor, name), newest.version.version, None, &note).await;
-    }
-    let old = versions.iter().find(|row| row.version.version == wanted).ok_or(Refusal::Missing)?;
-    let source = old.content.clone().ok_or(Refusal::Missing)?;
-    check(change.tx(), tenant, (vendor, name), &source, base_url).await?;
-    let note = note(format!("version {wanted} again"));
-    put(change, (vendor, name), newest.version.version, Some(source), &note).await
+    versions.into_iter().next().ok_or(Refusal::Missing)
 }

@@ -238,19 +238,22 @@ async fn save(by: Operator, at: At, form: Form<EditForm>) -> Answer {
     }
     let Some(note) = form.note.parse() else { return invalid(&again(&by, of, form).await?) };
     let base_url = load::base_url(by.state());
-    let mut change = by.change().await?;
-    let saved =
-        super::save(&mut change, of, form.version, &form.source.text, &note, base_url).await;
-    match saved {
-        Ok(_) => {
-            change.commit().await?;
+    let source = form.source.text.clone();
+    let saved = async {
+        let checked =
+            super::check(&mut by.read().await?, by.tenant(), of, &source, base_url).await?;
+        let mut change = by.change().await?;
+        super::save(&mut change, &checked, form.version, &note).await?;
+        Ok(change.commit().await?)
+    };
+    match saved.await {
+        Ok(()) => {
             let said = "Saved; phones get the new file when they next fetch";
             Ok(flash::done(&path(of), said))
         }
         Err(Refusal::Fault(error)) => Err(error),
         Err(Refusal::Missing) => Err(Error::NotFound),
         Err(refusal) => {
-            drop(change);
             form.source.error = Some(refusal.to_string());
             let stale = matches!(refusal, Refusal::Stale);
             let mut page = again(&by, of, form).await?;
@@ -273,13 +276,27 @@ struct RestoreForm {
     version: i64,
 }
 
+/// Puts a version in force again, the built-in template (0) among them; whether it was not.
+async fn again_in_force(by: &Operator, of: (Vendor, &str), wanted: i64) -> Result<bool, Refusal> {
+    if wanted == 0 {
+        let mut change = by.change().await?;
+        super::reset(&mut change, of).await?;
+        return Ok(change.commit_if_any().await?);
+    }
+    let (mut tx, base_url) = (by.read().await?, load::base_url(by.state()));
+    let source = super::text_of(&mut tx, by.tenant(), of, wanted).await?;
+    let checked = super::check(&mut tx, by.tenant(), of, &source, base_url).await?;
+    drop(tx);
+    let mut change = by.change().await?;
+    super::restore(&mut change, &checked, wanted).await?;
+    Ok(change.commit_if_any().await?)
+}
+
 async fn restore(by: Operator, at: At, form: Form<RestoreForm>) -> Answer {
     let of = place(&at)?;
     let wanted = form.0.version;
-    let mut change = by.change().await?;
-    match super::restore(&mut change, of, wanted, load::base_url(by.state())).await {
-        Ok(_) => {
-            let changed = change.commit_if_any().await?;
+    match again_in_force(&by, of, wanted).await {
+        Ok(changed) => {
             let said = if wanted == 0 {
                 "The built-in template is in force again"
             } else {
@@ -290,7 +307,6 @@ async fn restore(by: Operator, at: At, form: Form<RestoreForm>) -> Answer {
         Err(Refusal::Fault(error)) => Err(error),
         Err(Refusal::Missing) => Err(Error::NotFound),
         Err(refusal) => {
-            drop(change);
             let query = ShowQuery { version: wanted.to_string(), ..ShowQuery::default() };
             let mut page = ShowPage::new(&by, &mut by.read().await?, of, None, &query).await?;
             page.form.source.error = Some(refusal.to_string());

@@ -1,7 +1,7 @@
 //! A phone's page: what it is, who it rings for, where it is, and what it is told.
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, web};
+use actix_web::web;
 use askama::Template;
 use serde::Deserialize;
 
@@ -22,7 +22,7 @@ use crate::phones::settings::Resolved;
 use crate::phones::types::{Edit, KeyKind, Keys, Phone, Static};
 use crate::phones::{profiles, resolved};
 use crate::web::form::{Field, Form};
-use crate::web::{Answer, Error, Shell, flash, respond, see_other};
+use crate::web::{Answer, Error, Shell, flash, respond};
 
 /// Lines of history a page shows.
 const SHOWN: i64 = 20;
@@ -146,11 +146,7 @@ async fn registered(tx: &mut Tx, by: &Operator, mac: Mac) -> Result<Vec<String>,
     Ok(lines.filter(|line| line.registered).map(|line| line.number.to_string()).collect())
 }
 
-pub(super) async fn show(request: HttpRequest, by: Operator, mac: web::Path<Mac>) -> Answer {
-    // One phone has one address, whatever the notation it was asked for by.
-    if request.match_info().get("mac") != Some(mac.hex().as_str()) {
-        return Ok(see_other(&format!("{LIST}/{}", mac.hex())));
-    }
+pub(super) async fn show(by: Operator, mac: web::Path<Mac>) -> Answer {
     respond(StatusCode::OK, &ShowPage::new(&by, *mac, Shown::Plain).await?)
 }
 

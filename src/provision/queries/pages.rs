@@ -353,43 +353,6 @@ pub(in crate::provision) async fn choose(
 
 // What a DHCP server is told
 
-/// A phone with a static address.
-#[derive(Clone, Debug)]
-pub(in crate::provision) struct Reserved {
-    pub mac: Mac,
-    pub address: Address,
-    pub vendor: String,
-    pub label: String,
-    pub number: Option<i64>,
-}
-
-/// Those of the tenant, in the order of their addresses.
-pub(in crate::provision) async fn reserved(tx: &mut Tx, tenant: TenantId) -> Result<Vec<Reserved>> {
-    type Found = (String, Vec<u8>, String, String, Option<i64>);
-    let rows: Vec<Found> = tx
-        .query(sql!(
-            "SELECT p.mac, a.address, p.vendor, p.label,
-                 (SELECT min(e.number) FROM phone_line l JOIN extension e ON e.user_id = l.user_id
-                  WHERE l.mac = p.mac AND l.line = 1)
-             FROM phone p JOIN address a ON a.tenant_id = p.tenant_id AND a.holder_id = p.mac
-               AND a.holder_id <> '' AND a.holder_kind = 'phone'
-             WHERE p.tenant_id = $1 ORDER BY a.address LIMIT 100000"
-        ))
-        .bind(tenant.to_string())
-        .all()
-        .await?;
-    let read = |(mac, address, vendor, label, number): (String, Vec<u8>, String, String, _)| {
-        Ok(Reserved {
-            mac: mac.parse().map_err(damaged)?,
-            address: address.try_into().map_err(damaged)?,
-            vendor,
-            label,
-            number,
-        })
-    };
-    rows.into_iter().map(read).collect()
-}
-
 /// Who was put away by whom: phones, those seen in the last day, those in an open window.
 pub(in crate::provision) async fn counts(
     tx: &mut Tx,

@@ -40,7 +40,6 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post("/phones/waiting/{mac}", manage, waiting::adopt),
         Route::post("/phones/waiting/{mac}/dismissal", manage, waiting::dismiss),
         Route::get("/phones/dhcp", read, dhcp::page),
-        Route::get("/phones/dhcp/{server}", read, dhcp::reservations),
         Route::get("/phones/handouts", read, handout::several),
         Route::post("/phones/handouts", read, handout::chosen),
         Route::get("/phones/{mac}/handout", read, handout::one),
