@@ -17,6 +17,17 @@ pub struct Query;
 /// Everything that can be done.
 pub struct Mutation;
 
+/// What there is to say; in place of what is refused nothing, with the refusal beside it. (A field
+/// whose function fails is left out altogether, where the specification has a null.)
+fn said<T>(context: &Context<'_>, outcome: Result<T>) -> Option<T> {
+    outcome
+        .map_err(|error| {
+            let error = error.into_server_error(context.item.pos);
+            context.add_error(context.set_error_path(error));
+        })
+        .ok()
+}
+
 /// Whoever asks.
 fn by<'a>(context: &Context<'a>) -> Result<&'a Operator> {
     Ok(&context.data::<Caller>()?.by)
@@ -86,9 +97,9 @@ impl Query {
         subscriber_id: Known,
         role: Option<String>,
         subscriber_kind: Option<String>,
-    ) -> Result<Option<LifecycleResult>> {
+    ) -> Option<LifecycleResult> {
         let at = at(subscriber_id, role, subscriber_kind, None);
-        Ok(state(context, Net::V4, at).await?.map(Into::into))
+        said(context, state(context, Net::V4, at).await).flatten().map(Into::into)
     }
 
     /// The figures of IPv4.
@@ -97,8 +108,8 @@ impl Query {
         &self,
         context: &Context<'_>,
         tenant_id: Option<String>,
-    ) -> Result<Option<LifecycleMetrics>> {
-        Ok(Some(figures(context, Net::V4, tenant_id).await?.into()))
+    ) -> Option<LifecycleMetrics> {
+        said(context, figures(context, Net::V4, tenant_id).await).map(Into::into)
     }
 
     /// A subscriber's IPv6 assignment: the live one, or the last there was.
@@ -110,9 +121,9 @@ impl Query {
         role: Option<String>,
         subscriber_kind: Option<String>,
         kind: Option<Kind>,
-    ) -> Result<Option<SixResult>> {
+    ) -> Option<SixResult> {
         let at = at(subscriber_id, role, subscriber_kind, kind);
-        Ok(state(context, Net::V6, at).await?.map(Into::into))
+        said(context, state(context, Net::V6, at).await).flatten().map(Into::into)
     }
 
     /// The figures of IPv6, addresses and prefixes together.
@@ -121,8 +132,8 @@ impl Query {
         &self,
         context: &Context<'_>,
         tenant_id: Option<String>,
-    ) -> Result<Option<SixMetrics>> {
-        Ok(Some(figures(context, Net::V6, tenant_id).await?.into()))
+    ) -> Option<SixMetrics> {
+        said(context, figures(context, Net::V6, tenant_id).await).map(Into::into)
     }
 }
 
@@ -138,9 +149,10 @@ impl Mutation {
         subscriber_id: Known,
         pool_id: Option<Known>,
         options: Option<AllocateOptions>,
-    ) -> Result<Option<LifecycleResult>> {
+    ) -> Option<LifecycleResult> {
         let asked = options.unwrap_or_default().of(subscriber_id, pool_id);
-        Ok(Some(done(context, Net::V4, Asked::Allocate(Box::new(asked))).await?.into()))
+        said(context, done(context, Net::V4, Asked::Allocate(Box::new(asked))).await)
+            .map(Into::into)
     }
 
     /// Gives a subscriber an IPv6 address or prefix; a prefix if a size is named.
@@ -153,10 +165,11 @@ impl Mutation {
         kind: Option<Kind>,
         prefix_size: Option<i64>,
         options: Option<AllocateOptions>,
-    ) -> Result<Option<SixResult>> {
+    ) -> Option<SixResult> {
         let mut asked = options.unwrap_or_default().of(subscriber_id, pool_id);
         (asked.kind, asked.prefix_size) = (word(kind), prefix_size);
-        Ok(Some(done(context, Net::V6, Asked::Allocate(Box::new(asked))).await?.into()))
+        said(context, done(context, Net::V6, Asked::Allocate(Box::new(asked))).await)
+            .map(Into::into)
     }
 
     /// Takes it into use. RADIUS is told only if `sendCoA` is true.
@@ -167,10 +180,10 @@ impl Mutation {
         subscriber_id: Known,
         #[graphql(name = "sendCoA")] send_coa: Option<bool>,
         options: Option<OperationOptions>,
-    ) -> Result<Option<LifecycleResult>> {
+    ) -> Option<LifecycleResult> {
         let asked = OperationRequest { send_coa, ..options.unwrap_or_default().of(subscriber_id) };
         let asked = operation(Operation::Activate, asked);
-        Ok(Some(done(context, Net::V4, asked).await?.into()))
+        said(context, done(context, Net::V4, asked).await).map(Into::into)
     }
 
     /// Takes it into use. RADIUS is told only if `sendCoA` is true.
@@ -182,14 +195,14 @@ impl Mutation {
         kind: Option<Kind>,
         #[graphql(name = "sendCoA")] send_coa: Option<bool>,
         options: Option<OperationOptions>,
-    ) -> Result<Option<SixResult>> {
+    ) -> Option<SixResult> {
         let asked = OperationRequest {
             kind: word(kind),
             send_coa,
             ..options.unwrap_or_default().of(subscriber_id)
         };
         let asked = operation(Operation::Activate, asked);
-        Ok(Some(done(context, Net::V6, asked).await?.into()))
+        said(context, done(context, Net::V6, asked).await).map(Into::into)
     }
 
     /// Takes it out of use for now. RADIUS is told unless `sendCoA` is false.
@@ -201,11 +214,11 @@ impl Mutation {
         reason: Option<String>,
         #[graphql(name = "sendCoA")] send_coa: Option<bool>,
         options: Option<OperationOptions>,
-    ) -> Result<Option<LifecycleResult>> {
+    ) -> Option<LifecycleResult> {
         let asked =
-            OperationRequest { reason, send_coa, ..options.unwrap_or_default().of(subscriber_id) };
+            OperationRequest { send_coa, reason, ..options.unwrap_or_default().of(subscriber_id) };
         let asked = operation(Operation::Suspend, asked);
-        Ok(Some(done(context, Net::V4, asked).await?.into()))
+        said(context, done(context, Net::V4, asked).await).map(Into::into)
     }
 
     /// Takes it out of use for now. RADIUS is told unless `sendCoA` is false.
@@ -218,7 +231,7 @@ impl Mutation {
         reason: Option<String>,
         #[graphql(name = "sendCoA")] send_coa: Option<bool>,
         options: Option<OperationOptions>,
-    ) -> Result<Option<SixResult>> {
+    ) -> Option<SixResult> {
         let asked = OperationRequest {
             kind: word(kind),
             reason,
@@ -226,7 +239,7 @@ impl Mutation {
             ..options.unwrap_or_default().of(subscriber_id)
         };
         let asked = operation(Operation::Suspend, asked);
-        Ok(Some(done(context, Net::V6, asked).await?.into()))
+        said(context, done(context, Net::V6, asked).await).map(Into::into)
     }
 
     /// Lets it be used again. RADIUS is told unless `sendCoA` is false.
@@ -237,10 +250,10 @@ impl Mutation {
         subscriber_id: Known,
         #[graphql(name = "sendCoA")] send_coa: Option<bool>,
         options: Option<OperationOptions>,
-    ) -> Result<Option<LifecycleResult>> {
+    ) -> Option<LifecycleResult> {
         let asked = OperationRequest { send_coa, ..options.unwrap_or_default().of(subscriber_id) };
         let asked = operation(Operation::Reactivate, asked);
-        Ok(Some(done(context, Net::V4, asked).await?.into()))
+        said(context, done(context, Net::V4, asked).await).map(Into::into)
     }
 
     /// Lets it be used again. RADIUS is told unless `sendCoA` is false.
@@ -252,14 +265,14 @@ impl Mutation {
         kind: Option<Kind>,
         #[graphql(name = "sendCoA")] send_coa: Option<bool>,
         options: Option<OperationOptions>,
-    ) -> Result<Option<SixResult>> {
+    ) -> Option<SixResult> {
         let asked = OperationRequest {
             kind: word(kind),
             send_coa,
             ..options.unwrap_or_default().of(subscriber_id)
         };
         let asked = operation(Operation::Reactivate, asked);
-        Ok(Some(done(context, Net::V6, asked).await?.into()))
+        said(context, done(context, Net::V6, asked).await).map(Into::into)
     }
 
     /// Ends it. RADIUS is told unless `sendDisconnect` is false; the address goes back to its pool unless
@@ -272,14 +285,14 @@ impl Mutation {
         release_to_pool: Option<bool>,
         send_disconnect: Option<bool>,
         options: Option<OperationOptions>,
-    ) -> Result<Option<LifecycleResult>> {
+    ) -> Option<LifecycleResult> {
         let asked = OperationRequest {
-            release_to_pool,
             send_disconnect,
+            release_to_pool,
             ..options.unwrap_or_default().of(subscriber_id)
         };
         let asked = operation(Operation::Revoke, asked);
-        Ok(Some(done(context, Net::V4, asked).await?.into()))
+        said(context, done(context, Net::V4, asked).await).map(Into::into)
     }
 
     /// Ends it. RADIUS is told unless `sendDisconnect` is false; the address goes back to its pool unless
@@ -293,15 +306,15 @@ impl Mutation {
         release_to_pool: Option<bool>,
         send_disconnect: Option<bool>,
         options: Option<OperationOptions>,
-    ) -> Result<Option<SixResult>> {
+    ) -> Option<SixResult> {
         let asked = OperationRequest {
             kind: word(kind),
-            release_to_pool,
             send_disconnect,
+            release_to_pool,
             ..options.unwrap_or_default().of(subscriber_id)
         };
         let asked = operation(Operation::Revoke, asked);
-        Ok(Some(done(context, Net::V6, asked).await?.into()))
+        said(context, done(context, Net::V6, asked).await).map(Into::into)
     }
 
     /// Tries again what failed.
@@ -311,10 +324,10 @@ impl Mutation {
         context: &Context<'_>,
         subscriber_id: Known,
         options: Option<OperationOptions>,
-    ) -> Result<Option<LifecycleResult>> {
+    ) -> Option<LifecycleResult> {
         let asked = options.unwrap_or_default().of(subscriber_id);
         let asked = operation(Operation::Retry, asked);
-        Ok(Some(done(context, Net::V4, asked).await?.into()))
+        said(context, done(context, Net::V4, asked).await).map(Into::into)
     }
 
     /// Tries again what failed.
@@ -325,11 +338,11 @@ impl Mutation {
         subscriber_id: Known,
         kind: Option<Kind>,
         options: Option<OperationOptions>,
-    ) -> Result<Option<SixResult>> {
+    ) -> Option<SixResult> {
         let asked =
             OperationRequest { kind: word(kind), ..options.unwrap_or_default().of(subscriber_id) };
         let asked = operation(Operation::Retry, asked);
-        Ok(Some(done(context, Net::V6, asked).await?.into()))
+        said(context, done(context, Net::V6, asked).await).map(Into::into)
     }
 
     /// Marks it as failed.
@@ -340,10 +353,10 @@ impl Mutation {
         subscriber_id: Known,
         reason: Option<String>,
         options: Option<OperationOptions>,
-    ) -> Result<Option<LifecycleResult>> {
+    ) -> Option<LifecycleResult> {
         let asked = OperationRequest { reason, ..options.unwrap_or_default().of(subscriber_id) };
         let asked = operation(Operation::Fail, asked);
-        Ok(Some(done(context, Net::V4, asked).await?.into()))
+        said(context, done(context, Net::V4, asked).await).map(Into::into)
     }
 
     /// Marks it as failed.
@@ -355,13 +368,13 @@ impl Mutation {
         kind: Option<Kind>,
         reason: Option<String>,
         options: Option<OperationOptions>,
-    ) -> Result<Option<SixResult>> {
+    ) -> Option<SixResult> {
         let asked = OperationRequest {
             kind: word(kind),
             reason,
             ..options.unwrap_or_default().of(subscriber_id)
         };
         let asked = operation(Operation::Fail, asked);
-        Ok(Some(done(context, Net::V6, asked).await?.into()))
+        said(context, done(context, Net::V6, asked).await).map(Into::into)
     }
 }

@@ -149,11 +149,10 @@ impl ShowPage {
                 "It waits for you: try again to go on at the step that failed, or cancel it to have what was done undone."
             }
             Status::RollingBack => "What was done is being undone; you may leave this page.",
-            Status::RolledBack => "Everything that was done is undone.",
             Status::RollbackFailed => {
                 "Something could not be undone, and what stands below it is left as it is. Try again when the cause is gone."
             }
-            Status::Timeout => "Everything that was done is undone.",
+            Status::RolledBack | Status::Timeout => "Everything that was done is undone.",
         }
     }
 }

@@ -159,7 +159,7 @@ both_databases! {
                         }
                         None => {
                             assert_eq!(now.state, from, "{word} {from}");
-                            assert!(answer["data"].as_object().is_none_or(|data| data.values().all(Value::is_null)));
+                            assert!(answer["data"].as_object().unwrap().values().all(Value::is_null));
                             let (code, field) = refusal(&answer);
                             if word == "allocate" {
                                 assert_eq!((code.as_str(), field.as_deref()), ("ALREADY_ALLOCATED", Some("subscriberId")), "{from}");
@@ -226,8 +226,7 @@ both_databases! {
         let text = "mutation { a: activateIPv4(subscriberId: \"nobody\") { state } b: activateIPv4(subscriberId: \"other\") { state } }";
         let both = ask(&script, text, json!({})).await;
         assert_eq!(refusal(&both).0, "NOT_FOUND");
-        assert!(both["data"]["a"].is_null());
-        assert_eq!(both["data"]["b"], json!({ "state": "ACTIVE" }));
+        assert_eq!(both["data"], json!({ "a": null, "b": { "state": "ACTIVE" } }));
     }
 
     async fn who_may_only_read_changes_nothing_and_who_is_nobody_learns_nothing(app: TestApp) {

@@ -101,7 +101,7 @@ impl Desk {
         let (url, cookie, csrf) = (url.to_owned(), String::new(), String::new());
         let mut desk = Self { client, url, cookie, csrf, token };
         let answer = desk.post("/login", &[("name", "desk"), ("password", PASSWORD)]).await;
-        let cookie = answer.headers()["set-cookie"].to_str().unwrap();
+        let cookie = answer["set-cookie"].to_str().unwrap();
         cookie.split(';').next().unwrap().clone_into(&mut desk.cookie);
         let page = desk.page("/").await;
         let csrf = page.split_once("name=\"csrf\" value=\"").unwrap().1;
@@ -110,7 +110,7 @@ impl Desk {
     }
 
     /// Sends a form, which must lead on to another page.
-    async fn post(&self, path: &str, form: &[(&str, &str)]) -> reqwest::Response {
+    async fn post(&self, path: &str, form: &[(&str, &str)]) -> reqwest::header::HeaderMap {
         let form: Vec<_> = form.iter().copied().chain([("csrf", self.csrf.as_str())]).collect();
         let request = self.client.post(format!("{}{path}", self.url));
         let request = request
@@ -119,11 +119,9 @@ impl Desk {
             .header("content-type", "application/x-www-form-urlencoded")
             .body(serde_html_form::to_string(&form).unwrap());
         let answer = request.send().await.unwrap();
-        let status = answer.status().as_u16();
-        if status != 303 {
-            panic!("{path}: {status} {}", answer.text().await.unwrap());
-        }
-        answer
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        assert_eq!(status, 303, "{path}: {}", answer.text().await.unwrap());
+        headers
     }
 
     async fn page(&self, path: &str) -> String {
@@ -160,10 +158,10 @@ impl Desk {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        match timeout(PATIENCE, waiting).await {
-            Ok(answer) => answer,
-            Err(_) => panic!("{path}: {:#}", self.look(path).await),
+        if let Ok(answer) = timeout(PATIENCE, waiting).await {
+            return answer;
         }
+        panic!("{path}: {:#}", self.look(path).await)
     }
 }
 
@@ -210,7 +208,7 @@ impl<'d> Wire<'d> {
         let text = answer.text().await.unwrap();
         self.asked.push((url.rsplit('/').next().unwrap().to_owned(), status));
         if status == 200 {
-            assert_eq!(length, Some(text.len() as u64), "phones choke on chunks");
+            assert_eq!(length, u64::try_from(text.len()).ok(), "phones choke on chunks");
             return Some(text);
         }
         assert_eq!((status, text.as_str()), (404, "There is no such file.\n"), "{url}");

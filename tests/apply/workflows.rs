@@ -21,7 +21,7 @@ use crate::support::sip::{Algorithm, Phone};
 const MAC: &str = "80:5e:c0:12:34:ab";
 const YEALINK: &str = "Yealink SIP-T46U 108.86.0.20 80:5e:c0:12:34:ab";
 const ADDRESS: &str = "127.0.5.20";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Patchbay at work: it does workflows and listens to Asterisk.
 struct AtWork {
@@ -102,10 +102,10 @@ impl Office {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        match timeout(PATIENCE, waiting).await {
-            Ok(found) => found,
-            Err(_) => panic!("{:#?}", look().await),
+        if let Ok(found) = timeout(PATIENCE, waiting).await {
+            return found;
         }
+        panic!("{:#?}", look().await)
     }
 
     async fn sql(&self, text: &str) {

@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use md5::Md5;
@@ -220,10 +220,17 @@ impl Phone {
         self.pick_up().await;
     }
 
-    /// Answers the call that rings, and returns when the caller has acknowledged.
+    /// Answers the call that rings, and returns when the caller has acknowledged. Until then the
+    /// answer is sent again (RFC 3261 §13.3.1.4).
     pub async fn pick_up(&mut self) {
-        self.respond("200 OK", &self.offer()).await;
-        self.expect("ACK").await;
+        let until = Instant::now() + PATIENCE;
+        loop {
+            self.respond("200 OK", &self.offer()).await;
+            if self.within(RESEND, "ACK").await.is_some() {
+                return;
+            }
+            assert!(Instant::now() < until, "{} was not acknowledged", self.user);
+        }
     }
 
     /// What it offers to talk.
@@ -425,20 +432,34 @@ impl Phone {
 
     /// Waits for a request of this method.
     async fn expect(&mut self, method: &str) -> Message {
-        if let Some(at) = self.waiting.iter().position(|message| message.method() == method) {
-            return self.waiting.remove(at).unwrap();
+        let found = self.within(PATIENCE, method).await;
+        found.unwrap_or_else(|| panic!("{} waited for {method} in vain", self.user))
+    }
+
+    /// The next request of this method that comes within a time. What belongs to a call must be of
+    /// the call we are in: one before it may have said it twice.
+    async fn within(&mut self, patience: Duration, method: &str) -> Option<Message> {
+        let call = self.dialog.as_ref().map(|dialog| dialog.call_id.clone());
+        let call = call.filter(|_| matches!(method, "ACK" | "BYE" | "CANCEL"));
+        let is_it = |message: &Message| {
+            message.method() == method
+                && call.as_ref().is_none_or(|call| message.header("Call-ID") == call)
+        };
+        if let Some(at) = self.waiting.iter().position(is_it) {
+            return self.waiting.remove(at);
         }
-        loop {
-            let message = timeout(PATIENCE, self.inbox.recv())
-                .await
-                .unwrap_or_else(|_| panic!("{} waited for {method} in vain", self.user))
-                .unwrap();
-            match message.method() {
-                other if other == method => return message,
-                "SIP/2.0" => {}
-                _ => self.waiting.push_back(message),
+        let waiting = async {
+            loop {
+                let message = self.inbox.recv().await.unwrap();
+                if is_it(&message) {
+                    return message;
+                }
+                if message.method() != "SIP/2.0" {
+                    self.waiting.push_back(message);
+                }
             }
-        }
+        };
+        timeout(patience, waiting).await.ok()
     }
 
     async fn send(&self, text: &str) {

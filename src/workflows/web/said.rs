@@ -31,8 +31,8 @@ impl Step {
                 let mac = text("mac").and_then(|mac| mac.parse::<Mac>().ok());
                 let there = mac.filter(|_| self.status == StepStatus::Done);
                 let link = there.map(|mac| format!("/phones/{}", mac.hex()));
-                let line = number("line").unwrap_or(1);
-                one("", mac.map(|mac| format!("line {line} of {mac}")), link)
+                let which = number("line").unwrap_or(1);
+                one("", mac.map(|mac| format!("line {which} of {mac}")), link)
             }
             StepName::Apply => {
                 let run = number("run");
