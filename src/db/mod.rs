@@ -129,9 +129,18 @@ impl Db {
             ("lock_timeout", lock_timeout.as_str()),
             ("idle_in_transaction_session_timeout", "60s"),
         ]);
+        // Whoever is gone while a transaction begins leaves a connection in it that sqlx believes
+        // free. Within one, the clock of the transaction stands still and the statement's does not.
         let pool = PgPoolOptions::new()
             .max_connections(16)
             .acquire_timeout(patience)
+            .test_before_acquire(false)
+            .before_acquire(|connection, _| {
+                Box::pin(async move {
+                    let free = "SELECT now() = statement_timestamp()";
+                    sqlx::query_scalar(free).fetch_one(connection).await
+                })
+            })
             .connect_with(options)
             .await?;
         Ok(Self::Postgres(pool))

@@ -2,6 +2,7 @@
 
 use patchbay::audit::Event;
 use patchbay::auth::Role;
+use patchbay::db::Db;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
@@ -59,6 +60,22 @@ fn moved<'a>(browser: &Browser<'_>, app: &'a TestApp) -> Browser<'a> {
 }
 
 both_databases! {
+    async fn a_connection_that_was_left_in_a_transaction_is_not_used_again(app: TestApp) {
+        app.operator("admin", Role::Admin).await;
+        for begin in ["BEGIN", "BEGIN; SELECT 1"] {
+            match &app.state.db {
+                Db::Postgres(pool) => drop(pool.acquire().await.unwrap().execute(begin).await.unwrap()),
+                Db::Sqlite { write, .. } => drop(write.acquire().await.unwrap().execute(begin).await.unwrap()),
+            }
+            for _ in 0..3 {
+                let mut tx = app.state.read().await.unwrap();
+                assert!(patchbay::audit::head(&mut tx).await.unwrap() > 0);
+                let change = app.state.change(&tester()).await.unwrap();
+                drop(change);
+            }
+        }
+    }
+
     async fn locked_it_answers_writers_503_and_readers_as_ever(app: TestApp) {
         let admin = app.signed_in("admin", Role::Admin).await;
         let id = admin.add("Ann", "ann@example.com", "").await;

@@ -4,6 +4,7 @@ use patchbay::auth::Role;
 use serde_json::{Value, json};
 
 use crate::provision::{enrolling, phone};
+use crate::provision_pages::waiting;
 use crate::support::app::{Answer, both_databases, unescaped};
 
 /// The strings, with an address no other gets.
@@ -439,5 +440,66 @@ both_databases! {
             }
         }
         assert_eq!(app.contents().await, before);
+    }
+
+    async fn what_is_said_where_phones_enrol_is_refused_by_name_or_inert(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        phone(&app, patchbay::id::TenantId::DEFAULT, "001565aabbcc").await;
+        enrolling(&app, "192.0.2.0/24").await;
+        for (_, input) in strings() {
+            for field in ["outcome", "mac", "address", "from", "until"] {
+                let query = serde_html_form::to_string([(field, &input)]).unwrap();
+                for list in ["/phones/requests", "/phones/requests/table"] {
+                    let page = admin.get(&format!("{list}?{query}")).await;
+                    assert_eq!(page.status, if input.trim().is_empty() { 200 } else { 422 }, "{field}={input:?}");
+                    is_inert(&page);
+                }
+                let file = admin.get(&format!("/phones/requests.csv?{query}")).await;
+                assert_eq!(file.status, if input.trim().is_empty() { 200 } else { 400 }, "{field}={input:?}");
+            }
+            let before = app.contents().await;
+            let window = admin.post("/phones/001565aabbcc/enrolment", &[("length", input.as_str())]).await;
+            let places = admin.post("/phones/enrolment", &[("id", input.as_str())]).await;
+            if !input.is_empty() {
+                assert_eq!((window.status, places.status), (400, 400), "{input:?}");
+                assert_eq!(app.contents().await, before);
+            }
+            let mac = waiting(&app).await;
+            let adopt = format!("/phones/waiting/{mac}");
+            let page = admin.post(&adopt, &[("model", input.as_str()), ("label", "x")]).await;
+            is_refused(&page, &input, "model");
+            let page = admin.post(&adopt, &[("model", "yealink/t46s"), ("extension", input.as_str())]).await;
+            if !input.trim().is_empty() {
+                is_refused(&page, &input, "extension");
+            }
+            let form = [("model", "yealink/t46s"), ("label", input.as_str())];
+            let page = admin.post(&adopt, &form).await;
+            if page.status == 303 {
+                let stored = app.texts(&format!("SELECT label FROM phone WHERE mac = '{mac}'")).await;
+                assert_eq!(stored, [input.trim()]);
+                for page in ["", "/requests", "/files", "/handout", "/files/phonebook.xml"] {
+                    let page = admin.get(&format!("/phones/{mac}{page}")).await;
+                    assert_eq!(page.status, 200, "{input:?}");
+                    is_inert(&page);
+                }
+            } else if !input.trim().is_empty() {
+                is_refused(&page, &input, "label");
+            }
+            let told = admin.post("/phones/001565aabbcc/notify", &[("kind", input.as_str())]).await;
+            assert_eq!(told.status, 400, "{input:?}");
+            let told = admin.post("/phones/notify", &[("kind", input.as_str()), ("wave_size", &input), ("pause", &input), ("mac", "001565aabbcc")]).await;
+            is_refused(&told, &input, "kind");
+            let part = serde_html_form::to_string([("x", &input)]).unwrap()[2..].replace('+', "%20");
+            for page in [format!("/phones/waiting/{part}"), format!("/phones/{part}/requests"), format!("/phones/{part}/qr.svg"),
+                format!("/phones/001565aabbcc/files/{part}"), format!("/phones/map/history?q={part}"), format!("/phones/map?q={part}"), format!("/phones/handouts?mac={part}")]
+            {
+                if page.len() < 8000 {
+                    let page = admin.get(&page).await;
+                    assert!(page.status < 500, "{input:?}: {page:?}");
+                    is_inert(&page);
+                }
+            }
+        }
+        is_inert(&admin.get("/phones/waiting").await);
     }
 }

@@ -283,6 +283,24 @@ fn people() -> String {
     format!("name,email\n{}", rows.collect::<String>())
 }
 
+/// A phone for every other one of them, of several makers.
+fn boxes() -> String {
+    const MODELS: [&str; 6] = [
+        "yealink,t46s",
+        "polycom,vvx450",
+        "snom,d785",
+        "grandstream,gxp2170",
+        "fanvil,x5u",
+        "cisco,spa504g",
+    ];
+    const SITES: [&str; 3] = ["Lisbon", "Porto", "Faro"];
+    let rows = (0..20).map(|n| {
+        let (model, site) = (MODELS[n % MODELS.len()], SITES[n % SITES.len()]);
+        format!("0015650000{n:02x},{model},{site},{}\n", 1000 + 2 * n)
+    });
+    format!("mac,vendor,model,site,extensions\n{}", rows.collect::<String>())
+}
+
 /// The README's pictures come from here: `make pictures`.
 #[tokio::test(flavor = "multi_thread")]
 async fn pictures_of_the_running_program_show_the_users_and_the_apply_page() {
@@ -291,6 +309,8 @@ async fn pictures_of_the_running_program_show_the_users_and_the_apply_page() {
     let file = server.data_dir.join("people.csv");
     std::fs::write(&file, people()).unwrap();
     assert!(server.command(&["import", "users", file.to_str().unwrap()]).status.success());
+    std::fs::write(&file, boxes()).unwrap();
+    assert!(server.command(&["import", "phones", file.to_str().unwrap()]).status.success());
     assert!(server.command(&["apply", "--reason", "first evening"]).status.success());
     let browser = Browser::open(Look::default()).await;
     begin(&browser, &server).await;
@@ -312,7 +332,10 @@ async fn pictures_of_the_running_program_show_the_users_and_the_apply_page() {
     browser.press("Apply 1 change to Asterisk").await;
     browser.sees("every object was read back").await;
     browser.picture(&folder.join("verified.png")).await;
-    for name in ["users", "apply", "verified"] {
+    browser.go(&format!("{}/phones", server.url)).await;
+    browser.sees("SPA504G").await;
+    browser.picture(&folder.join("phones.png")).await;
+    for name in ["users", "apply", "verified", "phones"] {
         let picture = std::fs::read(folder.join(format!("{name}.png"))).unwrap();
         assert!(
             picture.len() > 20_000,

@@ -29,7 +29,7 @@ fn one_address(uri: &Uri) -> Option<String> {
         mac.map_or_else(|| part.to_owned(), Mac::hex)
     };
     let meant = path.split('/').map(spelt).collect::<Vec<_>>().join("/");
-    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let query = Uri::query(uri).map(|query| format!("?{query}")).unwrap_or_default();
     (meant != path).then(|| format!("/phones/{meant}{query}"))
 }
 
