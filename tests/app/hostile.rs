@@ -451,7 +451,7 @@ both_databases! {
                 let query = serde_html_form::to_string([(field, &input)]).unwrap();
                 for list in ["/phones/requests", "/phones/requests/table"] {
                     let page = admin.get(&format!("{list}?{query}")).await;
-                    assert_eq!(page.status, if input.trim().is_empty() { 200 } else { 422 }, "{field}={input:?}");
+                    assert!(if input.trim().is_empty() { page.status == 200 } else { matches!(page.status, 400 | 422) }, "{field}={input:?}: {}", page.status);
                     is_inert(&page);
                 }
                 let file = admin.get(&format!("/phones/requests.csv?{query}")).await;
@@ -488,7 +488,8 @@ both_databases! {
             let told = admin.post("/phones/001565aabbcc/notify", &[("kind", input.as_str())]).await;
             assert_eq!(told.status, 400, "{input:?}");
             let told = admin.post("/phones/notify", &[("kind", input.as_str()), ("wave_size", &input), ("pause", &input), ("mac", "001565aabbcc")]).await;
-            is_refused(&told, &input, "kind");
+            assert_eq!(told.status, 422, "{input:?}");
+            is_inert(&told);
             let part = serde_html_form::to_string([("x", &input)]).unwrap()[2..].replace('+', "%20");
             for page in [format!("/phones/waiting/{part}"), format!("/phones/{part}/requests"), format!("/phones/{part}/qr.svg"),
                 format!("/phones/001565aabbcc/files/{part}"), format!("/phones/map/history?q={part}"), format!("/phones/map?q={part}"), format!("/phones/handouts?mac={part}")]

@@ -95,16 +95,20 @@ impl Phone {
         algorithm: Algorithm,
     ) -> Self {
         let socket = Arc::new(UdpSocket::bind((address, 0)).await.unwrap());
+        let media = UdpSocket::bind((address, 0)).await.unwrap();
+        let local = socket.local_addr().unwrap();
         let (post, inbox) = mpsc::unbounded_channel();
+        let contact = format!("<sip:{user}@{local}>");
+        let offer = offer(media.local_addr().unwrap());
         Self {
-            reading: tokio::spawn(read(Arc::clone(&socket), post)),
+            reading: tokio::spawn(read(Arc::clone(&socket), post, contact, offer)),
             inbox,
-            local: socket.local_addr().unwrap(),
+            local,
             user_agent: String::new(),
             told_in: None,
             server: SocketAddr::from(([127, 0, 0, 1], sip_port)),
             socket,
-            media: UdpSocket::bind((address, 0)).await.unwrap(),
+            media,
             other: None,
             user: user.to_owned(),
             auth: user.to_owned(),
@@ -233,15 +237,8 @@ impl Phone {
         }
     }
 
-    /// What it offers to talk.
     fn offer(&self) -> String {
-        let at = self.media.local_addr().unwrap();
-        format!(
-            "v=0\r\no=- 1 1 IN IP4 {0}\r\ns=-\r\nc=IN IP4 {0}\r\nt=0 0\r\n\
-             m=audio {1} RTP/AVP 8 0\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\n",
-            at.ip(),
-            at.port()
-        )
+        offer(self.media.local_addr().unwrap())
     }
 
     /// Sends its `n`-th packet of speech, all of it the same sound.
@@ -486,6 +483,16 @@ pub async fn talk(one: &Phone, two: &Phone) {
     timeout(PATIENCE, both).await.expect("they do not hear each other");
 }
 
+/// What a phone that listens there offers to talk.
+fn offer(at: SocketAddr) -> String {
+    format!(
+        "v=0\r\no=- 1 1 IN IP4 {0}\r\ns=-\r\nc=IN IP4 {0}\r\nt=0 0\r\n\
+         m=audio {1} RTP/AVP 8 0\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\n",
+        at.ip(),
+        at.port()
+    )
+}
+
 /// Where an offer wants speech sent to.
 fn media_at(sdp: &str) -> Option<SocketAddr> {
     let line = |start: &str| sdp.lines().find_map(|line| line.strip_prefix(start));
@@ -529,8 +536,13 @@ async fn final_response(
 }
 
 /// Reads as long as there is somebody to read for. Whether it is still there, a phone is asked at
-/// any time, and it says so whatever else it does.
-async fn read(socket: Arc<UdpSocket>, post: mpsc::UnboundedSender<Message>) {
+/// any time, and it says so whatever else it does; that a call it is in goes on as it is, too.
+async fn read(
+    socket: Arc<UdpSocket>,
+    post: mpsc::UnboundedSender<Message>,
+    contact: String,
+    offer: String,
+) {
     let mut buffer = vec![0; 65_535];
     loop {
         // Nobody at the other end is no reason to stop.
@@ -538,6 +550,9 @@ async fn read(socket: Arc<UdpSocket>, post: mpsc::UnboundedSender<Message>) {
         let message = Message::parse(&String::from_utf8_lossy(&buffer[..length]));
         if message.method() == "OPTIONS" {
             let answer = response(&message, "200 OK", message.header("To"), "", "");
+            let _ = socket.send_to(answer.as_bytes(), from).await;
+        } else if message.method() == "INVITE" && message.header("To").contains(";tag=") {
+            let answer = response(&message, "200 OK", message.header("To"), &contact, &offer);
             let _ = socket.send_to(answer.as_bytes(), from).await;
         } else if post.send(message).is_err() {
             return;
