@@ -27,7 +27,9 @@ async fn is_fit(browser: &Browser, look: Look) {
     let at = browser.at().await;
     let obstacles = browser.obstacles().await;
     assert!(obstacles.is_empty(), "{at}: {obstacles:#?}");
-    let complaints = browser.complaints().await;
+    let mut complaints = browser.complaints().await;
+    // Chromium says so of every form that comes back.
+    complaints.retain(|line| !line.contains("status of 422"));
     assert!(complaints.is_empty(), "{at}: {complaints:?}");
 }
 

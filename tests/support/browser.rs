@@ -70,6 +70,8 @@ impl Browser {
         wanted.set("goog:loggingPrefs", prefs).unwrap();
         super::trust();
         let driver = WebDriver::new(&url, wanted).await.unwrap();
+        // The reference of all calls is a long page for axe.
+        driver.set_script_timeout(Duration::from_mins(3)).await.unwrap();
         // No window is narrower than 500 pixels; the page is told of a screen that is.
         let session = driver.session_id().to_string();
         let screen = serde_json::json!(
