@@ -8,7 +8,7 @@
 //!   and role.
 //! - The address's row in IPAM follows in the same change: it is allocated while an assignment
 //!   holds it, names the assignment, and can be taken away by nothing else
-//!   ([`addresses::unassign`]). It is never a second opinion.
+//!   (`addresses::unassign`). It is never a second opinion.
 //! - What fails before it is in use gives its address back; what fails later keeps it until
 //!   somebody decides: retry, and if it is to end, revoke.
 //! - A revocation commits `revoking` first. It completes when the outside systems have been told,

@@ -1,7 +1,7 @@
 //! What is done for a person in several steps, completely or not at all.
 //!
-//! A run is a row with its steps ([`types`]); one process after another has it, by a lease
-//! ([`runner`]). Every step that touches only our database does what it does *and* notes that it is
+//! A run is a row with its steps (`types`); one process after another has it, by a lease
+//! (`runner`). Every step that touches only our database does what it does *and* notes that it is
 //! done, with what its undo needs to know, in one transaction: wherever a process is killed, a step
 //! is either done and noted or not begun. Undoing is the same, and looks at what is there, so that
 //! undoing twice changes nothing the second time. Apply alone reaches outside; it is idempotent.
