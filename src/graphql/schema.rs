@@ -8,7 +8,7 @@ use super::refusals::{forbidden, problem, refused};
 use super::shapes::{Kind, LifecycleMetrics, LifecycleResult, SixMetrics, SixResult};
 use crate::api::{Once, Problem};
 use crate::auth::{Operator, Right};
-use crate::lifecycle::api::{self, Asked, Look, Net, OperationRequest, Stopped};
+use crate::lifecycle::api::{self, AllocateRequest, Asked, Look, Net, OperationRequest, Stopped};
 use crate::lifecycle::{Operation, Refusal};
 
 /// Everything that can be asked.
@@ -77,8 +77,23 @@ async fn done(context: &Context<'_>, net: Net, asked: Asked) -> Result<api::Life
     serde_json::from_slice(&answered.body).map_err(|error| problem(Problem::fault(&error)))
 }
 
-fn operation(operation: Operation, asked: OperationRequest) -> Asked {
-    Asked::Step(operation, Box::new(asked))
+/// What one answers with who was given something.
+async fn allocate<T: From<api::LifecycleResult>>(
+    context: &Context<'_>,
+    net: Net,
+    asked: AllocateRequest,
+) -> Option<T> {
+    said(context, done(context, net, Asked::Allocate(Box::new(asked))).await).map(Into::into)
+}
+
+/// What one answers when something was done with what is there.
+async fn operate<T: From<api::LifecycleResult>>(
+    context: &Context<'_>,
+    net: Net,
+    operation: Operation,
+    asked: OperationRequest,
+) -> Option<T> {
+    said(context, done(context, net, Asked::Step(operation, Box::new(asked))).await).map(Into::into)
 }
 
 /// As the other interfaces have it.
@@ -151,8 +166,7 @@ impl Mutation {
         options: Option<AllocateOptions>,
     ) -> Option<LifecycleResult> {
         let asked = options.unwrap_or_default().of(subscriber_id, pool_id);
-        said(context, done(context, Net::V4, Asked::Allocate(Box::new(asked))).await)
-            .map(Into::into)
+        allocate(context, Net::V4, asked).await
     }
 
     /// Gives a subscriber an IPv6 address or prefix; a prefix if a size is named.
@@ -168,8 +182,7 @@ impl Mutation {
     ) -> Option<SixResult> {
         let mut asked = options.unwrap_or_default().of(subscriber_id, pool_id);
         (asked.kind, asked.prefix_size) = (word(kind), prefix_size);
-        said(context, done(context, Net::V6, Asked::Allocate(Box::new(asked))).await)
-            .map(Into::into)
+        allocate(context, Net::V6, asked).await
     }
 
     /// Takes it into use. RADIUS is told only if `sendCoA` is true.
@@ -182,8 +195,7 @@ impl Mutation {
         options: Option<OperationOptions>,
     ) -> Option<LifecycleResult> {
         let asked = OperationRequest { send_coa, ..options.unwrap_or_default().of(subscriber_id) };
-        let asked = operation(Operation::Activate, asked);
-        said(context, done(context, Net::V4, asked).await).map(Into::into)
+        operate(context, Net::V4, Operation::Activate, asked).await
     }
 
     /// Takes it into use. RADIUS is told only if `sendCoA` is true.
@@ -201,8 +213,7 @@ impl Mutation {
             send_coa,
             ..options.unwrap_or_default().of(subscriber_id)
         };
-        let asked = operation(Operation::Activate, asked);
-        said(context, done(context, Net::V6, asked).await).map(Into::into)
+        operate(context, Net::V6, Operation::Activate, asked).await
     }
 
     /// Takes it out of use for now. RADIUS is told unless `sendCoA` is false.
@@ -217,8 +228,7 @@ impl Mutation {
     ) -> Option<LifecycleResult> {
         let asked =
             OperationRequest { send_coa, reason, ..options.unwrap_or_default().of(subscriber_id) };
-        let asked = operation(Operation::Suspend, asked);
-        said(context, done(context, Net::V4, asked).await).map(Into::into)
+        operate(context, Net::V4, Operation::Suspend, asked).await
     }
 
     /// Takes it out of use for now. RADIUS is told unless `sendCoA` is false.
@@ -238,8 +248,7 @@ impl Mutation {
             send_coa,
             ..options.unwrap_or_default().of(subscriber_id)
         };
-        let asked = operation(Operation::Suspend, asked);
-        said(context, done(context, Net::V6, asked).await).map(Into::into)
+        operate(context, Net::V6, Operation::Suspend, asked).await
     }
 
     /// Lets it be used again. RADIUS is told unless `sendCoA` is false.
@@ -252,8 +261,7 @@ impl Mutation {
         options: Option<OperationOptions>,
     ) -> Option<LifecycleResult> {
         let asked = OperationRequest { send_coa, ..options.unwrap_or_default().of(subscriber_id) };
-        let asked = operation(Operation::Reactivate, asked);
-        said(context, done(context, Net::V4, asked).await).map(Into::into)
+        operate(context, Net::V4, Operation::Reactivate, asked).await
     }
 
     /// Lets it be used again. RADIUS is told unless `sendCoA` is false.
@@ -271,8 +279,7 @@ impl Mutation {
             send_coa,
             ..options.unwrap_or_default().of(subscriber_id)
         };
-        let asked = operation(Operation::Reactivate, asked);
-        said(context, done(context, Net::V6, asked).await).map(Into::into)
+        operate(context, Net::V6, Operation::Reactivate, asked).await
     }
 
     /// Ends it. RADIUS is told unless `sendDisconnect` is false; the address goes back to its pool unless
@@ -291,8 +298,7 @@ impl Mutation {
             release_to_pool,
             ..options.unwrap_or_default().of(subscriber_id)
         };
-        let asked = operation(Operation::Revoke, asked);
-        said(context, done(context, Net::V4, asked).await).map(Into::into)
+        operate(context, Net::V4, Operation::Revoke, asked).await
     }
 
     /// Ends it. RADIUS is told unless `sendDisconnect` is false; the address goes back to its pool unless
@@ -313,8 +319,7 @@ impl Mutation {
             release_to_pool,
             ..options.unwrap_or_default().of(subscriber_id)
         };
-        let asked = operation(Operation::Revoke, asked);
-        said(context, done(context, Net::V6, asked).await).map(Into::into)
+        operate(context, Net::V6, Operation::Revoke, asked).await
     }
 
     /// Tries again what failed.
@@ -326,8 +331,7 @@ impl Mutation {
         options: Option<OperationOptions>,
     ) -> Option<LifecycleResult> {
         let asked = options.unwrap_or_default().of(subscriber_id);
-        let asked = operation(Operation::Retry, asked);
-        said(context, done(context, Net::V4, asked).await).map(Into::into)
+        operate(context, Net::V4, Operation::Retry, asked).await
     }
 
     /// Tries again what failed.
@@ -341,8 +345,7 @@ impl Mutation {
     ) -> Option<SixResult> {
         let asked =
             OperationRequest { kind: word(kind), ..options.unwrap_or_default().of(subscriber_id) };
-        let asked = operation(Operation::Retry, asked);
-        said(context, done(context, Net::V6, asked).await).map(Into::into)
+        operate(context, Net::V6, Operation::Retry, asked).await
     }
 
     /// Marks it as failed.
@@ -355,8 +358,7 @@ impl Mutation {
         options: Option<OperationOptions>,
     ) -> Option<LifecycleResult> {
         let asked = OperationRequest { reason, ..options.unwrap_or_default().of(subscriber_id) };
-        let asked = operation(Operation::Fail, asked);
-        said(context, done(context, Net::V4, asked).await).map(Into::into)
+        operate(context, Net::V4, Operation::Fail, asked).await
     }
 
     /// Marks it as failed.
@@ -374,7 +376,6 @@ impl Mutation {
             reason,
             ..options.unwrap_or_default().of(subscriber_id)
         };
-        let asked = operation(Operation::Fail, asked);
-        said(context, done(context, Net::V6, asked).await).map(Into::into)
+        operate(context, Net::V6, Operation::Fail, asked).await
     }
 }

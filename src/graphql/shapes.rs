@@ -8,7 +8,7 @@ use crate::lifecycle::figures::PoolFigure;
 
 /// Where an assignment is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(name = "IPv4LifecycleState")]
+#[graphql(name = "IPv4LifecycleState", remote = "State")]
 pub(super) enum LifecycleState {
     Pending,
     Allocated,
@@ -17,20 +17,6 @@ pub(super) enum LifecycleState {
     Revoking,
     Revoked,
     Failed,
-}
-
-impl From<State> for LifecycleState {
-    fn from(state: State) -> Self {
-        match state {
-            State::Pending => Self::Pending,
-            State::Allocated => Self::Allocated,
-            State::Active => Self::Active,
-            State::Suspended => Self::Suspended,
-            State::Revoking => Self::Revoking,
-            State::Revoked => Self::Revoked,
-            State::Failed => Self::Failed,
-        }
-    }
 }
 
 /// Whether an assignment is of an address or of a prefix.
