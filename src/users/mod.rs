@@ -140,9 +140,7 @@ async fn lowest_free(
     range: ExtensionRange,
 ) -> std::result::Result<ExtensionNumber, Refusal> {
     let free = queries::lowest_free(tx, tenant, *from, range).await?;
-    let free = free
-        .and_then(|number| ExtensionNumber::try_from(number).ok())
-        .filter(|number| range.contains(*number));
+    let free = ExtensionNumber::try_from(free).ok().filter(|number| range.contains(*number));
     let number = free.ok_or(Refusal::Exhausted(range))?;
     *from = number;
     Ok(number)

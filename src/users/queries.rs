@@ -166,29 +166,28 @@ pub(super) async fn insert(
     Ok(id.is_some())
 }
 
-/// The lowest number of `range` that nobody has, from `from` on.
+/// The lowest number that nobody has, from `from` on: the one after `range` when all are taken.
 pub(super) async fn lowest_free(
     tx: &mut Tx,
     tenant: TenantId,
     from: ExtensionNumber,
     range: ExtensionRange,
-) -> Result<Option<i64>> {
-    // Either `from` itself, or the number after one in use whose successor is not.
-    tx.query(sql!("SELECT n FROM (
-               SELECT CAST($2 AS BIGINT) AS n
-               WHERE NOT EXISTS (SELECT 1 FROM extension WHERE tenant_id = $1 AND number = $2)
-               UNION ALL
-               SELECT * FROM (
-                 SELECT e.number + 1 FROM extension e
-                 WHERE e.tenant_id = $1 AND e.number >= $2 AND e.number < $3
-                   AND NOT EXISTS (SELECT 1 FROM extension x WHERE x.tenant_id = $1 AND x.number = e.number + 1)
-                 ORDER BY e.number LIMIT 1) AS gap
-             ) AS free ORDER BY n LIMIT 1"))
-        .bind(tenant.to_string())
-        .bind(from.as_i64())
-        .bind(range.last().as_i64())
-        .optional_scalar()
-        .await
+) -> Result<i64> {
+    // The first that is not as many after `from` as there are before it, or the one after the last.
+    tx.query(sql!(
+        "SELECT coalesce(
+               (SELECT due FROM (SELECT number, $2 + row_number() OVER (ORDER BY number) - 1 AS due
+                                 FROM extension
+                                 WHERE tenant_id = $1 AND number BETWEEN $2 AND $3) AS used
+                WHERE number <> due ORDER BY number LIMIT 1),
+               $2 + (SELECT count(*) FROM extension
+                     WHERE tenant_id = $1 AND number BETWEEN $2 AND $3))"
+    ))
+    .bind(tenant.to_string())
+    .bind(from.as_i64())
+    .bind(range.last().as_i64())
+    .scalar()
+    .await
 }
 
 /// False when the number is taken.
