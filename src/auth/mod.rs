@@ -217,7 +217,7 @@ pub async fn modify(
 ) -> Result<(), OperatorError> {
     let tenant = change.tenant();
     // Two administrators demoting each other must see one another's change.
-    queries::lock_tenant(change.tx(), tenant).await?;
+    change.tx().turn(&tenant.to_string()).await?;
     let Some(account) = queries::account(change.tx(), tenant, id).await? else {
         return Err(OperatorError::Missing);
     };

@@ -303,15 +303,6 @@ pub(super) async fn count(tx: &mut Tx) -> Result<i64> {
     tx.query(sql!("SELECT count(*) FROM operator")).scalar().await
 }
 
-/// Makes whoever else changes the tenant's operators wait until this transaction ends.
-pub(super) async fn lock_tenant(tx: &mut Tx, tenant: TenantId) -> Result<()> {
-    tx.query(sql!("UPDATE tenant SET generation = generation + 1 WHERE id = $1"))
-        .bind(tenant.to_string())
-        .run()
-        .await
-        .map(drop)
-}
-
 /// Administrators of a tenant who can sign in.
 pub(super) async fn count_admins(tx: &mut Tx, tenant: TenantId) -> Result<i64> {
     tx.query(sql!(

@@ -49,7 +49,7 @@ macro_rules! table {
 /// Every table worth keeping, each after those it refers to. Sessions, links and failed sign-ins
 /// are not: whoever restores signs in anew.
 pub const TABLES: &[Table] = &[
-    table!("tenant" ("id", "slug", "name", "time_zone", "first_extension", "last_extension", "version", "generation", "created_at") by "id", values "$1, $2, $3, $4, $5, $6, $7, $8, $9"),
+    table!("tenant" ("id", "slug", "name", "time_zone", "first_extension", "last_extension", "version", "created_at") by "id", values "$1, $2, $3, $4, $5, $6, $7, $8"),
     table!("operator" ("id", "tenant_id", "name", "role", "password_hash", "disabled", "version", "created_at", "last_seen_at") by "id", values "$1, $2, $3, $4, $5, $6, $7, $8, $9"),
     table!("api_token" ("id", "operator_id", "label", "role", "token_hash", "created_at", "expires_at", "last_used_at", "revoked_at") by "id", values "$1, $2, $3, $4, $5, $6, $7, $8, $9"),
     table!("audit_head" ("id", "seq", "hash", "applied_seq") by "id", values "$1, $2, $3, $4"),

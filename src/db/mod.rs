@@ -129,18 +129,10 @@ impl Db {
             ("lock_timeout", lock_timeout.as_str()),
             ("idle_in_transaction_session_timeout", "60s"),
         ]);
-        // Whoever is gone while a transaction begins leaves a connection in it that sqlx believes
-        // free. Within one, the clock of the transaction stands still and the statement's does not.
         let pool = PgPoolOptions::new()
             .max_connections(16)
             .acquire_timeout(patience)
             .test_before_acquire(false)
-            .before_acquire(|connection, _| {
-                Box::pin(async move {
-                    let free = "SELECT now() = statement_timestamp()";
-                    sqlx::query_scalar(free).fetch_one(connection).await
-                })
-            })
             .connect_with(options)
             .await?;
         Ok(Self::Postgres(pool))
@@ -159,9 +151,9 @@ impl Db {
     pub async fn read(&self) -> Result<Tx> {
         Ok(match self {
             Self::Sqlite { read, .. } => Tx::Sqlite(read.begin().await?),
-            Self::Postgres(pool) => Tx::Postgres(
-                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?,
-            ),
+            Self::Postgres(pool) => {
+                begin(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?
+            }
         })
     }
 
@@ -183,7 +175,7 @@ impl Db {
     pub async fn write(&self) -> Result<Tx> {
         Ok(match self {
             Self::Sqlite { write, .. } => Tx::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            Self::Postgres(pool) => begin(pool, "BEGIN").await?,
         })
     }
 
@@ -219,6 +211,14 @@ impl Db {
     }
 }
 
+/// Begins on `PostgreSQL`, even when whoever asked is gone by then: left half-way, the connection
+/// would be within a transaction and sqlx believe it free.
+async fn begin(pool: &PgPool, how: &'static str) -> Result<Tx> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin_with(how).await });
+    Ok(Tx::Postgres(begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??))
+}
+
 /// A transaction that reads for long, see [`Db::read_long`].
 #[derive(Debug)]
 pub struct LongRead {
@@ -245,6 +245,15 @@ impl Tx {
             Self::Sqlite(tx) => Query::new(On::Sqlite(tx, SqliteArguments::default()), sql),
             Self::Postgres(tx) => Query::new(On::Postgres(tx, PgArguments::default()), sql),
         }
+    }
+
+    /// Waits until no other transaction has the turn `of` something, and has it until it ends:
+    /// first come, first served. Those who wait for a row that each of them writes are served as
+    /// it happens, some of them never. On `SQLite` whoever writes has every turn.
+    pub async fn turn(&mut self, of: &str) -> Result<()> {
+        let Self::Postgres(tx) = self else { return Ok(()) };
+        let wait = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
+        sqlx::query(wait).bind(of).execute(&mut **tx).await.map(drop)
     }
 
     /// Makes what was done durable. On `Ok` it survives a power cut.

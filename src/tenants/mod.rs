@@ -30,7 +30,8 @@ pub async fn get(tx: &mut Tx, id: TenantId) -> Result<Tenant> {
 
 /// Makes whoever else allocates numbers in the tenant wait until this change ends.
 pub async fn lock(change: &mut Change, id: TenantId) -> Result<Tenant> {
-    queries::lock(change.tx(), id).await
+    change.tx().turn(&id.to_string()).await?;
+    queries::get(change.tx(), id).await
 }
 
 /// What an administrator may change of a tenant.
@@ -89,7 +90,7 @@ pub async fn configure(
     new: &Settings,
 ) -> std::result::Result<(), TenantError> {
     let id = change.tenant();
-    let old = queries::lock(change.tx(), id).await?;
+    let old = lock(change, id).await?;
     if old.version != version {
         return Err(TenantError::Stale);
     }

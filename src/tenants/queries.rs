@@ -27,17 +27,6 @@ pub(super) async fn get(tx: &mut Tx, id: TenantId) -> Result<Tenant> {
     .await
 }
 
-/// The tenant, and its row locked: on both databases an update is the portable way to wait.
-pub(super) async fn lock(tx: &mut Tx, id: TenantId) -> Result<Tenant> {
-    tx.query(sql!(
-        "UPDATE tenant SET generation = generation + 1 WHERE id = $1
-             RETURNING id, slug, name, time_zone, first_extension, last_extension, version"
-    ))
-    .bind(id.to_string())
-    .one()
-    .await
-}
-
 pub(super) async fn name_taken(tx: &mut Tx, id: TenantId, name: &TenantName) -> Result<bool> {
     let others: i64 = tx
         .query(sql!("SELECT count(*) FROM tenant WHERE name = $2 AND id <> $1"))

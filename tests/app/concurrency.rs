@@ -61,8 +61,8 @@ both_databases! {
         is_whole(&app, 150).await;
     }
 
-    /// Seen failing on `PostgreSQL` with `tenants::queries::lock` reading the tenant instead of
-    /// updating it: the second creator finds the number taken it was about to be given.
+    /// Seen failing on `PostgreSQL` with `tenants::lock` not taking a turn: the second creator
+    /// finds the number taken it was about to be given.
     async fn whoever_allocates_waits_for_whoever_is_allocating(app: TestApp) {
         let new = |n: u32| NewUser {
             name: "Ann".parse().unwrap(),
