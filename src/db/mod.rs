@@ -132,7 +132,6 @@ impl Db {
         let pool = PgPoolOptions::new()
             .max_connections(16)
             .acquire_timeout(patience)
-            .test_before_acquire(false)
             .connect_with(options)
             .await?;
         Ok(Self::Postgres(pool))
