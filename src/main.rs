@@ -156,7 +156,7 @@ async fn main() -> ExitCode {
         Err(error) => return fail(&error.into()),
     };
     commands::start_logging();
-    match run(arguments.command.unwrap_or(Command::Serve), config).await {
+    match Box::pin(run(arguments.command.unwrap_or(Command::Serve), config)).await {
         Ok(code) => code,
         Err(error) => fail(&error),
     }

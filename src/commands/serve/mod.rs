@@ -1,11 +1,9 @@
 //! Answering requests until told to stop.
 
+mod workers;
+
 use std::process::ExitCode;
 use std::time::Duration;
-
-use actix_web::{App, HttpServer};
-use anyhow::Context as _;
-use tokio::sync::watch;
 
 use super::Session;
 use crate::app::{self, Shared};
@@ -19,21 +17,17 @@ use crate::notify;
 use crate::provision::{self, Provisioner};
 use crate::registrations::Feed;
 use crate::state::State;
-use crate::web::Error;
 use crate::web::sheet::Spool;
 use crate::{api, auth, outbox, workflows};
+use actix_web::{App, HttpServer};
+use anyhow::Context as _;
+use workers::Workers;
 
 /// How long a stop waits for an Apply under way.
 const LONGEST_APPLY: Duration = Duration::from_mins(2);
-/// How long a stop waits for a job under way.
-const LONGEST_JOB: Duration = Duration::from_secs(5);
-/// How long a stop waits for what sweeps under way have yet to write down.
-const LONGEST_SWEEP: Duration = Duration::from_secs(8);
-/// How long a stop waits for calls to systems outside that are under way.
-const LONGEST_CALL: Duration = Duration::from_secs(8);
-
-/// How long a stop waits for what phones asked for to be written down.
-const LONGEST_LOG: Duration = Duration::from_secs(10);
+/// How long a stop waits for whatever else is under way: a job, a step, a call, what is to be
+/// written down.
+const LONGEST: Duration = Duration::from_secs(8);
 
 /// Serves until SIGTERM or SIGINT; requests being answered are finished first.
 pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
@@ -56,64 +50,66 @@ pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
         .bind(session.config.listen)
         .with_context(|| format!("cannot listen on {}", session.config.listen))?;
     announce(session).await?;
-    let housekeeping = tokio::spawn(housekeeping(session.state.clone()));
-    let expiry = tokio::spawn(expiry(session.state.clone()));
-    let (leave, leaving) = watch::channel(false);
-    let runner = Runner::new(session.state.clone()).context("sweeps cannot be done here")?;
-    let sweeps = tokio::spawn(runner.run(leaving.clone()));
-    let feed = Feed::new(session.state.clone(), applier.access().clone());
-    let feed = tokio::spawn(feed.run(leaving.clone()));
-    let telling = notify::Runner::new(session.state.clone(), applier.access().clone())
-        .context("phones cannot be told here")?;
-    let telling = tokio::spawn(telling.run(leaving.clone()));
-    let caller = outbox::Runner::new(session.state.clone()).context("no randomness")?;
-    let calls = tokio::spawn(caller.run(leaving.clone()));
-    let flows = workflows::Runner::new(session.state.clone(), applier.clone());
-    let flows = tokio::spawn(flows.context("no randomness")?.run(leaving.clone()));
-    let keeper = tokio::spawn(Keeper::new(session.state.clone()).run(leaving.clone()));
-    if let Some(address) = session.config.phones.tftp {
-        let socket = tokio::net::UdpSocket::bind(address).await;
-        let socket = socket.with_context(|| format!("cannot answer TFTP on {address}"))?;
-        tokio::spawn(provisioner.clone().tftp(socket, leaving.clone()));
-    }
-    let log = tokio::spawn(provisioner.run(leaving.clone()));
-    let jobs = jobs::Runner::new(session.state.clone(), Jobs::new(app::jobs()))?;
-    let jobs = tokio::spawn(jobs.run(leaving));
-    let completion = tokio::spawn(completion(session.state.clone()));
+    let workers = Box::pin(workers(session, &applier, provisioner)).await?;
     server.run().await.context("the server stopped")?;
-    housekeeping.abort();
-    expiry.abort();
-    completion.abort();
-    let _ = leave.send(true);
-    let _ = feed.await;
-    if tokio::time::timeout(LONGEST_SWEEP, telling).await.is_err() {
-        tracing::warn!("stopped while phones were told; the next start goes on");
-    }
-    keeper.abort();
-    if tokio::time::timeout(LONGEST_SWEEP, sweeps).await.is_err() {
-        tracing::warn!("stopped in the middle of a sweep; the next start notices");
-    }
-    if tokio::time::timeout(LONGEST_CALL, calls).await.is_err() {
-        tracing::warn!("stopped in the middle of calls to systems outside; they are made again");
-    }
-    if tokio::time::timeout(LONGEST_CALL, flows).await.is_err() {
-        tracing::warn!(
-            "stopped in the middle of a workflow; another instance or the next start goes on"
-        );
-    }
-    if tokio::time::timeout(LONGEST_LOG, log).await.is_err() {
-        tracing::warn!("stopped before everything phones asked for was written down");
-    }
-    if tokio::time::timeout(LONGEST_JOB, jobs).await.is_err() {
-        tracing::warn!(
-            "stopped in the middle of a job; another instance or the next start does it"
-        );
-    }
+    workers.stop().await;
     if tokio::time::timeout(LONGEST_APPLY, applier.idle()).await.is_err() {
         tracing::warn!("stopped in the middle of an apply; the next start repairs it");
     }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Starts everything that goes on beside answering requests.
+async fn workers(
+    session: &Session,
+    applier: &Applier,
+    provisioner: Provisioner,
+) -> anyhow::Result<Workers> {
+    let state = &session.state;
+    let mut workers = Workers::new();
+    let sweeps = Runner::new(state.clone()).context("sweeps cannot be done here")?;
+    workers.start(LONGEST, "stopped in the middle of a sweep; the next start notices", |leave| {
+        sweeps.run(leave)
+    });
+    let feed = Feed::new(state.clone(), applier.access().clone());
+    workers.start(LONGEST, "stopped while Asterisk told of registrations", |leave| feed.run(leave));
+    let telling = notify::Runner::new(state.clone(), applier.access().clone());
+    let telling = telling.context("phones cannot be told here")?;
+    workers.start(LONGEST, "stopped while phones were told; the next start goes on", |leave| {
+        telling.run(leave)
+    });
+    let calls = outbox::Runner::new(state.clone()).context("no randomness")?;
+    let unfinished = "stopped in the middle of calls to systems outside; they are made again";
+    workers.start(LONGEST, unfinished, |leave| calls.run(leave));
+    let flows = workflows::Runner::new(state.clone(), applier.clone()).context("no randomness")?;
+    let unfinished =
+        "stopped in the middle of a workflow; another instance or the next start goes on";
+    workers.start(LONGEST, unfinished, |leave| flows.run(leave));
+    let keeper = Keeper::new(state.clone());
+    workers.start(LONGEST, "stopped while records were compared; it is done again", |leave| {
+        keeper.run(leave)
+    });
+    if let Some(address) = session.config.phones.tftp {
+        let socket = tokio::net::UdpSocket::bind(address).await;
+        let socket = socket.with_context(|| format!("cannot answer TFTP on {address}"))?;
+        let tftp = provisioner.clone();
+        workers.start(LONGEST, "stopped while files were sent by TFTP", |leave| {
+            tftp.tftp(socket, leave)
+        });
+    }
+    let unfinished = "stopped before everything phones asked for was written down";
+    workers.start(LONGEST, unfinished, |leave| provisioner.run(leave));
+    let jobs = jobs::Runner::new(state.clone(), Jobs::new(app::jobs()))?;
+    let unfinished = "stopped in the middle of a job; another instance or the next start does it";
+    workers.start(LONGEST, unfinished, |leave| jobs.run(leave));
+    let [seconds, minute, minutes] =
+        [Duration::from_secs(2), Duration::from_mins(1), Duration::from_mins(10)];
+    workers.every(seconds, "revocations were not completed", state, completion);
+    workers.every(minute, "addresses were not freed", state, expiry);
+    workers.every(minute, "prefixes were not freed", state, expiry_of_prefixes);
+    workers.every(minutes, "what no longer counts was not removed", state, housekeeping);
+    Ok(workers)
 }
 
 /// Says where Patchbay is, and how to become its first administrator.
@@ -130,48 +126,31 @@ async fn announce(session: &Session) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Completes revocations that nothing holds up any more, every two seconds.
-async fn completion(state: State) {
-    let mut tick = tokio::time::interval(Duration::from_secs(2));
-    loop {
-        tick.tick().await;
-        if let Err(error) = lifecycle::job::complete_settled(&state).await {
-            tracing::warn!(error = %error, "revocations were not completed; it is tried again");
-        }
-    }
+/// Completes revocations that nothing holds up any more.
+async fn completion(state: State) -> anyhow::Result<()> {
+    lifecycle::job::complete_settled(&state).await?;
+    Ok(())
 }
 
-/// Frees addresses and prefixes whose reservation or quarantine has ended, every minute.
-async fn expiry(state: State) {
-    let mut tick = tokio::time::interval(Duration::from_mins(1));
-    loop {
-        tick.tick().await;
-        if let Err(error) = prefixes::expire(&state).await {
-            tracing::warn!(error = %error, "prefixes were not freed; it is tried again in a minute");
-        }
-        match addresses::expire(&state).await {
-            Ok(0) => {}
-            Ok(count) => tracing::info!(count, "reservations and quarantines ended"),
-            Err(error) => {
-                tracing::warn!(error = %error, "addresses were not freed; it is tried again in a minute");
-            }
-        }
+/// Frees addresses whose reservation or quarantine has ended.
+async fn expiry(state: State) -> anyhow::Result<()> {
+    let count = addresses::expire(&state).await?;
+    if count > 0 {
+        tracing::info!(count, "reservations and quarantines ended");
     }
+    Ok(())
 }
 
-/// Removes what no longer counts, every ten minutes.
-async fn housekeeping(state: State) {
-    let mut tick = tokio::time::interval(Duration::from_mins(10));
-    loop {
-        tick.tick().await;
-        let done = async {
-            auth::tidy(&state).await?;
-            api::tidy(&state).await?;
-            provision::tidy(&state).await?;
-            Ok::<_, Error>(Spool::of(&state).tidy()?)
-        };
-        if let Err(error) = done.await {
-            tracing::warn!(error = %error, "housekeeping failed; it is tried again in ten minutes");
-        }
-    }
+/// Frees prefixes whose quarantine has ended.
+async fn expiry_of_prefixes(state: State) -> anyhow::Result<()> {
+    prefixes::expire(&state).await?;
+    Ok(())
+}
+
+/// Removes what no longer counts.
+async fn housekeeping(state: State) -> anyhow::Result<()> {
+    auth::tidy(&state).await?;
+    api::tidy(&state).await?;
+    provision::tidy(&state).await?;
+    Ok(Spool::of(&state).tidy()?)
 }
