@@ -75,7 +75,7 @@ pub const TABLES: &[Table] = &[
     table!("phone_line" ("mac", "line", "tenant_id", "user_id", "label") by "mac, line", values "$1, $2, $3, $4, $5"),
     table!("phone_key" ("mac", "position", "kind", "line", "value", "label") by "mac, position", values "$1, $2, $3, $4, $5, $6"),
     table!("phone_setting" ("mac", "key", "value") by "mac, key", values "$1, $2, $3"),
-    table!("phone_seen" ("mac", "fetched_at", "fetched_from", "fetched_file", "fetched_revision", "user_agent", "model", "firmware") by "mac", values "$1, $2, $3, $4, $5, $6, $7, $8"),
+    table!("phone_seen" ("mac", "tenant_id", "fetched_at", "fetched_from", "fetched_file", "fetched_revision", "user_agent", "model", "firmware") by "mac", values "$1, $2, $3, $4, $5, $6, $7, $8, $9"),
     table!("boot_file" ("mac", "name", "revision", "content", "made_at") by "mac, name", values "$1, $2, $3, $4, $5"),
     table!("boot_template" ("tenant_id", "vendor", "name", "version", "content", "created_at", "created_by", "note") by "tenant_id, vendor, name, version", values "$1, $2, $3, $4, $5, $6, $7, $8"),
     table!("boot_request" ("id", "at", "tenant_id", "mac", "address", "user_agent", "path", "outcome", "how", "revision", "bytes") by "id", values "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11"),

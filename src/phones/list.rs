@@ -30,6 +30,17 @@ pub struct Filter {
     pub state: Only,
 }
 
+impl Filter {
+    /// Whether every phone is shown.
+    fn is_everything(&self) -> bool {
+        let Self { search, vendor, model, site, kind, profile, state } = self;
+        search.trim().is_empty()
+            && site.trim().is_empty()
+            && (vendor.is_none() && model.is_none() && kind.is_none() && profile.is_none())
+            && *state == Only::All
+    }
+}
+
 /// What may be so of a phone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Only {
@@ -210,7 +221,7 @@ impl Totals {
 macro_rules! registered {
     () => {
         "(EXISTS (SELECT 1 FROM registration r
-                  WHERE r.tenant_id = $1 AND r.number = p.number_sort AND r.present AND (r.mac = '' OR r.mac = p.mac))
+                  WHERE r.tenant_id = $1 AND r.number = p.number_sort AND r.present AND r.mac IN ('', p.mac))
           OR p.mac IN (SELECT l.mac FROM phone_line l JOIN extension e ON e.user_id = l.user_id
                        JOIN registration r ON r.tenant_id = e.tenant_id AND r.number = e.number
                        WHERE l.tenant_id = $1 AND l.line > 1 AND r.present AND (r.mac = '' OR r.mac = l.mac)))"
@@ -244,29 +255,46 @@ macro_rules! matching {
     };
 }
 
+macro_rules! address {
+    () => {
+        "(SELECT a.address FROM address a
+          WHERE a.tenant_id = $1 AND a.holder_id = p.mac AND a.holder_kind = 'phone'
+          ORDER BY a.address LIMIT 1)"
+    };
+}
+
+macro_rules! fetched {
+    () => {
+        "(SELECT s.fetched_at FROM phone_seen s WHERE s.mac = p.mac)"
+    };
+}
+
 /// A page's rows: its MACs are found first, then only those phones are read, a row for each line.
+/// `sort_key` is for orders that are not by something of the phone itself.
 macro_rules! page {
-    ($join:literal, $order:literal) => {
+    ($order:literal) => {
+        page!($order, "NULL")
+    };
+    ($order:literal, $key:expr) => {
         concat!(
             "SELECT p.mac, p.vendor, p.model, p.label, p.site, p.notes, p.version, p.created_at, p.updated_at,
-                 (SELECT f.name FROM profile f WHERE f.id = p.profile_id) AS profile,
-                 (SELECT a.address FROM address a
-                  WHERE a.tenant_id = $1 AND a.holder_id = p.mac
-                    AND a.holder_kind = 'phone' ORDER BY a.address LIMIT 1) AS address,
-                 (SELECT s.fetched_at FROM phone_seen s WHERE s.mac = p.mac) AS fetched_at,
+                 (SELECT f.name FROM profile f WHERE f.id = p.profile_id) AS profile, ",
+            address!(),
+            " AS address, ",
+            fetched!(),
+            " AS fetched_at,
                  l.line, l.user_id, l.label AS line_label, e.number, u.name,
                  EXISTS (SELECT 1 FROM registration r WHERE r.tenant_id = $1 AND r.number = e.number AND r.present
                            AND (r.mac = '' OR r.mac = p.mac)) AS registered
-             FROM (SELECT p.mac FROM phone p ",
-            $join,
-            " WHERE ",
+             FROM (SELECT p.mac, ",
+            $key,
+            " AS sort_key FROM phone p WHERE ",
             matching!(),
             " ORDER BY ",
             $order,
             " LIMIT $19 OFFSET $20) shown
-             JOIN phone p ON p.mac = shown.mac ",
-            $join,
-            " LEFT JOIN phone_line l ON l.mac = p.mac
+             JOIN phone p ON p.mac = shown.mac
+             LEFT JOIN phone_line l ON l.mac = p.mac
              LEFT JOIN users u ON u.id = l.user_id
              LEFT JOIN extension e ON e.user_id = l.user_id
              ORDER BY ",
@@ -276,42 +304,25 @@ macro_rules! page {
     };
 }
 
-macro_rules! by_address {
-    ($order:literal) => {
-        page!(
-            "LEFT JOIN address held ON held.tenant_id = $1 AND held.holder_id = p.mac
-                 AND held.holder_kind = 'phone'
-                 AND NOT EXISTS (SELECT 1 FROM address o WHERE o.tenant_id = $1 AND o.holder_id = p.mac AND o.holder_kind = 'phone' AND o.address < held.address)",
-            $order
-        )
-    };
-}
-
-macro_rules! by_fetch {
-    ($order:literal) => {
-        page!("LEFT JOIN phone_seen f ON f.mac = p.mac", $order)
-    };
-}
-
 fn text_of(sort: Sort) -> &'static str {
     match sort {
-        Sort::Title => page!("", "p.title_sort, p.mac"),
-        Sort::TitleDown => page!("", "p.title_sort DESC, p.mac DESC"),
-        Sort::Number => page!("", "p.number_sort, p.mac"),
-        Sort::NumberDown => page!("", "p.number_sort DESC, p.mac DESC"),
-        Sort::Mac => page!("", "p.mac"),
-        Sort::MacDown => page!("", "p.mac DESC"),
-        Sort::Model => page!("", "p.vendor, p.model, p.mac"),
-        Sort::ModelDown => page!("", "p.vendor DESC, p.model DESC, p.mac DESC"),
-        Sort::Site => page!("", "p.site_key, p.mac"),
-        Sort::SiteDown => page!("", "p.site_key DESC, p.mac DESC"),
+        Sort::Title => page!("p.title_sort, p.mac"),
+        Sort::TitleDown => page!("p.title_sort DESC, p.mac DESC"),
+        Sort::Number => page!("p.number_sort, p.mac"),
+        Sort::NumberDown => page!("p.number_sort DESC, p.mac DESC"),
+        Sort::Mac => page!("p.mac"),
+        Sort::MacDown => page!("p.mac DESC"),
+        Sort::Model => page!("p.vendor, p.model, p.mac"),
+        Sort::ModelDown => page!("p.vendor DESC, p.model DESC, p.mac DESC"),
+        Sort::Site => page!("p.site_key, p.mac"),
+        Sort::SiteDown => page!("p.site_key DESC, p.mac DESC"),
         // Phones without an address, or that fetched nothing, come last, whichever way round.
-        Sort::Address => by_address!("held.address IS NULL, held.address, p.mac"),
-        Sort::AddressDown => by_address!("held.address IS NULL, held.address DESC, p.mac DESC"),
-        Sort::Fetched => by_fetch!("f.fetched_at IS NULL, f.fetched_at, p.mac"),
-        Sort::FetchedDown => by_fetch!("f.fetched_at IS NULL, f.fetched_at DESC, p.mac DESC"),
-        Sort::Created => page!("", "p.created_at, p.mac"),
-        Sort::CreatedDown => page!("", "p.created_at DESC, p.mac DESC"),
+        Sort::Address => page!("sort_key NULLS LAST, p.mac", address!()),
+        Sort::AddressDown => page!("sort_key DESC NULLS LAST, p.mac DESC", address!()),
+        Sort::Fetched => page!("sort_key NULLS LAST, p.mac", fetched!()),
+        Sort::FetchedDown => page!("sort_key DESC NULLS LAST, p.mac DESC", fetched!()),
+        Sort::Created => page!("p.created_at, p.mac"),
+        Sort::CreatedDown => page!("p.created_at DESC, p.mac DESC"),
     }
 }
 
@@ -425,6 +436,9 @@ pub async fn list(
     // A page that is not full is the last: it tells how many there are.
     let all = if (1..page.limit).contains(&shown) || (shown == 0 && page.offset == 0) {
         page.offset + shown
+    } else if asked.is_everything() {
+        let text = sql!("SELECT count(*) FROM phone WHERE tenant_id = $1");
+        tx.query(text).bind(tenant.to_string()).scalar().await?
     } else {
         let text = concat!("SELECT count(*) FROM phone p WHERE ", matching!());
         filter(tx.query(text), tenant, asked).scalar().await?
@@ -439,8 +453,7 @@ pub async fn totals(tx: &mut Tx, tenant: TenantId) -> Result<Totals> {
              (SELECT count(*) FROM phone WHERE tenant_id = $1 AND kind = 'ata') AS atas,
              (SELECT count(*) FROM registration WHERE tenant_id = $1 AND present) AS registered,
              (SELECT count(*) FROM phone WHERE tenant_id = $1 AND number_sort = 100000000) AS no_line,
-             (SELECT count(*) FROM phone_seen s JOIN phone p ON p.mac = s.mac
-              WHERE p.tenant_id = $1 AND s.fetched_at IS NOT NULL) AS fetched"
+             (SELECT count(fetched_at) FROM phone_seen WHERE tenant_id = $1) AS fetched"
     ))
     .bind(tenant.to_string())
     .one()
@@ -449,9 +462,17 @@ pub async fn totals(tx: &mut Tx, tenant: TenantId) -> Result<Totals> {
 
 /// The sites phones of the tenant stand in, in order.
 pub async fn sites(tx: &mut Tx, tenant: TenantId) -> Result<Vec<String>> {
+    // From each key to the next: there are few sites and many phones.
     let rows: Vec<(String,)> = tx
         .query(sql!(
-            "SELECT min(site) FROM phone WHERE tenant_id = $1 AND site_key <> '' GROUP BY site_key ORDER BY site_key"
+            "WITH RECURSIVE sites (key) AS (
+                 SELECT min(site_key) FROM phone WHERE tenant_id = $1 AND site_key > ''
+                 UNION ALL
+                 SELECT (SELECT min(p.site_key) FROM phone p WHERE p.tenant_id = $1 AND p.site_key > sites.key)
+                 FROM sites WHERE sites.key IS NOT NULL)
+             SELECT (SELECT p.site FROM phone p WHERE p.tenant_id = $1 AND p.site_key = sites.key
+                     ORDER BY p.mac LIMIT 1)
+             FROM sites WHERE sites.key IS NOT NULL ORDER BY sites.key"
         ))
         .bind(tenant.to_string())
         .all()

@@ -256,8 +256,8 @@ both_databases! {
         app.pass(10);
         add(&app, &new("001565000003", (Vendor::Yealink, "t23g"), &[])).await.unwrap();
         let tenant = TenantId::DEFAULT;
-        app.sql("INSERT INTO phone_seen (mac, fetched_at, fetched_file, fetched_revision, user_agent, model, firmware)
-            VALUES ('001565000001', 1700000000, 'x.cfg', 'abc', 'Yealink', '', '')").await;
+        app.sql("INSERT INTO phone_seen (mac, tenant_id, fetched_at, fetched_file, fetched_revision, user_agent, model, firmware)
+            SELECT mac, tenant_id, 1700000000, 'x.cfg', 'abc', 'Yealink', '', '' FROM phone WHERE mac = '001565000001'").await;
         app.sql(&format!("INSERT INTO registration (tenant_id, number, contact, address, user_agent, mac, mac_source, present, first_seen, last_seen)
             SELECT '{tenant}', 1000, 'sip:1000@10.0.0.12', address, '', '', '', TRUE, 1, 1 FROM address WHERE holder_kind = 'phone'")).await;
 

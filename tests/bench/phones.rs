@@ -91,8 +91,8 @@ async fn import(site: &Site) -> anyhow::Result<Duration> {
     ensure!(said.contains(&PHONES.to_string()), "{said}");
     tx = state.db.write().await?;
     for statement in [
-        "INSERT INTO phone_seen (mac, fetched_at, fetched_file, fetched_revision, user_agent, model, firmware)
-         SELECT mac, 1700000000 + number_sort, 'x.cfg', 'abc', 'Yealink', '', '' FROM phone WHERE number_sort % 10 <> 0",
+        "INSERT INTO phone_seen (mac, tenant_id, fetched_at, fetched_file, fetched_revision, user_agent, model, firmware)
+         SELECT mac, tenant_id, 1700000000 + number_sort, 'x.cfg', 'abc', 'Yealink', '', '' FROM phone WHERE number_sort % 10 <> 0",
         "INSERT INTO registration (tenant_id, number, contact, address, user_agent, mac, mac_source, present, first_seen, last_seen)
          SELECT p.tenant_id, p.number_sort, 'sip:' || p.mac, p.token, '', p.mac, 'user_agent', p.number_sort % 5 <> 0, 1, 1
          FROM phone p WHERE p.number_sort < 100000000",

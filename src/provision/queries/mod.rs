@@ -169,8 +169,8 @@ pub(super) async fn insert_requests(tx: &mut Tx, rows: &[(Uuid, &Request)]) -> R
 // A phone may have been deleted since it asked, so rows are joined with those that are there.
 
 static SEEN: Bulk = Bulk {
-    head: "INSERT INTO phone_seen (mac, fetched_at, fetched_from, fetched_file, fetched_revision, user_agent, model, firmware)
-           SELECT v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, v.column7, v.column8 FROM (VALUES",
+    head: "INSERT INTO phone_seen (mac, fetched_at, fetched_from, fetched_file, fetched_revision, user_agent, model, firmware, tenant_id)
+           SELECT v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, v.column7, v.column8, p.tenant_id FROM (VALUES",
     columns: 8,
     most: 64,
     tail: ") AS v JOIN phone p ON p.mac = v.column1 WHERE true
