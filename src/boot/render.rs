@@ -1,7 +1,7 @@
 //! From a phone and what it asks for to the bytes it gets.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, LazyLock};
 
 use include_dir::{Dir, include_dir};
 
@@ -196,7 +196,15 @@ impl BuiltIn {
 
     /// Ready to run.
     pub fn compiled(&self) -> Result<Arc<Compiled>, Broken> {
-        Compiled::of(self.source(), self.format)
+        static READY: LazyLock<HashMap<&str, Result<Arc<Compiled>, Broken>>> =
+            LazyLock::new(|| {
+                let ready = |built_in: &'static BuiltIn| {
+                    (built_in.path, Compiled::of(built_in.source(), built_in.format))
+                };
+                BUILT_IN.iter().map(ready).collect()
+            });
+        let missing = || Compiled::of(self.source(), self.format);
+        READY.get(self.path).cloned().unwrap_or_else(missing)
     }
 }
 
