@@ -61,7 +61,7 @@ impl Pager {
     /// Which rows of how many are shown, for people.
     pub fn place(&self) -> String {
         let [first, last, total] = [self.first(), self.last(), self.total].map(|n| grouped(&n));
-        if self.total == 0 { "none".to_owned() } else { format!("{first}-{last} of {total}") }
+        format!("{first}-{last} of {total}")
     }
 
     /// The link to the first page.
