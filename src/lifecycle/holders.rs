@@ -1,7 +1,7 @@
 //! What happens to somebody happens to what they have.
 
 use super::state::{Operation, State};
-use super::types::{How, Leased, Release, Step};
+use super::types::{Assignment, How, Leased, Release, Step};
 use super::{Done, Outcome, complete, perform, queries};
 use crate::ipam::addresses::Holder;
 use crate::ipam::space::Space;
@@ -14,22 +14,30 @@ pub async fn leave(space: &mut Space<'_>, holder: &Holder, why: &str) -> Outcome
     let mut left = Vec::new();
     for old in queries::all_live_of(space.tx(), tenant, holder).await? {
         left.extend(old.held());
-        let how = How::default();
-        let reason: Line<500> =
-            why.chars().take(500).collect::<String>().parse().unwrap_or_default();
-        match old.state {
-            State::Pending => drop(perform(space, old.id, &Step::Fail(reason), &how).await?),
-            State::Revoking => drop(complete(space, old.id).await?),
-            state => {
-                if state == State::Failed {
-                    perform(space, old.id, &Step::Retry, &how).await?;
-                }
-                perform(space, old.id, &Step::Revoke(Release::Free), &how).await?;
-                complete(space, old.id).await?;
-            }
-        }
+        end(space, &old, why).await?;
     }
     Ok(left)
+}
+
+/// A live assignment ends at once, without waiting for outside systems.
+pub async fn end(space: &mut Space<'_>, old: &Assignment, why: &str) -> Outcome<()> {
+    let how = How::default();
+    match old.state {
+        State::Pending => {
+            let reason: String = why.chars().take(500).collect();
+            let reason: Line<500> = reason.parse().unwrap_or_default();
+            perform(space, old.id, &Step::Fail(reason), &how).await?;
+        }
+        State::Revoking => drop(complete(space, old.id).await?),
+        state => {
+            if state == State::Failed {
+                perform(space, old.id, &Step::Retry, &how).await?;
+            }
+            perform(space, old.id, &Step::Revoke(Release::Free), &how).await?;
+            complete(space, old.id).await?;
+        }
+    }
+    Ok(())
 }
 
 /// A phone registered for the first time with the address it was given: its assignment is active.

@@ -45,7 +45,7 @@ use crate::time::Timestamp;
 use crate::web::Error;
 
 pub use effects::{Effect, forecast};
-pub use holders::{first_register, leave};
+pub use holders::{end, first_register, leave};
 pub use names::known;
 pub use state::{BadState, Operation, State};
 pub use steps::{allocate, complete, perform};

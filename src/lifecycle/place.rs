@@ -36,9 +36,7 @@ async fn place_address(
         }
     };
     let by = Reserver { name: space.actor().name.clone(), anybodys: true };
-    let tenure =
-        Tenure { hostname: new.hostname.clone(), mac: new.mac, ..Tenure::of(new.holder.clone()) };
-    let purpose = Purpose::Assign(tenure, new.id);
+    let purpose = Purpose::Assign(wanted.tenure.clone(), new.id);
     let source = source(space, wanted).await?;
     let record = match (source, &wish) {
         (Some(source), _) => addresses::take(space, source, &wish, &purpose, &by).await,
@@ -163,15 +161,15 @@ pub(super) async fn again(
         }
         _ => None,
     };
+    let holder = new.holder.clone();
+    let tenure = Tenure { hostname: old.hostname.clone(), mac: old.mac, ..Tenure::of(holder) };
     let wanted = |wish, from| Wanted {
         family: old.family,
-        holder: new.holder.clone(),
+        tenure: tenure.clone(),
         role: old.role.clone(),
         from,
         wish,
         length,
-        hostname: old.hostname.clone(),
-        mac: old.mac,
     };
     let (same, other) = (wanted(old.leased, Origin::Anywhere), wanted(None, from));
     if old.leased.is_some() {

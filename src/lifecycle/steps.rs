@@ -16,16 +16,17 @@ use crate::text::Line;
 pub async fn allocate(space: &mut Space<'_>, wanted: &Wanted, how: &How) -> Outcome<Done> {
     let tenant = space.tenant();
     let mut wanted = wanted.clone();
-    wanted.holder = known(space.tx(), tenant, &wanted.holder).await?;
+    wanted.tenure.holder = known(space.tx(), tenant, &wanted.tenure.holder).await?;
     let role = wanted.role.to_string();
-    let live = queries::live_of(space.tx(), tenant, &wanted.holder, wanted.family, &role).await?;
+    let live =
+        queries::live_of(space.tx(), tenant, &wanted.tenure.holder, wanted.family, &role).await?;
     let (old, fresh) = match live {
         Some(waiting) if waiting.state == State::Pending => (waiting, false),
         Some(other) => return Err(taken_already(&other)),
         None => (born(space, &wanted)?, true),
     };
     let mut new = old.clone();
-    (new.hostname, new.mac) = (wanted.hostname.clone(), wanted.mac);
+    (new.hostname, new.mac) = (wanted.tenure.hostname.clone(), wanted.tenure.mac);
     new.metadata = remembered(&old, how)?;
     place::place(space, &mut new, &wanted).await?;
     settle(space, fresh.then_some(&old), &old, new, Operation::Allocate, how).await
@@ -47,10 +48,10 @@ fn born(space: &Space<'_>, wanted: &Wanted) -> Result<Assignment> {
         live: true,
         leased: None,
         pool: None,
-        holder: wanted.holder.clone(),
+        holder: wanted.tenure.holder.clone(),
         role: wanted.role.clone(),
-        hostname: wanted.hostname.clone(),
-        mac: wanted.mac,
+        hostname: wanted.tenure.hostname.clone(),
+        mac: wanted.tenure.mac,
         reason: Line::default(),
         release: None,
         metadata: Metadata::default(),

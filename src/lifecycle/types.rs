@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::state::State;
 use crate::id::AssignmentId;
 use crate::id::PrefixPoolId;
-use crate::ipam::addresses::{Holder, HolderKind, Hostname};
+use crate::ipam::addresses::{Holder, HolderKind, Hostname, Tenure};
 use crate::ipam::prefixes::PrefixLength;
 use crate::ipam::space::Source;
 use crate::net::{Address, Cidr, Mac, Range};
@@ -346,8 +346,9 @@ pub enum Origin {
 pub struct Wanted {
     /// Address or prefix.
     pub family: Family,
-    /// Who is to have it. The name of a user or a host is looked up.
-    pub holder: Holder,
+    /// Who is to have it, and what is known of their machine. The name of a user or a host is
+    /// looked up.
+    pub tenure: Tenure,
     /// What for.
     pub role: Role,
     /// Where from.
@@ -356,10 +357,6 @@ pub struct Wanted {
     pub wish: Option<Leased>,
     /// How long a prefix; without it as long as its pool says.
     pub length: Option<PrefixLength>,
-    /// What the holder's machine is called.
-    pub hostname: Hostname,
-    /// Its interface.
-    pub mac: Option<Mac>,
 }
 
 /// How outside systems are to be told, and what is to be remembered.

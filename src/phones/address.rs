@@ -1,9 +1,14 @@
-//! A phone's static address: the one IPAM says it holds.
+//! A phone's static address: the one it is assigned.
+//!
+//! It is an assignment like any other ([`crate::lifecycle`]): allocated here, active when the phone
+//! first registers, told to outside systems, over when the phone is to have it no longer.
 
 use super::refusal::{Outcome, Refusal};
 use super::types::{Phone, Static};
-use crate::ipam::addresses::{self, Holder, Hostname, Purpose, Reserver, Tenure, Wish};
+use crate::ipam::addresses::{self, Holder, Hostname, Record, Tenure};
 use crate::ipam::space::{Source, Space};
+use crate::ipam::subnets;
+use crate::lifecycle::{self, Family, How, Leased, Origin, Role, State, Wanted};
 use crate::net::Address;
 use crate::text::Line;
 use crate::users::lines;
@@ -14,7 +19,7 @@ pub(super) fn holder(phone: &Phone) -> Holder {
 }
 
 /// What addresses say of a phone.
-fn tenure(phone: &Phone) -> Tenure {
+pub fn tenure(phone: &Phone) -> Tenure {
     let line = |text: &str| text.parse::<Line<100>>().unwrap_or_default();
     Tenure {
         holder: holder(phone),
@@ -32,11 +37,6 @@ fn hostname(phone: &Phone) -> Hostname {
     label.unwrap_or_else(made)
 }
 
-/// Whoever takes addresses for phones: others' reservations stay theirs.
-fn reserver(space: &Space<'_>) -> Reserver {
-    Reserver { name: space.actor().name.clone(), anybodys: false }
-}
-
 /// Gives a phone the address wished for (`None`: nothing is said of it), takes from it what it is
 /// to have no longer, and lets the address say what the phone is called now. Whether it has
 /// another address than before.
@@ -46,27 +46,9 @@ pub(super) async fn settle(
     wish: Option<Static>,
 ) -> Outcome<bool> {
     let (tenant, holder, tenure) = (space.tenant(), holder(phone), tenure(phone));
-    let held = addresses::held_by(space.tx(), tenant, &holder).await?;
     let moved = match wish {
         None => false,
-        Some(wish) => {
-            let keep = match wish {
-                Static::None => None,
-                Static::This(address) => held.iter().find(|record| record.address == address),
-                Static::Next => held.iter().find(|record| record.subnet == phone.subnet),
-            };
-            let keep = keep.map(|record| record.address);
-            let gone = held.iter().filter(|record| Some(record.address) != keep);
-            let mut moved = keep.is_none() && wish != Static::None;
-            for record in gone {
-                addresses::withdraw(space, record.address, &holder).await?;
-                moved = true;
-            }
-            if keep.is_none() {
-                take(space, phone, wish).await?;
-            }
-            moved
-        }
+        Some(wish) => change(space, phone, wish).await?,
     };
     for record in addresses::held_by(space.tx(), tenant, &holder).await? {
         addresses::claim(space, record.address, &tenure).await?;
@@ -76,19 +58,77 @@ pub(super) async fn settle(
     Ok(moved)
 }
 
-async fn take(space: &mut Space<'_>, phone: &Phone, wish: Static) -> Outcome<()> {
-    let (purpose, by) = (Purpose::Allocate(tenure(phone)), reserver(space));
-    match wish {
-        Static::None => {}
-        Static::This(address) => {
-            addresses::assign(space, address, &purpose, &by).await?;
-        }
-        Static::Next => {
-            let subnet = phone.subnet.ok_or(Refusal::NoSubnetChosen)?;
-            let wish = Wish::Next { count: 1, contiguous: false };
-            addresses::take(space, Source::Subnet(subnet), &wish, &purpose, &by).await?;
+/// Whether it has another address than before.
+async fn change(space: &mut Space<'_>, phone: &Phone, wish: Static) -> Outcome<bool> {
+    let (tenant, holder) = (space.tenant(), holder(phone));
+    let held = addresses::held_by(space.tx(), tenant, &holder).await?;
+    let wished = |record: &Record| match wish {
+        Static::None => false,
+        Static::This(address) => record.address == address,
+        Static::Next => record.subnet == phone.subnet,
+    };
+    let mut keep = None;
+    let mut gone = false;
+    for record in held {
+        let (own, goes_on) = standing(space, &record).await?;
+        if keep.is_none() && wished(&record) && goes_on {
+            keep = Some(record.address);
+        } else if own {
+            withdraw(space, &record, &holder, phone).await?;
+            gone = true;
         }
     }
+    if keep.is_none() && wish != Static::None {
+        take(space, phone, wish).await?;
+        gone = true;
+    }
+    Ok(gone)
+}
+
+/// Whether an address is the phone's static one, rather than given to it for another purpose, and
+/// whether it stays so unless somebody changes that.
+async fn standing(space: &mut Space<'_>, record: &Record) -> Outcome<(bool, bool)> {
+    let Some(id) = record.assignment else { return Ok((true, true)) };
+    let tenant = space.tenant();
+    let one = lifecycle::get(space.tx(), tenant, id).await?;
+    Ok(one.map_or((true, true), |one| {
+        let ends = matches!(one.state, State::Revoking | State::Failed);
+        (one.role == Role::default(), !ends)
+    }))
+}
+
+async fn withdraw(
+    space: &mut Space<'_>,
+    record: &Record,
+    holder: &Holder,
+    phone: &Phone,
+) -> Outcome<()> {
+    let tenant = space.tenant();
+    if let Some(id) = record.assignment
+        && let Some(one) = lifecycle::get(space.tx(), tenant, id).await?
+    {
+        let why = format!("{} is to have another address, or none", phone.title());
+        return Ok(lifecycle::end(space, &one, &why).await?);
+    }
+    Ok(addresses::withdraw(space, record.address, holder).await?)
+}
+
+async fn take(space: &mut Space<'_>, phone: &Phone, wish: Static) -> Outcome<()> {
+    let (family, from, wish) = match wish {
+        Static::None => return Ok(()),
+        Static::This(address) => {
+            (Family::of(address), Origin::Anywhere, Some(Leased::Address(address)))
+        }
+        Static::Next => {
+            let tenant = space.tenant();
+            let id = phone.subnet.ok_or(Refusal::NoSubnetChosen)?;
+            let subnet = subnets::get(space.tx(), tenant, id).await?.ok_or(Refusal::NoSubnet)?;
+            (Family::of(subnet.cidr.network()), Origin::Addresses(Source::Subnet(id)), None)
+        }
+    };
+    let tenure = tenure(phone);
+    let wanted = Wanted { family, tenure, role: Role::default(), from, wish, length: None };
+    lifecycle::allocate(space, &wanted, &How::default()).await?;
     Ok(())
 }
 

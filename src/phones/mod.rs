@@ -37,6 +37,7 @@ use crate::secrets::{self, Vault, VaultError};
 use crate::users::lines;
 use crate::web::Error;
 
+pub use address::tenure;
 pub use list::{Filter, Listed, ListedLine, Only, Sort, Totals, list, sites, totals};
 pub use models::{BadModel, BadVendor, Kind, MODELS, Model, Vendor};
 pub use profiles::resolved;

@@ -6,6 +6,7 @@ use super::models::Model;
 use super::settings::BadSetting;
 use super::types::Phone;
 use crate::ipam::addresses;
+use crate::lifecycle;
 use crate::net::{Address, Mac};
 use crate::numbering::ExtensionNumber;
 use crate::web::Error;
@@ -103,6 +104,9 @@ pub enum Refusal {
     /// IPAM does not give the address for another reason.
     #[error(transparent)]
     Address(addresses::Refusal),
+    /// The life of the address it has, or would have, does not allow it.
+    #[error(transparent)]
+    Life(lifecycle::Refusal),
     /// There is no such phone.
     #[error("there is no such phone")]
     Missing,
@@ -134,9 +138,10 @@ impl Refusal {
             }
             Self::NoProfile => "profile".to_owned(),
             Self::Setting { key, .. } => key.clone(),
-            Self::NotStatic { .. } | Self::AddressTaken { .. } | Self::Address(_) => {
-                "address".to_owned()
-            }
+            Self::NotStatic { .. }
+            | Self::AddressTaken { .. }
+            | Self::Address(_)
+            | Self::Life(_) => "address".to_owned(),
             Self::Missing | Self::Stale(_) | Self::Fault(_) => return None,
         })
     }
@@ -158,7 +163,10 @@ impl Refusal {
     pub fn is_conflict(&self) -> bool {
         use addresses::Refusal as Ipam;
         match self {
-            Self::MacTaken { .. } | Self::LineTaken { .. } | Self::AddressTaken { .. } => true,
+            Self::MacTaken { .. }
+            | Self::LineTaken { .. }
+            | Self::AddressTaken { .. }
+            | Self::Life(_) => true,
             Self::Address(refusal) => {
                 matches!(refusal, Ipam::Full { .. } | Ipam::Taken { .. } | Ipam::NotYours { .. })
             }
@@ -176,6 +184,15 @@ impl From<sqlx::Error> for Refusal {
 impl From<crate::secrets::VaultError> for Refusal {
     fn from(error: crate::secrets::VaultError) -> Self {
         Self::Fault(error.into())
+    }
+}
+
+impl From<lifecycle::Refusal> for Refusal {
+    fn from(refusal: lifecycle::Refusal) -> Self {
+        match refusal {
+            lifecycle::Refusal::Fault(error) => Self::Fault(error),
+            other => Self::Life(other),
+        }
     }
 }
 

@@ -47,13 +47,11 @@ pub fn external(id: &str) -> Holder {
 pub fn wanted(family: Family, holder: Holder) -> Wanted {
     Wanted {
         family,
-        holder,
+        tenure: addresses::Tenure::of(holder),
         role: patchbay::lifecycle::Role::default(),
         from: Origin::Anywhere,
         wish: None,
         length: None,
-        hostname: addresses::Hostname::default(),
-        mac: None,
     }
 }
 

@@ -101,6 +101,50 @@ both_databases! {
         }
     }
 
+    async fn the_static_address_of_a_phone_is_an_assignment_from_its_page_to_its_end(app: TestApp) {
+        office(&app).await;
+        switch_on(&app).await;
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let ann = admin.add("Ann", "ann@example.com", "").await;
+        add(&app, &new(PHONE, T46S, &[&ann])).await.unwrap();
+        let page = format!("/phones/{PHONE}");
+        let have = async |wish: &[(&str, &str)]| {
+            assert_eq!(admin.post(&format!("{page}/address"), wish).await.status, 303);
+            let lives = "SELECT state || ' ' || platform FROM assignment a LEFT JOIN address r ON r.assignment = a.id ORDER BY a.created_at, a.state DESC";
+            app.texts(&lives.replace("platform", "coalesce(r.platform, '')")).await
+        };
+        assert_eq!(have(&[("address", "next"), ("subnet", "10.20.5.0/24")]).await, ["allocated SIP-T46S"]);
+        admin.get(&page).await.shows("active when the phone first registers");
+        let mut told = Told::default();
+        hear(&app, &mut told, vec![contact("1000", "10.20.5.10", YEALINK)]).await;
+        admin.get(&page).await.shows(r#"<span class="st life active">active</span>"#);
+        // The same again is no change; another ends the first; none ends that.
+        assert_eq!(have(&[("address", "this"), ("static_ip", "10.20.5.10")]).await, ["active SIP-T46S"]);
+        app.pass(60);
+        assert_eq!(have(&[("address", "this"), ("static_ip", "10.20.5.12")]).await, ["revoked ", "allocated SIP-T46S"]);
+        app.pass(60);
+        assert_eq!(have(&[("address", "none")]).await, ["revoked ", "revoked "]);
+        assert_eq!(app.number("SELECT count(*) FROM address WHERE status = 'allocated'").await, 0);
+        agrees(&app).await;
+    }
+
+    async fn an_address_given_for_another_purpose_is_not_the_pages_to_take(app: TestApp) {
+        office(&app).await;
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let script = app.script(Role::Admin).await;
+        let ann = admin.add("Ann", "ann@example.com", "").await;
+        add(&app, &new(PHONE, T46S, &[&ann])).await.unwrap();
+        let body = json!({ "subscriber_id": PHONE, "subscriber_kind": "phone", "kind": "address", "role": "video" });
+        let given = script.send("POST", "/api/v1/network/ipv4-lifecycle/allocate", &body).await;
+        assert_eq!(given.status, 201, "{given:?}");
+        let page = format!("/phones/{PHONE}");
+        for wish in ["next", "none"] {
+            let wish = [("address", wish), ("subnet", "10.20.5.0/24")];
+            assert_eq!(admin.post(&format!("{page}/address"), &wish).await.status, 303);
+            assert_eq!(state(&app, &given.json()).await, State::Allocated);
+        }
+    }
+
     async fn a_phone_that_is_there_already_begins_what_it_is_given_there(app: TestApp) {
         office(&app).await;
         let script = app.script(Role::Admin).await;

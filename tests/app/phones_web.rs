@@ -214,7 +214,7 @@ both_databases! {
         assert_eq!(admin.post("/phones/bulk", &form).await.field_error("profile"), "choose a profile, or tick the site");
     }
 
-    async fn a_static_address_is_changed_and_released_from_either_side(app: TestApp) {
+    async fn a_static_address_is_changed_there_and_ended_from_either_side(app: TestApp) {
         let admin = app.signed_in("admin", Role::Admin).await;
         subnet(&app, "Voice", "10.0.0.0/24", "10.0.0.10-11").await;
         add(&app, &new("001565000001", T46S, &[])).await.unwrap();
@@ -227,9 +227,13 @@ both_databases! {
         assert_eq!(page.status, 422);
         assert_eq!(page.field_error("static_ip"), "10.0.0.10 is allocated: phone 00:15:65:00:00:01; phone 00:15:65:00:00:02 cannot have it too");
         page.shows(r#"<a href="/phones/001565000001">Look there</a>"#);
-        // In IPAM: it says what that does to the phone, and does it.
-        admin.get("/ipam/addresses/10.0.0.10/release").await.shows("The phone has no static address any more.");
-        assert_eq!(admin.post("/ipam/addresses/10.0.0.10/release", &[]).await.status, 303);
+        // In IPAM: it says where that is ended, and does not end it behind the assignment's back.
+        admin.get("/ipam/addresses/10.0.0.10").await.shows("only the assignment can end this");
+        assert_eq!(admin.post("/ipam/addresses/10.0.0.10/release", &[]).await.status, 409);
+        assert_eq!(get(&app, "001565000001").await.unwrap().address, Some(at("10.0.0.10")));
+        let assignment = &app.texts("SELECT id FROM assignment").await[0];
+        assert_eq!(admin.post(&format!("/lifecycle/{assignment}/revoke"), &[("release", "free")]).await.status, 303);
+        patchbay::lifecycle::job::complete_settled(&app.state).await.unwrap();
         assert_eq!(get(&app, "001565000001").await.unwrap().address, None);
         for (mac, address) in [("001565000001", "10.0.0.11"), ("001565000002", "10.0.0.10")] {
             let path = format!("/phones/{mac}/address");

@@ -145,7 +145,8 @@ async fn wanted(net: Net, by: &Operator, asked: AllocateRequest) -> Result<(Act,
     let (mut wanted, how, said) = asked.parse(net == Net::V6)?;
     if !said {
         let mut tx = by.read().await?;
-        wanted.holder.kind = names::kind_of(&mut tx, by.tenant(), &wanted.holder.id).await?;
+        let holder = &mut wanted.tenure.holder;
+        holder.kind = names::kind_of(&mut tx, by.tenant(), &holder.id).await?;
     }
     Ok((Act::Allocate(Box::new(wanted)), how))
 }

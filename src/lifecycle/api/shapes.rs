@@ -13,7 +13,7 @@ use crate::api::Problem;
 use crate::auth::Operator;
 use crate::db::{self, Tx};
 use crate::id::AssignmentId;
-use crate::ipam::addresses::{Holder, HolderKind, Hostname};
+use crate::ipam::addresses::{Holder, HolderKind, Hostname, Tenure};
 use crate::ipam::prefixes::PrefixLength;
 use crate::ipam::space::Source;
 use crate::lifecycle::figures::{Figures, PoolFigure, percent};
@@ -169,15 +169,14 @@ impl AllocateRequest {
             id: id.to_string(),
             name: name.map(|name| name.to_string()).unwrap_or_default(),
         };
+        let hostname = hostname.unwrap_or_default();
         let wanted = Wanted {
             family: place.family,
-            holder,
+            tenure: Tenure { hostname, mac, ..Tenure::of(holder) },
             role,
             from: place.from,
             wish: place.wish,
             length: place.length,
-            hostname: hostname.unwrap_or_default(),
-            mac,
         };
         Ok((wanted, how, kind.is_some()))
     }

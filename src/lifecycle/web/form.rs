@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::LIST;
 use crate::auth::Operator;
 use crate::ipam::addresses::places::{self, Person};
-use crate::ipam::addresses::{Holder, HolderKind, Hostname};
+use crate::ipam::addresses::{Holder, HolderKind, Hostname, Tenure};
 use crate::ipam::prefixes::{self, PrefixLength};
 use crate::ipam::space::Source;
 use crate::ipam::subnets;
@@ -63,16 +63,10 @@ impl NewForm {
             self.length.reject(&"only a prefix has a length");
             return None;
         }
-        let wanted = Wanted {
-            family,
-            holder: Holder { name: name?.to_string(), ..holder? },
-            role: role?.unwrap_or_default(),
-            from: from?,
-            wish: wish?,
-            length,
-            hostname: hostname?,
-            mac: mac?,
-        };
+        let holder = Holder { name: name?.to_string(), ..holder? };
+        let tenure = Tenure { hostname: hostname?, mac: mac?, ..Tenure::of(holder) };
+        let role = role?.unwrap_or_default();
+        let wanted = Wanted { family, tenure, role, from: from?, wish: wish?, length };
         Some((wanted, How { username: username?, ..How::default() }))
     }
 
@@ -206,12 +200,12 @@ pub(super) async fn create(by: Operator, form: Form<NewForm>) -> Answer {
     let Some((mut wanted, how)) = form.parse() else {
         return respond(StatusCode::UNPROCESSABLE_ENTITY, &NewPage::new(&by, form).await?);
     };
-    if wanted.holder.kind == HolderKind::User {
+    if wanted.tenure.holder.kind == HolderKind::User {
         let mut tx = by.read().await?;
-        let people = places::people(&mut tx, by.tenant(), &wanted.holder.id, PEOPLE).await?;
+        let people = places::people(&mut tx, by.tenant(), &wanted.tenure.holder.id, PEOPLE).await?;
         drop(tx);
         match form.choose(people) {
-            Some(id) => wanted.holder.id = id,
+            Some(id) => wanted.tenure.holder.id = id,
             None => {
                 return respond(StatusCode::UNPROCESSABLE_ENTITY, &NewPage::new(&by, form).await?);
             }

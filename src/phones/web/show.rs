@@ -13,6 +13,7 @@ use crate::auth::{Operator, Right};
 use crate::db::Tx;
 use crate::ipam::addresses::places::{self, Place};
 use crate::ipam::addresses::{self, Claim};
+use crate::lifecycle::{self, Assignment, State};
 use crate::net::{Address, Mac};
 use crate::phones::layer_form::{meaning, origin};
 use crate::phones::list::{self, Filter};
@@ -56,6 +57,8 @@ pub(super) struct ShowPage {
     place: Option<Place>,
     profile: Option<String>,
     settings: Resolved,
+    /// The life of its address.
+    assignment: Option<Assignment>,
     /// Others who want its address.
     claims: Vec<Claim>,
     history: Vec<Record>,
@@ -81,9 +84,12 @@ impl ShowPage {
             Some(id) => profiles::get(&mut tx, tenant, id).await?,
             None => None,
         };
-        let claims = match phone.address {
-            Some(address) => addresses::claims_on(&mut tx, tenant, address).await?,
-            None => Vec::new(),
+        let (assignment, claims) = match phone.address {
+            Some(address) => (
+                lifecycle::at(&mut tx, tenant, address).await?,
+                addresses::claims_on(&mut tx, tenant, address).await?,
+            ),
+            None => (None, Vec::new()),
         };
         let page = Page { offset: 0, limit: SHOWN };
         let form = AddressForm {
@@ -103,6 +109,7 @@ impl ShowPage {
             may_reveal: by.may(Right::Reveal),
             phone,
             place,
+            assignment,
             claims,
             shown,
             form,

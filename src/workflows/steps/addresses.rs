@@ -9,7 +9,7 @@ use super::{Done, Place, Trouble};
 use crate::audit::Change;
 use crate::db::{Result, Tx};
 use crate::id::{AssignmentId, TenantId};
-use crate::ipam::addresses::{Holder, HolderKind, Hostname};
+use crate::ipam::addresses::{Holder, HolderKind, Tenure};
 use crate::ipam::space::Space;
 use crate::lifecycle::{self, Assignment, Family, How, Release, Role, State, Wanted};
 use crate::phones::{self, Phone};
@@ -23,6 +23,9 @@ use crate::workflows::types::StepName;
 struct Allocated {
     assignment: AssignmentId,
     address: String,
+    /// Whether the phone had it before.
+    #[serde(default)]
+    kept: bool,
 }
 
 /// What was suspended or reactivated, with the reasons there were.
@@ -63,35 +66,49 @@ pub(super) async fn allocate(change: &mut Change, place: &Place<'_>) -> Done<Val
         Some(mac) => phones::get(change.tx(), tenant, mac).await?,
         None => None,
     };
-    let holder = phone.as_ref().map_or_else(|| of_user(&user), of_phone);
+    let tenure = phone.as_ref().map_or_else(|| Tenure::of(of_user(&user)), phones::tenure);
     let mut space = Space::open(change, place.state.vault.entropy()).await?;
-    let mac = phone.map(|phone| phone.mac);
-    let wanted = wanted(wish, holder, mac);
-    let done = lifecycle::allocate(&mut space, &wanted, &How::default()).await?;
-    if let Some(mac) = mac {
-        // The address says of the phone what all of its addresses say.
-        phones::update(&mut space, mac, None, &phones::Edit::default()).await?;
-    }
+    let wanted = wanted(wish, tenure);
+    let (one, kept) = match already(&mut space, &wanted).await? {
+        Some(one) => (one, true),
+        None => {
+            (lifecycle::allocate(&mut space, &wanted, &How::default()).await?.assignment, false)
+        }
+    };
     space.close().await?;
-    let address = done.assignment.leased.map(|leased| leased.to_string()).unwrap_or_default();
-    noted(&Allocated { assignment: done.assignment.id, address })
+    let address = one.leased.map(|leased| leased.to_string()).unwrap_or_default();
+    noted(&Allocated { assignment: one.id, address, kept })
 }
 
-fn wanted(wish: &LeaseWish, holder: Holder, mac: Option<crate::net::Mac>) -> Wanted {
+/// What a phone that was there before has: its static address, unless another is wished for.
+async fn already(space: &mut Space<'_>, wanted: &Wanted) -> Result<Option<Assignment>> {
+    let tenant = space.tenant();
+    let holder = &wanted.tenure.holder;
+    if holder.kind != HolderKind::Phone {
+        return Ok(None);
+    }
+    let all = lifecycle::of_holder(space.tx(), tenant, holder).await?;
+    Ok(all.into_iter().find(|one| {
+        one.family == wanted.family
+            && one.role == wanted.role
+            && matches!(one.state, State::Allocated | State::Active)
+            && wanted.wish.is_none_or(|wish| one.leased == Some(wish))
+    }))
+}
+
+fn wanted(wish: &LeaseWish, tenure: Tenure) -> Wanted {
     Wanted {
         family: wish.family,
-        holder,
+        tenure,
         role: Role::default(),
         from: wish.from,
         wish: wish.wish,
         length: wish.length,
-        hostname: Hostname::default(),
-        mac,
     }
 }
 
 pub(super) async fn undo_allocate(change: &mut Change, place: &Place<'_>) -> Done<()> {
-    let Some(Allocated { assignment, .. }) = place.step.saved() else { return Ok(()) };
+    let Some(Allocated { assignment, kept: false, .. }) = place.step.saved() else { return Ok(()) };
     let tenant = change.tenant();
     let mut space = Space::open(change, place.state.vault.entropy()).await?;
     if let Some(one) = lifecycle::get(space.tx(), tenant, assignment).await? {
