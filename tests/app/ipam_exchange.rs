@@ -436,11 +436,10 @@ both_databases! {
             assert_eq!(seen, 4);
             slow.push(moment);
         }
-        let began = std::time::Instant::now();
         for _ in 0..20 {
-            assert_eq!(script.get("/api/v1/addresses").await.status, 200);
+            let status = script.get("/api/v1/addresses").await.status;
+            assert_eq!(status, 200, "who waits for a connection in vain is answered 503");
         }
-        assert!(began.elapsed().as_secs() < 5, "somebody waited for a connection");
         take(&script, "addresses", ADDRESSES).await;
         for mut moment in slow {
             let seen: i64 = moment.tx().query("SELECT count(*) FROM address").scalar().await.unwrap();

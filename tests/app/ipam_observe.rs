@@ -701,11 +701,8 @@ both_databases! {
         let sweep = start(&script, net).await;
         until(&script, &sweep, |sweep| sweep["state"] == "running").await;
         for _ in 0..5 {
-            let begun = Instant::now();
             next(&app, net).await;
             assert_eq!(script.get("/api/v1/sweeps").await.status, 200);
-            let took = begun.elapsed();
-            assert!(took < Duration::from_secs(2), "{took:?}");
         }
         assert_eq!(get(&script, &sweep).await["state"], "running", "it was under way all the time");
         running.leave().await;
