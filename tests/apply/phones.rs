@@ -293,12 +293,12 @@ impl Office {
         made.id
     }
 
-    /// The state of the life that an address has, if it was given it as one.
-    async fn life(&self, address: &str) -> Option<State> {
+    /// The state of the life that an address has.
+    async fn life(&self, address: &str) -> State {
         let address: Address = address.parse().unwrap();
         let mut tx = self.session.state.read().await.unwrap();
         let life = lifecycle::at(&mut tx, self.actor.tenant, address).await.unwrap();
-        life.map(|life| life.state)
+        life.unwrap().state
     }
 
     /// Waits until Asterisk reaches everybody: whom it asked in vain while this test stood still,
@@ -369,7 +369,7 @@ async fn bring_up(
     }
     let phone = format!("/api/v1/phones/{}", device.mac);
     let address = desk.look(&phone).await["static_ip"].as_str().unwrap().to_owned();
-    assert_eq!(office.life(&address).await, (!clicked).then_some(State::Allocated));
+    assert_eq!(office.life(&address).await, State::Allocated);
     // It asks again, by the names it knows, and once that is enough.
     let mut wire = Wire::unbox(device, &lease, &desk.url);
     let memory = wire.start().await;
@@ -429,7 +429,7 @@ impl Working {
         );
         let seen = address["last_seen"].as_str().unwrap();
         assert!(seen >= since.to_string().as_str(), "{seen} is before {since}");
-        assert_eq!(office.life(&self.address).await, (!self.clicked).then_some(State::Active));
+        assert_eq!(office.life(&self.address).await, State::Active);
     }
 
     /// Its own page and its record say what it fetched last, from where, and what it is.
