@@ -595,6 +595,37 @@ both_databases! {
         assert_eq!(app.number("SELECT count(*) FROM phone").await, 1, "only the line is gone");
     }
 
+    /// The address a phone has is enough for whoever comes to it, says what machine has it, and
+    /// stays as it was when they go or are undone.
+    async fn the_address_a_phone_has_is_enough(app: TestApp) {
+        office(&app).await;
+        let script = app.script(Role::Operator).await;
+        let runner = runner(&app);
+        let mut asked = newcomer();
+        asked.as_object_mut().unwrap().remove("ipv6");
+        let phone = json!({ "mac": asked["mac"], "model": "t46s", "vendor": "yealink", "subnet": "10.20.5.0/24", "static_ip": "next" });
+        let added = script.send("POST", "/api/v1/phones", &phone).await;
+        assert_eq!(added.status, 201, "{added:?}");
+        let has = script.get(&format!("/api/v1/phones/{}", asked["mac"].as_str().unwrap())).await;
+        assert_eq!(has.json()["static_ip"], "10.20.5.10", "{has:?}");
+        asked.as_object_mut().unwrap().remove("model");
+        let before = residue(&app).await;
+        break_at(&app, "activate", "done").await;
+        assert_eq!(finished(&script, &runner, &asked).await["status"], "rolled_back");
+        mend(&app).await;
+        same(&before, &residue(&app).await, "it was undone");
+        let run = finished(&script, &runner, &asked).await;
+        assert_eq!(run["status"], "completed", "{run}");
+        assert_eq!(step(&run, "allocate_ipv4")["result"]["address"], "10.20.5.10", "{run}");
+        let lives = "SELECT state FROM assignment WHERE holder_kind = 'phone'";
+        assert_eq!(app.texts(lives).await, ["allocated"], "only a REGISTER makes it active");
+        // Given by a workflow, an address says as much of the machine.
+        let other = newcomer();
+        assert_eq!(finished(&script, &runner, &other).await["status"], "completed");
+        let machines = "SELECT platform || ' ' || manufacturer FROM address WHERE holder_kind = 'phone'";
+        assert_eq!(app.texts(machines).await, ["SIP-T46S Yealink"; 3]);
+    }
+
     async fn what_is_wrong_is_said_by_field_and_nothing_is_begun(app: TestApp) {
         let script = app.script(Role::Operator).await;
         let before = app.contents().await;

@@ -147,7 +147,8 @@ pub(super) async fn activate(change: &mut Change, place: &Place<'_>) -> Done<Val
     let mut space = Space::open(change, place.state.vault.entropy()).await?;
     let mut moved = Moved::default();
     for step in [StepName::AllocateIpv4, StepName::AllocateIpv6, StepName::AllocatePrefix] {
-        let Some(Allocated { assignment, .. }) = place.noted(step) else { continue };
+        // What the phone had before is not begun by this run: nothing could undo that.
+        let Some(Allocated { assignment, kept: false, .. }) = place.noted(step) else { continue };
         let Some(one) = lifecycle::get(space.tx(), tenant, assignment).await? else { continue };
         let by_itself = one.holder.kind == HolderKind::Phone && activation == Activation::Usual;
         if one.state == State::Allocated && !by_itself {
