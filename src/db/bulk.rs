@@ -5,10 +5,10 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
-use sqlx::postgres::{PgArgumentBuffer, PgConnection};
-use sqlx::{Encode, Postgres};
+use sqlx::postgres::{PgArgumentBuffer, PgArguments, PgConnection, PgTypeInfo};
+use sqlx::{Arguments as _, Encode, Postgres, Type};
 
-use super::{On, Query, Result, Tx};
+use super::{On, Query, Result, Tx, Value};
 
 /// An insertion of rows with `columns` values each.
 #[derive(Debug)]
@@ -17,15 +17,14 @@ pub struct Bulk {
     pub head: &'static str,
     /// Values a row.
     pub columns: usize,
-    /// Rows a statement at most; a statement has at most 32,766 values.
+    /// Rows a statement at most; on `SQLite` a statement has at most 32,766 values.
     pub most: usize,
     /// What follows the rows, e.g. `ON CONFLICT …`.
     pub tail: &'static str,
 }
 
 impl Tx {
-    /// Inserts `rows`, each bound by `bind` in the order of the columns. Statements have a power of
-    /// two of rows, so that few texts exist.
+    /// Inserts `rows`, each bound by `bind` in the order of the columns.
     pub async fn insert_many<T>(
         &mut self,
         bulk: &'static Bulk,
@@ -33,16 +32,21 @@ impl Tx {
         bind: for<'q> fn(Query<'q>, &T) -> Query<'q>,
     ) -> Result<()> {
         if let Self::Postgres(tx) = self
-            && bulk.tail.is_empty()
-            && rows.len() >= WORTH_COPYING
+            && rows.len() > 1
         {
-            return copy(tx, bulk, rows, bind).await;
+            return insert_columns(tx, bulk, rows, bind).await;
         }
+        if let ([row], Self::Postgres(_)) = (rows, &self) {
+            let statement = self.query(text((bulk.head, Form::Row), || one_row(bulk)));
+            return bind(statement, row).run().await.map(drop);
+        }
+        // Statements have a power of two of rows, so that few texts exist.
         let mut rest = rows;
         while !rest.is_empty() {
             let count = (1_usize << rest.len().ilog2()).min(bulk.most);
             let Some((now, later)) = rest.split_at_checked(count) else { break };
-            let statement = self.query(text(bulk, count, matches!(self, Self::Postgres(_))));
+            let form = Form::Rows(count);
+            let statement = self.query(text((bulk.head, form), || in_rows(bulk, count)));
             now.iter().fold(statement, bind).run().await?;
             rest = later;
         }
@@ -50,78 +54,174 @@ impl Tx {
     }
 }
 
-/// Rows from which `PostgreSQL` copies: it plans a statement of many rows anew each time.
-const WORTH_COPYING: usize = 16;
-/// Rows sent at once.
-const SENT: usize = 128;
-/// How the binary format begins: the signature, no flags, no extension
-/// (<https://www.postgresql.org/docs/current/sql-copy.html>, Binary Format).
-const BEGINNING: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// Rows sent to `PostgreSQL` at once.
+const SENT: usize = 4_096;
 
-/// Inserts rows by COPY.
-async fn copy<T>(
+/// Inserts rows as one array for each column: one text for any number of rows, planned once, and
+/// one message. COPY sends several, of which the last, very short one waits on TCP for the
+/// receipt of those before it (RFC 1122, 4.2.3.2 and 4.2.3.4): 40 ms each time.
+async fn insert_columns<T>(
     on: &mut PgConnection,
-    bulk: &Bulk,
+    bulk: &'static Bulk,
     rows: &[T],
     bind: for<'q> fn(Query<'q>, &T) -> Query<'q>,
 ) -> Result<()> {
-    let into = bulk.head.trim_start_matches("INSERT INTO ").trim_end_matches("VALUES");
-    let statement = format!("COPY {into} FROM STDIN (FORMAT BINARY)");
-    let columns = i16::try_from(bulk.columns).unwrap_or(i16::MAX).to_be_bytes();
-    let mut copying = on.copy_in_raw(&statement).await?;
-    let mut data = BEGINNING.to_vec();
+    let text = text((bulk.head, Form::Columns), || in_columns(bulk));
     for rows in rows.chunks(SENT) {
-        for row in rows {
-            data.extend_from_slice(&columns);
-            let bound = bind(Query::new(On::Copied(data), ""), row);
-            let (On::Copied(written), None) = (bound.on, bound.bad) else {
-                return Err(sqlx::Error::Protocol("a value cannot be copied".into()));
-            };
-            data = written;
+        let empty = Query::new(On::Columns(Columns::new(bulk.columns)), "");
+        let bound = rows.iter().fold(empty, bind);
+        if let Some(bad) = bound.bad {
+            return Err(bad);
         }
-        copying.send(std::mem::take(&mut data)).await?;
-    }
-    copying.send((-1_i16).to_be_bytes().to_vec()).await?;
-    copying.finish().await.map(drop)
-}
-
-/// Appends a value: its length and its bytes, or -1 for none.
-pub(super) fn copied(
-    row: &mut Vec<u8>,
-    value: &impl for<'q> Encode<'q, Postgres>,
-) -> std::result::Result<(), BoxDynError> {
-    let mut buffer = PgArgumentBuffer::default();
-    match value.encode_by_ref(&mut buffer)? {
-        IsNull::Yes => row.extend_from_slice(&(-1_i32).to_be_bytes()),
-        IsNull::No => {
-            row.extend_from_slice(&i32::try_from(buffer.len())?.to_be_bytes());
-            row.extend_from_slice(&buffer);
+        let On::Columns(Columns { columns, .. }) = bound.on else { return Ok(()) };
+        let mut arguments = PgArguments::default();
+        for column in columns {
+            arguments.add(column).map_err(sqlx::Error::Encode)?;
         }
+        sqlx::query_with(text, arguments).execute(&mut *on).await?;
     }
     Ok(())
 }
 
-/// Head, rows, and whether places are numbered.
-type Key = (&'static str, usize, bool);
-
-/// The text for `rows` rows; each is made once and kept for good.
-fn text(bulk: &'static Bulk, rows: usize, numbered: bool) -> &'static str {
-    static TEXTS: LazyLock<Mutex<HashMap<Key, &'static str>>> = LazyLock::new(Mutex::default);
-    let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
-    let key = (bulk.head, rows, numbered);
-    texts.entry(key).or_insert_with(|| Box::leak(write(bulk, rows, numbered).into_boxed_str()))
+/// The values of some rows, by column.
+pub(super) struct Columns {
+    columns: Vec<Column>,
+    /// The column of the next value.
+    next: usize,
 }
 
-/// `SQLite` looks a numbered place up by going through all of them, each time a value is bound:
-/// with thousands in a statement that is most of its time. There they have no numbers.
-fn write(bulk: &Bulk, rows: usize, numbered: bool) -> String {
-    let row = |row: usize| {
-        let place =
-            |n| if numbered { format!("${}", row * bulk.columns + n) } else { "?".to_owned() };
-        format!("({})", (1..=bulk.columns).map(place).collect::<Vec<_>>().join(", "))
-    };
-    let rows: Vec<String> = (0..rows).map(row).collect();
-    format!("{} {} {}", bulk.head, rows.join(", "), bulk.tail)
+impl Columns {
+    fn new(count: usize) -> Self {
+        Self { columns: (0..count).map(|_| Column::default()).collect(), next: 0 }
+    }
+
+    /// Adds the next value of the present row, or the first of the next.
+    pub(super) fn push<V: Value>(&mut self, value: &V) -> std::result::Result<(), BoxDynError> {
+        let (at, count) = (self.next, self.columns.len());
+        self.next = (at + 1) % count.max(1);
+        self.columns.get_mut(at).ok_or("a row without columns")?.push(value)
+    }
+}
+
+/// The values of one column, written as the elements of an array are: the length and the bytes,
+/// or -1 for none.
+#[derive(Default)]
+struct Column {
+    element: Option<PgTypeInfo>,
+    count: i32,
+    any_null: bool,
+    elements: Vec<u8>,
+}
+
+impl Column {
+    fn push<V: Value>(&mut self, value: &V) -> std::result::Result<(), BoxDynError> {
+        self.element.get_or_insert_with(<V as Type<Postgres>>::type_info);
+        self.count += 1;
+        let mut buffer = PgArgumentBuffer::default();
+        match Encode::<Postgres>::encode_by_ref(value, &mut buffer)? {
+            IsNull::Yes => {
+                self.any_null = true;
+                self.elements.extend_from_slice(&(-1_i32).to_be_bytes());
+            }
+            IsNull::No => {
+                self.elements.extend_from_slice(&i32::try_from(buffer.len())?.to_be_bytes());
+                self.elements.extend_from_slice(&buffer);
+            }
+        }
+        Ok(())
+    }
+
+    /// The array's type, if it is of one of the types both databases share.
+    fn array(&self) -> Option<PgTypeInfo> {
+        fn of<T: Type<Postgres>>() -> PgTypeInfo
+        where
+            Vec<T>: Type<Postgres>,
+        {
+            <Vec<T> as Type<Postgres>>::type_info()
+        }
+        let element = self.element.as_ref()?;
+        let is = |other: PgTypeInfo| *element == other;
+        match () {
+            () if is(<i64 as Type<Postgres>>::type_info()) => Some(of::<i64>()),
+            () if is(<String as Type<Postgres>>::type_info()) => Some(of::<String>()),
+            () if is(<bool as Type<Postgres>>::type_info()) => Some(of::<bool>()),
+            () if is(<Vec<u8> as Type<Postgres>>::type_info()) => Some(of::<Vec<u8>>()),
+            () => None,
+        }
+    }
+}
+
+impl Type<Postgres> for Column {
+    fn type_info() -> PgTypeInfo {
+        <Vec<String> as Type<Postgres>>::type_info()
+    }
+}
+
+impl Encode<'_, Postgres> for Column {
+    fn produces(&self) -> Option<PgTypeInfo> {
+        self.array()
+    }
+
+    /// As `array_recv` of `PostgreSQL` reads it: dimensions, whether there are nulls, the type of
+    /// the elements; then the one dimension's length and first index.
+    fn encode_by_ref(
+        &self,
+        buffer: &mut PgArgumentBuffer,
+    ) -> std::result::Result<IsNull, BoxDynError> {
+        let element = self.element.as_ref().and_then(PgTypeInfo::oid);
+        let element = element.ok_or("a value of a type that has no number")?;
+        buffer.extend_from_slice(&1_i32.to_be_bytes());
+        buffer.extend_from_slice(&i32::from(self.any_null).to_be_bytes());
+        buffer.extend_from_slice(&element.0.to_be_bytes());
+        buffer.extend_from_slice(&self.count.to_be_bytes());
+        buffer.extend_from_slice(&1_i32.to_be_bytes());
+        buffer.extend_from_slice(&self.elements);
+        Ok(IsNull::No)
+    }
+}
+
+/// What is sent with a statement.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Form {
+    /// The values of one row, to `PostgreSQL`, which would plan an array of one each time anew.
+    Row,
+    /// An array for each column, to `PostgreSQL`.
+    Columns,
+    /// The values of so many rows, to `SQLite`.
+    Rows(usize),
+}
+
+type Key = (&'static str, Form);
+
+/// A text, which is made once and kept for good.
+fn text(key: Key, write: impl FnOnce() -> String) -> &'static str {
+    static TEXTS: LazyLock<Mutex<HashMap<Key, &'static str>>> = LazyLock::new(Mutex::default);
+    let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
+    texts.entry(key).or_insert_with(|| Box::leak(write().into_boxed_str()))
+}
+
+/// The text for so many rows. `SQLite` looks a numbered place up by going through all of them,
+/// each time a value is bound: with thousands in a statement that is most of its time. So they
+/// have no numbers.
+fn in_rows(bulk: &Bulk, rows: usize) -> String {
+    let row = format!("({})", vec!["?"; bulk.columns].join(", "));
+    format!("{} {} {}", bulk.head, vec![row.as_str(); rows].join(", "), bulk.tail)
+}
+
+fn one_row(bulk: &Bulk) -> String {
+    format!("{} ({}) {}", bulk.head, places(bulk), bulk.tail)
+}
+
+/// The text for an array for each column. They have the names that columns of VALUES have.
+fn in_columns(bulk: &Bulk) -> String {
+    let head = bulk.head.trim_end().trim_end_matches("VALUES");
+    let names = (1..=bulk.columns).map(|n| format!("column{n}")).collect::<Vec<_>>().join(", ");
+    let arrays = places(bulk);
+    format!("{head}SELECT * FROM unnest({arrays}) AS rows ({names}) {}", bulk.tail)
+}
+
+fn places(bulk: &Bulk) -> String {
+    (1..=bulk.columns).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -129,9 +229,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_numbered_through() {
+    fn texts_have_a_place_for_each_value_or_for_each_column() {
         let bulk = Bulk { head: "INSERT INTO t (a, b) VALUES", columns: 2, most: 128, tail: "" };
-        assert_eq!(write(&bulk, 2, false), "INSERT INTO t (a, b) VALUES (?, ?), (?, ?) ");
-        assert_eq!(write(&bulk, 2, true), "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4) ");
+        assert_eq!(in_rows(&bulk, 2), "INSERT INTO t (a, b) VALUES (?, ?), (?, ?) ");
+        assert_eq!(one_row(&bulk), "INSERT INTO t (a, b) VALUES ($1, $2) ");
+        let columns =
+            "INSERT INTO t (a, b) SELECT * FROM unnest($1, $2) AS rows (column1, column2) ";
+        assert_eq!(in_columns(&bulk), columns);
     }
 }

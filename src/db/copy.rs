@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sqlx::{Column as _, TypeInfo as _, ValueRef as _};
 
-use super::{AnyRows, Result, Tx};
+use super::{AnyRow, Result, Tx};
 use crate::{secrets, sql};
 
 /// One value, told apart in JSON by its form: null, a number, true or false, `"t…"` for text,
@@ -137,10 +137,18 @@ impl Tx {
 
     /// Some rows of a table, from `offset` on; none means that was all.
     pub async fn dump(&mut self, table: &Table, offset: i64) -> Result<Vec<Vec<Cell>>> {
-        match self.query(table.select).bind(STRIDE).bind(offset).rows().await? {
-            AnyRows::Sqlite(rows) => rows.iter().map(cells).collect(),
-            AnyRows::Postgres(rows) => rows.iter().map(cells).collect(),
-        }
+        let mut rows = Vec::new();
+        let query = self.query(table.select).bind(STRIDE).bind(offset);
+        query
+            .each(&mut |row| {
+                rows.push(match &row {
+                    AnyRow::Sqlite(row) => cells(row)?,
+                    AnyRow::Postgres(row) => cells(row)?,
+                });
+                Ok(())
+            })
+            .await?;
+        Ok(rows)
     }
 
     /// Adds one row.

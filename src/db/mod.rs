@@ -13,6 +13,8 @@ mod search;
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
+use futures_util::stream::BoxStream;
 use sqlx::error::ErrorKind;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPoolOptions, PgRow};
 use sqlx::sqlite::{
@@ -23,7 +25,6 @@ use sqlx::{
     Arguments as _, AssertSqlSafe, Connection as _, Encode, Executor as _, FromRow, PgPool,
     Postgres, SqlSafeStr as _, Sqlite, SqlitePool, Transaction, Type,
 };
-
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use bulk::Bulk;
@@ -279,8 +280,8 @@ enum On<'e> {
     Sqlite(&'e mut SqliteConnection, SqliteArguments),
     PostgresPool(&'e PgPool, PgArguments),
     Postgres(&'e mut PgConnection, PgArguments),
-    /// The values of one row of very many, as `PostgreSQL` copies them.
-    Copied(Vec<u8>),
+    /// Nobody yet: the values of many rows are gathered.
+    Columns(bulk::Columns),
 }
 
 enum AnyRow {
@@ -288,10 +289,17 @@ enum AnyRow {
     Postgres(PgRow),
 }
 
-enum AnyRows {
-    Sqlite(Vec<SqliteRow>),
-    Postgres(Vec<PgRow>),
+impl AnyRow {
+    fn read<T: Row>(&self) -> Result<T> {
+        match self {
+            Self::Sqlite(row) => T::from_row(row),
+            Self::Postgres(row) => T::from_row(row),
+        }
+    }
 }
+
+/// What is done with each row.
+type Take<'t> = dyn FnMut(AnyRow) -> Result<()> + Send + 't;
 
 /// A statement and the values bound to it so far.
 #[must_use = "a query does nothing until it is run"]
@@ -311,7 +319,7 @@ impl<'e> Query<'e> {
         let bound = match &mut self.on {
             On::SqlitePool(_, arguments) | On::Sqlite(_, arguments) => arguments.add(value),
             On::PostgresPool(_, arguments) | On::Postgres(_, arguments) => arguments.add(value),
-            On::Copied(row) => bulk::copied(row, &value),
+            On::Columns(columns) => columns.push(&value),
         };
         if let Err(error) = bound {
             self.bad.get_or_insert(sqlx::Error::Encode(error));
@@ -335,18 +343,14 @@ impl<'e> Query<'e> {
             On::Postgres(on, values) => {
                 sqlx::query_with(self.sql, values).execute(on).await?.rows_affected()
             }
-            On::Copied(_) => return Err(never_asked()),
+            On::Columns(_) => return Err(never_asked()),
         })
     }
 
     /// The first row, or none.
     pub async fn optional<T: Row>(self) -> Result<Option<T>> {
         let row = self.row().await?;
-        row.map(|row| match row {
-            AnyRow::Sqlite(row) => T::from_row(&row),
-            AnyRow::Postgres(row) => T::from_row(&row),
-        })
-        .transpose()
+        row.map(|row| row.read()).transpose()
     }
 
     /// The first row; none is an error.
@@ -356,10 +360,13 @@ impl<'e> Query<'e> {
 
     /// All rows.
     pub async fn all<T: Row>(self) -> Result<Vec<T>> {
-        match self.rows().await? {
-            AnyRows::Sqlite(rows) => rows.iter().map(T::from_row).collect(),
-            AnyRows::Postgres(rows) => rows.iter().map(T::from_row).collect(),
-        }
+        let mut all = Vec::new();
+        self.each(&mut |row| {
+            all.push(row.read()?);
+            Ok(())
+        })
+        .await?;
+        Ok(all)
     }
 
     /// The first column of the first row.
@@ -394,27 +401,28 @@ impl<'e> Query<'e> {
             On::Postgres(on, values) => {
                 sqlx::query_with(self.sql, values).fetch_optional(on).await?.map(AnyRow::Postgres)
             }
-            On::Copied(_) => return Err(never_asked()),
+            On::Columns(_) => return Err(never_asked()),
         })
     }
 
-    async fn rows(mut self) -> Result<AnyRows> {
+    /// Hands over the rows as they come, so that only what is made of them is kept.
+    async fn each(mut self, take: &mut Take<'_>) -> Result<()> {
         self.ready()?;
-        Ok(match self.on {
+        match self.on {
             On::SqlitePool(on, values) => {
-                AnyRows::Sqlite(sqlx::query_with(self.sql, values).fetch_all(on).await?)
+                drain(sqlx::query_with(self.sql, values).fetch(on), AnyRow::Sqlite, take).await
             }
             On::Sqlite(on, values) => {
-                AnyRows::Sqlite(sqlx::query_with(self.sql, values).fetch_all(on).await?)
+                drain(sqlx::query_with(self.sql, values).fetch(on), AnyRow::Sqlite, take).await
             }
             On::PostgresPool(on, values) => {
-                AnyRows::Postgres(sqlx::query_with(self.sql, values).fetch_all(on).await?)
+                drain(sqlx::query_with(self.sql, values).fetch(on), AnyRow::Postgres, take).await
             }
             On::Postgres(on, values) => {
-                AnyRows::Postgres(sqlx::query_with(self.sql, values).fetch_all(on).await?)
+                drain(sqlx::query_with(self.sql, values).fetch(on), AnyRow::Postgres, take).await
             }
-            On::Copied(_) => return Err(never_asked()),
-        })
+            On::Columns(_) => Err(never_asked()),
+        }
     }
 
     /// `SQLite` takes a missing value for NULL without a word, so they are counted.
@@ -422,16 +430,32 @@ impl<'e> Query<'e> {
         let bound = match &self.on {
             On::SqlitePool(_, values) | On::Sqlite(_, values) => values.len(),
             On::PostgresPool(_, values) | On::Postgres(_, values) => values.len(),
-            On::Copied(_) => return Ok(()),
+            On::Columns(_) => return Ok(()),
         };
         debug_assert_eq!(placeholders(self.sql), bound, "values bound to {}", self.sql);
         self.bad.take().map_or(Ok(()), Err)
     }
 }
 
-/// Rows that are copied are no statement.
+/// Rows that wait to be handed over. One by one, they would be freed while the thread that makes
+/// them allocates the next.
+const WAITING: usize = 512;
+
+async fn drain<R: Send>(
+    rows: BoxStream<'_, Result<R>>,
+    any: fn(R) -> AnyRow,
+    take: &mut Take<'_>,
+) -> Result<()> {
+    let mut waiting = rows.try_chunks(WAITING);
+    while let Some(some) = waiting.try_next().await.map_err(|error| error.1)? {
+        some.into_iter().try_for_each(|row| take(any(row)))?;
+    }
+    Ok(())
+}
+
+/// Rows that are gathered are no statement.
 fn never_asked() -> sqlx::Error {
-    sqlx::Error::Protocol("a row that is copied answers nothing".into())
+    sqlx::Error::Protocol("a row that is gathered answers nothing".into())
 }
 
 fn placeholders(sql: &str) -> usize {

@@ -469,7 +469,7 @@ both_databases! {
                 tokio::task::yield_now().await;
             }
         } else {
-            let writing = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY audit_event%'";
+            let writing = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'INSERT INTO audit_event%'";
             while app.number(writing).await == 0 && program.try_wait().unwrap().is_none() {
                 tokio::task::yield_now().await;
             }
