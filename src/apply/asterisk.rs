@@ -175,7 +175,7 @@ impl Ids {
     /// Those a release defines.
     pub fn of_files(files: &[File]) -> Self {
         let sources: Files =
-            files.iter().map(|file| (file.name.to_owned(), file.text.as_bytes().into())).collect();
+            files.iter().map(|file| (file.name.to_owned(), file.bytes())).collect();
         Self::of_tree(&conf::parse(&sources, "pjsip.conf"))
     }
 

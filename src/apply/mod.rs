@@ -68,7 +68,7 @@ pub struct Applier {
 }
 
 /// What is written instead of a file's text.
-type Tamper = fn(&File) -> String;
+type Tamper = fn(&File) -> Arc<str>;
 
 /// Why an Apply did not even begin. An Apply that began always ends as a [`Run`].
 #[derive(Debug, thiserror::Error)]
@@ -113,7 +113,7 @@ impl Applier {
             access: Access::new(&config.asterisk, secret),
             host: host(),
             runtime: Handle::current(),
-            tamper: |file| file.text.clone(),
+            tamper: |file| Arc::clone(&file.text),
             progress: Arc::new(watch::Sender::new(None)),
         }
     }
@@ -129,7 +129,7 @@ impl Applier {
     /// that comes before Asterisk reads it.
     #[doc(hidden)]
     #[must_use]
-    pub fn tampering(mut self, tamper: fn(&File) -> String) -> Self {
+    pub fn tampering(mut self, tamper: Tamper) -> Self {
         self.tamper = tamper;
         self
     }

@@ -261,7 +261,7 @@ mod tests {
         let (_dir, releases) = releases();
         releases.write(1, &files("a"), &[], None).unwrap();
         let mut new = files("a");
-        new[0].text = new[0].text.replace("; a", "; b");
+        new[0].text = new[0].text.replace("; a", "; b").into();
         releases.write(2, &new, &files("a"), Some(1)).unwrap();
         let time = |release, name| {
             fs::metadata(releases.directory(release).join(name)).unwrap().modified().unwrap()

@@ -10,6 +10,7 @@
 
 use std::fmt::Write as _;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use md5::Md5;
 use sha2::{Digest as _, Sha256};
@@ -41,8 +42,8 @@ pub struct File {
     pub module: &'static str,
     /// What Asterisk must hold once it has read all of it.
     pub canary: String,
-    /// What it says.
-    pub text: String,
+    /// What it says: shared, because several look at it at once and it may be long.
+    pub text: Arc<str>,
 }
 
 impl File {
@@ -50,6 +51,11 @@ impl File {
     pub fn body(&self) -> &str {
         let canary = format!("\n[{}]", self.canary);
         self.text.split_once(&canary).map_or(&self.text, |(body, _)| body)
+    }
+
+    /// The text as the parser takes it.
+    pub fn bytes(&self) -> Arc<[u8]> {
+        Arc::clone(&self.text).into()
     }
 
     /// SHA-256 of the text, in hexadecimal.
@@ -89,8 +95,9 @@ pub fn render(desired: &Desired, vault: &Vault) -> Result<Vec<File>, RenderError
 }
 
 /// The files of a release from their texts, as they were kept.
-pub fn kept(name: &str, text: String) -> Option<File> {
+pub fn kept(name: &str, text: impl Into<Arc<str>>) -> Option<File> {
     let (name, module) = FILES.into_iter().find(|(known, _)| *known == name)?;
+    let text = text.into();
     let canary = canary_of(&text)?.to_owned();
     Some(File { name, module, canary, text })
 }
@@ -152,7 +159,7 @@ fn pjsip(desired: &Desired, vault: &Vault) -> Result<File, RenderError> {
     let canary = canary_name(&text);
     text.push_str(&canary_objects(&canary, vault)?);
     let (name, module) = FILES[0];
-    Ok(File { name, module, canary, text })
+    Ok(File { name, module, canary, text: text.into() })
 }
 
 struct Templates {
@@ -345,7 +352,7 @@ fn extensions(desired: &Desired) -> File {
     let canary = canary_name(&text);
     text.push_str(&canary_context(&canary));
     let (name, module) = FILES[1];
-    File { name, module, canary, text }
+    File { name, module, canary, text: text.into() }
 }
 
 fn canary_context(name: &str) -> String {
@@ -405,7 +412,7 @@ mod tests {
     }
 
     fn parse(file: &File) -> conf::Tree {
-        let files: Files = [(file.name.to_owned(), file.text.as_bytes().into())].into();
+        let files: Files = [(file.name.to_owned(), file.bytes())].into();
         conf::parse(&files, file.name)
     }
 
@@ -438,7 +445,7 @@ mod tests {
             assert!(is_intact(&file, &vault), "{}", file.name);
             assert_eq!(kept(file.name, file.text.clone()).unwrap(), file);
             for at in [0, file.text.len() / 2, file.text.len() - 1] {
-                let mut text = file.text.clone();
+                let mut text = file.text.to_string();
                 text.replace_range(at..=at, "x");
                 assert!(
                     kept(file.name, text).is_none_or(|file| !is_intact(&file, &vault)),
@@ -446,7 +453,8 @@ mod tests {
                     file.name
                 );
             }
-            let more = File { text: format!("{}\n[extra]\ntype = aor\n", file.text), ..file };
+            let more =
+                File { text: format!("{}\n[extra]\ntype = aor\n", file.text).into(), ..file };
             assert!(!is_intact(&more, &vault));
         }
     }

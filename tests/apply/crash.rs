@@ -248,8 +248,9 @@ async fn one_that_died_while_it_rolled_back_is_rolled_back_to_the_end() {
     let within = runtime.enter();
     let applier = office.applier_with(|config| config.asterisk.ami = proxy.address());
     // New endpoints and auths, old aors.
-    let applier = applier
-        .tampering(|file| format!("{}\n[7777](patchbay-aor)\nmax_contacts = many\n", file.text));
+    let applier = applier.tampering(|file| {
+        format!("{}\n[7777](patchbay-aor)\nmax_contacts = many\n", file.text).into()
+    });
     drop(within);
     let actor = office.actor.clone();
     runtime.spawn(async move { applier.apply(&actor, &request(Source::Database)).await });

@@ -14,14 +14,14 @@ use patchbay::{
 use crate::office::{Office, set_range};
 
 /// A damage, whether preflight sees it, and a part of what the run says of it.
-type Damage = (&'static str, fn(&File) -> String, bool, &'static str);
+type Damage = (&'static str, fn(&File) -> Arc<str>, bool, &'static str);
 
-fn pjsip(file: &File, damage: impl FnOnce(&str) -> String) -> String {
-    if file.name == "pjsip.conf" { damage(&file.text) } else { file.text.clone() }
+fn pjsip(file: &File, damage: impl FnOnce(&str) -> String) -> Arc<str> {
+    if file.name == "pjsip.conf" { damage(&file.text).into() } else { file.text.clone() }
 }
 
-fn extensions(file: &File, damage: impl FnOnce(&str) -> String) -> String {
-    if file.name == "extensions.conf" { damage(&file.text) } else { file.text.clone() }
+fn extensions(file: &File, damage: impl FnOnce(&str) -> String) -> Arc<str> {
+    if file.name == "extensions.conf" { damage(&file.text).into() } else { file.text.clone() }
 }
 
 fn with(text: &str, more: &str) -> String {
@@ -287,9 +287,8 @@ async fn rendered(office: &Office) -> Vec<File> {
 }
 
 /// What preflight would say of the release damaged so.
-fn blocking(office: &Office, files: &[File], tamper: fn(&File) -> String) -> Vec<String> {
-    let damaged =
-        files.iter().map(|file| (file.name.to_owned(), Arc::from(tamper(file).into_bytes())));
+fn blocking(office: &Office, files: &[File], tamper: fn(&File) -> Arc<str>) -> Vec<String> {
+    let damaged = files.iter().map(|file| (file.name.to_owned(), tamper(file).into()));
     let release: Files = damaged.collect();
     let source =
         ConfigDir::new(&office.asterisk.config_dir).with_release("patchbay/current", release);

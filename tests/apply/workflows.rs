@@ -193,7 +193,9 @@ on_both_databases! {
         assert!(office.apply().await.state.is_good());
         let before = office.held().await;
         let crooked = office.applier.clone()
-            .tampering(|file| format!("{}\n[7777](patchbay-aor)\nmax_contacts = many\n", file.text));
+            .tampering(|file| {
+            format!("{}\n[7777](patchbay-aor)\nmax_contacts = many\n", file.text).into()
+        });
         let runner = Runner::new(office.session.state.clone(), crooked).unwrap();
         let at_work = AtWork::at(&office, runner);
         let (run, steps) = office.ended(office.begin(&newcomer()).await).await;
