@@ -64,7 +64,7 @@ impl Applier {
             (self.releases.clone(), self.config_dir.clone(), self.state.vault.clone());
         let mut tx = self.state.read().await?;
         let pending = audit::pending(&mut tx, CHANGES).await?;
-        let pending_total = audit::count_pending(&mut tx).await?;
+        let pending_total = audit::count_pending(&mut tx, i64::MAX).await?;
         drop(tx);
         let work = tokio::task::spawn_blocking(move || {
             let old = release.map_or(Ok(Vec::new()), |release| releases.read(release))?;
@@ -122,7 +122,7 @@ impl Applier {
 fn objects(old: &[File], new: &[File]) -> (Vec<ObjectChange>, BTreeMap<String, String>) {
     let tree = |files: &[File]| {
         let sources: Files =
-            files.iter().map(|file| (file.name.to_owned(), file.text.as_bytes().into())).collect();
+            files.iter().map(|file| (file.name.to_owned(), file.bytes())).collect();
         conf::parse(&sources, "pjsip.conf")
     };
     let (before, after) = (tree(old), tree(new));
@@ -162,8 +162,7 @@ pub(super) fn caller_name(caller: &str) -> Option<String> {
 }
 
 fn laid_over(config_dir: &Path, files: &[File]) -> ConfigDir {
-    let release: Files =
-        files.iter().map(|file| (file.name.to_owned(), file.text.as_bytes().into())).collect();
+    let release: Files = files.iter().map(|file| (file.name.to_owned(), file.bytes())).collect();
     ConfigDir::new(config_dir).with_release(FOLDER, release)
 }
 

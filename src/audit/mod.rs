@@ -212,9 +212,9 @@ pub async fn pending(tx: &mut Tx, limit: i64) -> Result<Vec<Record>> {
     queries::pending(tx, limit).await
 }
 
-/// How many [`pending`] changes there are.
-pub async fn count_pending(tx: &mut Tx) -> Result<i64> {
-    queries::count_pending(tx).await
+/// How many [`pending`] changes there are; no more than `most` are counted.
+pub async fn count_pending(tx: &mut Tx, most: i64) -> Result<i64> {
+    queries::count_pending(tx, most).await
 }
 
 /// Notes that the configuration in force contains every change up to `seq`.

@@ -160,11 +160,12 @@ pub(super) async fn pending(tx: &mut Tx, limit: i64) -> Result<Vec<Record>> {
     .await
 }
 
-pub(super) async fn count_pending(tx: &mut Tx) -> Result<i64> {
+pub(super) async fn count_pending(tx: &mut Tx, most: i64) -> Result<i64> {
     tx.query(sql!(
-        "SELECT count(*) FROM audit_event
-             WHERE seq > (SELECT applied_seq FROM audit_head WHERE id = 1) AND affects_asterisk"
+        "SELECT count(*) FROM (SELECT 1 FROM audit_event
+             WHERE seq > (SELECT applied_seq FROM audit_head WHERE id = 1) AND affects_asterisk LIMIT $1) AS pending"
     ))
+    .bind(most)
     .scalar()
     .await
 }

@@ -20,6 +20,8 @@ use crate::web::{Error, NavGroup, NavItem, Shell, client, flash};
 
 /// How exactly a token's last use is noted.
 const SEEN_SECONDS: i64 = 60;
+/// Changes that wait for an Apply are counted on every page, so not beyond this.
+const COUNTED: i64 = 1_000;
 
 /// Someone who may do what the route asks for.
 #[derive(Clone)]
@@ -140,7 +142,7 @@ impl Operator {
 
     /// The frame for the page at `current`.
     pub async fn shell(&self, tx: &mut Tx, current: &str) -> Result<Shell, Error> {
-        let pending = if self.is_host() { audit::count_pending(tx).await? } else { 0 };
+        let pending = if self.is_host() { audit::count_pending(tx, COUNTED).await? } else { 0 };
         Ok(Shell {
             operator: self.identity.name.to_string(),
             role: self.identity.role.as_str(),
@@ -156,7 +158,11 @@ impl Operator {
         let item =
             |title, path, count: String| NavItem { title, path, count, current: path == current };
         let plain = |title, path| item(title, path, String::new());
-        let count = if pending == 0 { String::new() } else { format!("{pending} pending") };
+        let count = match pending {
+            0 => String::new(),
+            COUNTED => format!("over {} pending", COUNTED - 1),
+            pending => format!("{pending} pending"),
+        };
         let mut groups = vec![NavGroup {
             title: "Voice",
             items: vec![

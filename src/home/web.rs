@@ -49,7 +49,7 @@ impl DashboardPage {
 async fn dashboard(by: Operator, applier: web::Data<Applier>) -> Answer {
     let newest = if by.is_host() { applier.newest().await? } else { None };
     let mut tx = by.read().await?;
-    let (total, disabled) = users::totals(&mut tx, by.tenant()).await?;
+    let users = users::totals(&mut tx, by.tenant()).await?;
     let phones = phones::totals(&mut tx, by.tenant()).await?;
     let recent = if by.may(Right::ReadAudit) {
         audit::list(&mut tx, by.tenant(), &audit::Filter::default(), Page { offset: 0, limit: 8 })
@@ -61,11 +61,11 @@ async fn dashboard(by: Operator, applier: web::Data<Applier>) -> Answer {
     ok(&DashboardPage {
         shell: by.shell(&mut tx, "/").await?,
         range: tenants::get(&mut tx, by.tenant()).await?.range(),
-        pending: if by.is_host() { audit::count_pending(&mut tx).await? } else { 0 },
+        pending: if by.is_host() { audit::count_pending(&mut tx, i64::MAX).await? } else { 0 },
         host: by.is_host(),
         may_manage: by.may(Right::ManageUsers),
-        total,
-        disabled,
+        total: users.all,
+        disabled: users.disabled,
         phones,
         recent,
         newest,
