@@ -142,11 +142,9 @@ async fn export_dhcp(session: &Session, format: &str) -> anyhow::Result<ExitCode
 }
 
 async fn export_users(session: &Session) -> anyhow::Result<ExitCode> {
-    let everything = Page { offset: 0, limit: i64::MAX };
     let mut tx = session.state.read().await?;
-    let (list, _) =
-        users::list(&mut tx, TenantId::DEFAULT, &Filter::default(), Sort::Number, everything)
-            .await?;
+    let list =
+        users::everybody(&mut tx, TenantId::DEFAULT, &Filter::default(), Sort::Number).await?;
     std::io::stdout().write_all(&users::web::to_csv(list)?)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -28,10 +28,17 @@ pub async fn get(tx: &mut Tx, id: TenantId) -> Result<Tenant> {
     queries::get(tx, id).await
 }
 
-/// Makes whoever else allocates numbers in the tenant wait until this change ends.
-pub async fn lock(change: &mut Change, id: TenantId) -> Result<Tenant> {
-    change.tx().turn(&id.to_string()).await?;
-    queries::get(change.tx(), id).await
+/// Makes whoever else allocates numbers or addresses in the tenant wait until this change ends.
+/// What was read of the tenant before may be old by then.
+pub async fn lock(change: &mut Change, id: TenantId) -> Result<()> {
+    change.tx().turn(&id.to_string()).await
+}
+
+/// As [`lock`], for whoever gives out numbers: the range of them.
+pub async fn lock_numbers(change: &mut Change) -> Result<ExtensionRange> {
+    let id = change.tenant();
+    lock(change, id).await?;
+    Ok(queries::get(change.tx(), id).await?.range())
 }
 
 /// What an administrator may change of a tenant.
@@ -90,7 +97,8 @@ pub async fn configure(
     new: &Settings,
 ) -> std::result::Result<(), TenantError> {
     let id = change.tenant();
-    let old = lock(change, id).await?;
+    lock(change, id).await?;
+    let old = get(change.tx(), id).await?;
     if old.version != version {
         return Err(TenantError::Stale);
     }

@@ -38,7 +38,7 @@ pub async fn run(
         }
     };
     report.rows = rows.len();
-    let range = tenants::lock(change, change.tenant()).await?.range();
+    let range = tenants::lock_numbers(change).await?;
     let mut from = range.first();
     for (line, new) in rows {
         match create_from(change, vault, &new, &mut from, range).await {

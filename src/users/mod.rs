@@ -22,7 +22,8 @@ use crate::tenants;
 use crate::web::Error;
 
 pub use types::{
-    BadEmail, BadPersonName, Edit, Email, Filter, NewUser, PersonName, SipSecret, Sort, User,
+    BadEmail, BadPersonName, Edit, Email, Filter, NewUser, PersonName, SipSecret, Sort, Totals,
+    User,
 };
 
 /// Why a user cannot be created or changed as asked.
@@ -87,7 +88,7 @@ pub async fn create(
     vault: &Vault,
     new: &NewUser,
 ) -> std::result::Result<(User, SipSecret), Refusal> {
-    let range = tenants::lock(change, change.tenant()).await?.range();
+    let range = tenants::lock_numbers(change).await?;
     create_from(change, vault, new, &mut range.first(), range).await
 }
 
@@ -156,7 +157,7 @@ pub async fn edit(
     edit: &Edit,
 ) -> std::result::Result<User, Refusal> {
     let tenant = change.tenant();
-    let range = tenants::lock(change, tenant).await?.range();
+    let range = tenants::lock_numbers(change).await?;
     let old = queries::get(change.tx(), tenant, id).await?.ok_or(Refusal::Missing)?;
     if version.is_some_and(|version| version != old.version) {
         return Err(Refusal::Stale(Box::new(old)));
@@ -313,23 +314,40 @@ pub async fn secret(
     Ok(sealed.map(|sealed| open(vault, tenant, id, &sealed)).transpose()?)
 }
 
-/// A page of users and how many match the filter.
+/// A page of users and how many match the filter; `totals` are those of the same moment.
 pub async fn list(
     tx: &mut Tx,
     tenant: TenantId,
     filter: &Filter,
     sort: Sort,
     page: Page,
+    totals: Totals,
 ) -> Result<(Vec<User>, i64)> {
     let users = queries::list(tx, tenant, filter, sort, page).await?;
     let shown = i64::try_from(users.len()).unwrap_or(i64::MAX);
     // A page that is not full is the last: it tells how many there are.
-    let all = if (1..page.limit).contains(&shown) || (shown == 0 && page.offset == 0) {
-        page.offset + shown
-    } else {
-        queries::count(tx, tenant, filter).await?
+    if (1..page.limit).contains(&shown) || (shown == 0 && page.offset == 0) {
+        return Ok((users, page.offset + shown));
+    }
+    if !filter.search.is_empty() {
+        return Ok((users, queries::count(tx, tenant, filter).await?));
+    }
+    let matching = match filter.enabled {
+        None => totals.all,
+        Some(true) => totals.all - totals.disabled,
+        Some(false) => totals.disabled,
     };
-    Ok((users, all))
+    Ok((users, matching))
+}
+
+/// All users who match the filter, for an export.
+pub async fn everybody(
+    tx: &mut Tx,
+    tenant: TenantId,
+    filter: &Filter,
+    sort: Sort,
+) -> Result<Vec<User>> {
+    queries::list(tx, tenant, filter, sort, Page { offset: 0, limit: i64::MAX }).await
 }
 
 /// One user of the tenant.
@@ -347,7 +365,7 @@ pub async fn by_number(
 }
 
 /// How many users the tenant has, and how many of them are disabled.
-pub async fn totals(tx: &mut Tx, tenant: TenantId) -> Result<(i64, i64)> {
+pub async fn totals(tx: &mut Tx, tenant: TenantId) -> Result<Totals> {
     queries::totals(tx, tenant).await
 }
 

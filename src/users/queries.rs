@@ -1,6 +1,6 @@
 //! All SQL on users and their extensions.
 
-use super::types::{Filter, NewUser, Sort, User};
+use super::types::{Filter, NewUser, Sort, Totals, User};
 use crate::audit::{Change, Page};
 use crate::db::{Result, Tx};
 use crate::id::{TenantId, UserId};
@@ -23,27 +23,32 @@ macro_rules! matching {
 
 /// A page's rows: its ids are found first, then only those rows are read.
 macro_rules! page {
-    ($ids:expr, $order:literal) => {
+    ($ids:expr, $order:literal, $limit:literal) => {
         concat!(
             "SELECT u.id, u.name, u.email, e.number, e.enabled, u.version, u.created_at, u.updated_at, e.secret_at
              FROM (",
             $ids,
             " ORDER BY ",
             $order,
-            " LIMIT $4 OFFSET $5) p JOIN users u ON u.id = p.id JOIN extension e ON e.user_id = u.id ORDER BY ",
+            $limit,
+            ") p JOIN users u ON u.id = p.id JOIN extension e ON e.user_id = u.id ORDER BY ",
             $order
         )
     };
 }
 
-/// In an order of users'.
+/// Those that match, in an order of users'.
 macro_rules! by_user {
     ($order:literal) => {
-        page!(concat!("SELECT u.id FROM users u WHERE ", matching!()), $order)
+        page!(
+            concat!("SELECT u.id FROM users u WHERE ", matching!()),
+            $order,
+            " LIMIT $4 OFFSET $5"
+        )
     };
 }
 
-/// In the order of their numbers, which are the extensions'.
+/// Those that match, in the order of their numbers, which are the extensions'.
 macro_rules! by_number {
     ($order:literal) => {
         page!(
@@ -52,8 +57,42 @@ macro_rules! by_number {
                AND ($2 = '' OR CAST(e.number AS TEXT) LIKE $2
                     OR e.user_id IN (SELECT id FROM users WHERE tenant_id = $1
                                      AND (name_key LIKE $2 ESCAPE '\\' OR email_key LIKE $2 ESCAPE '\\')))",
-            $order
+            $order,
+            " LIMIT $4 OFFSET $5"
         )
+    };
+}
+
+/// All: an index is walked, and of what is passed over nothing is asked.
+macro_rules! all_by_user {
+    ($order:literal) => {
+        page!("SELECT u.id FROM users u WHERE u.tenant_id = $1", $order, " LIMIT $2 OFFSET $3")
+    };
+}
+
+macro_rules! all_by_number {
+    ($order:literal) => {
+        page!(
+            "SELECT e.user_id AS id FROM extension e WHERE e.tenant_id = $1",
+            $order,
+            " LIMIT $2 OFFSET $3"
+        )
+    };
+}
+
+/// Ties are broken by the address, which is unique, so that pages never show a row twice.
+macro_rules! sorted {
+    ($sort:expr, $by_number:ident, $by_user:ident) => {
+        match $sort {
+            Sort::Number => $by_number!("e.number"),
+            Sort::NumberDown => $by_number!("e.number DESC"),
+            Sort::Name => $by_user!("u.name_key, u.email_key"),
+            Sort::NameDown => $by_user!("u.name_key DESC, u.email_key DESC"),
+            Sort::Email => $by_user!("u.email_key"),
+            Sort::EmailDown => $by_user!("u.email_key DESC"),
+            Sort::Created => $by_user!("u.created_at, u.email_key"),
+            Sort::CreatedDown => $by_user!("u.created_at DESC, u.email_key DESC"),
+        }
     };
 }
 
@@ -64,27 +103,20 @@ pub(super) async fn list(
     sort: Sort,
     page: Page,
 ) -> Result<Vec<User>> {
-    // Ties are broken by the address, which is unique, so that pages never show a row twice.
-    let text = match sort {
-        Sort::Number => by_number!("e.number"),
-        Sort::NumberDown => by_number!("e.number DESC"),
-        Sort::Name => by_user!("u.name_key, u.email_key"),
-        Sort::NameDown => by_user!("u.name_key DESC, u.email_key DESC"),
-        Sort::Email => by_user!("u.email_key"),
-        Sort::EmailDown => by_user!("u.email_key DESC"),
-        Sort::Created => by_user!("u.created_at, u.email_key"),
-        Sort::CreatedDown => by_user!("u.created_at DESC, u.email_key DESC"),
+    let everybody = filter.is_empty();
+    let text = if everybody {
+        sorted!(sort, all_by_number, all_by_user)
+    } else {
+        sorted!(sort, by_number, by_user)
     };
-    tx.query(text)
-        .bind(tenant.to_string())
-        .bind(pattern(&filter.search))
-        .bind(state(filter.enabled))
-        .bind(page.limit)
-        .bind(page.offset)
-        .all()
-        .await
+    let mut query = tx.query(text).bind(tenant.to_string());
+    if !everybody {
+        query = query.bind(pattern(&filter.search)).bind(state(filter.enabled));
+    }
+    query.bind(page.limit).bind(page.offset).all().await
 }
 
+/// How many a search finds.
 pub(super) async fn count(tx: &mut Tx, tenant: TenantId, filter: &Filter) -> Result<i64> {
     let text = concat!("SELECT count(*) FROM users u WHERE ", matching!());
     tx.query(text)
@@ -95,10 +127,10 @@ pub(super) async fn count(tx: &mut Tx, tenant: TenantId, filter: &Filter) -> Res
         .await
 }
 
-/// Users of a tenant in all, and those disabled.
-pub(super) async fn totals(tx: &mut Tx, tenant: TenantId) -> Result<(i64, i64)> {
+pub(super) async fn totals(tx: &mut Tx, tenant: TenantId) -> Result<Totals> {
     tx.query(sql!(
-        "SELECT count(*), count(*) FILTER (WHERE NOT enabled) FROM extension WHERE tenant_id = $1"
+        "SELECT count(*) AS \"all\", count(*) FILTER (WHERE NOT enabled) AS disabled
+         FROM extension WHERE tenant_id = $1"
     ))
     .bind(tenant.to_string())
     .one()

@@ -215,6 +215,22 @@ pub struct Filter {
     pub enabled: Option<bool>,
 }
 
+impl Filter {
+    /// Whether everybody is meant.
+    pub fn is_empty(&self) -> bool {
+        self.search.is_empty() && self.enabled.is_none()
+    }
+}
+
+/// How many users a tenant has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, sqlx::FromRow)]
+pub struct Totals {
+    /// In all.
+    pub all: i64,
+    /// Of them, those that may not telephone.
+    pub disabled: i64,
+}
+
 /// How a list is sorted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it; Down is the other way round")]

@@ -103,8 +103,9 @@ impl IndexPage {
         let mut tx = by.read().await?;
         let (filter, sort) = (query.filter(), query.sort()?);
         let at = list::stretch(&query.page, list::size(&query.size));
-        let (users, matching) = super::list(&mut tx, by.tenant(), &filter, sort, at).await?;
-        let (total, disabled) = super::totals(&mut tx, by.tenant()).await?;
+        let totals = super::totals(&mut tx, by.tenant()).await?;
+        let (users, matching) =
+            super::list(&mut tx, by.tenant(), &filter, sort, at, totals).await?;
         let sorted = if sort == Sort::default() { String::new() } else { sort.name().to_owned() };
         let kept = vec![("q", filter.search), ("state", query.state.clone()), ("sort", sorted)];
         Ok(Self {
@@ -116,8 +117,8 @@ impl IndexPage {
             query,
             sort,
             users,
-            total,
-            disabled,
+            total: totals.all,
+            disabled: totals.disabled,
         })
     }
 
@@ -152,9 +153,8 @@ async fn table(by: Operator, query: web::Query<ListQuery>) -> Answer {
 
 async fn export(by: Operator, query: web::Query<ListQuery>) -> Answer {
     let mut tx = by.read().await?;
-    let everything = Page { offset: 0, limit: i64::MAX };
-    let (users, _) =
-        super::list(&mut tx, by.tenant(), &query.filter(), query.sort()?, everything).await?;
+    let (filter, sort) = (query.filter(), query.sort()?);
+    let users = super::everybody(&mut tx, by.tenant(), &filter, sort).await?;
     Ok(download("users.csv", "text/csv; charset=utf-8", to_csv(users)?))
 }
 
@@ -279,9 +279,8 @@ struct ShowPage {
 impl ShowPage {
     async fn new(by: &Operator, user: User, shown: Shown) -> Result<Self, Error> {
         let mut tx = by.read().await?;
-        let filter = audit::Filter { subject: user.id.to_string(), ..audit::Filter::default() };
-        let (history, _) =
-            audit::list(&mut tx, by.tenant(), &filter, Page { offset: 0, limit: 20 }).await?;
+        let page = Page { offset: 0, limit: 20 };
+        let history = audit::of(&mut tx, by.tenant(), &user.id.to_string(), page).await?;
         Ok(Self {
             shell: by.shell(&mut tx, "/users").await?,
             rings: super::lines::rings(&mut tx, by.tenant(), user.id).await?,

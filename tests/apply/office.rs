@@ -238,7 +238,7 @@ impl Office {
     /// How many changes wait for an Apply.
     pub async fn pending(&self) -> i64 {
         let mut tx = self.session.state.read().await.unwrap();
-        patchbay::audit::count_pending(&mut tx).await.unwrap()
+        patchbay::audit::count_pending(&mut tx, i64::MAX).await.unwrap()
     }
 
     pub async fn manager(&self) -> Manager {
@@ -312,7 +312,7 @@ pub fn range(text: &str) -> ExtensionRange {
 
 pub async fn set_range(office: &Office, text: &str) {
     let mut change = office.change().await;
-    let tenant = tenants::lock(&mut change, office.actor.tenant).await.unwrap();
+    let tenant = tenants::get(change.tx(), office.actor.tenant).await.unwrap();
     let new = Settings { range: range(text), ..tenant.settings() };
     tenants::configure(&mut change, tenant.version, &new).await.unwrap();
     change.commit().await.unwrap();

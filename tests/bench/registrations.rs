@@ -53,9 +53,8 @@ async fn add_phones(session: &Session) -> anyhow::Result<()> {
     let (state, model) = (&session.state, Model::find(Vendor::Yealink, "t46s")?);
     let people = {
         let mut tx = state.read().await?;
-        let everybody = patchbay::audit::Page { offset: 0, limit: i64::MAX };
         let filter = users::Filter::default();
-        users::list(&mut tx, actor.tenant, &filter, users::Sort::Number, everybody).await?.0
+        users::everybody(&mut tx, actor.tenant, &filter, users::Sort::Number).await?
     };
     for (chunk, some) in people.chunks(1_000).enumerate() {
         let mut change = state.change(&actor).await?;
