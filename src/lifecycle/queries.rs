@@ -4,7 +4,7 @@ use super::effects::SUBJECT;
 use super::state::State;
 use super::types::{Assignment, Count, Family, Filter, Leased, Release, Sort, Which};
 use crate::audit::Page;
-use crate::db::{Query, Result, Tx};
+use crate::db::{Db, Query, Result, Tx};
 use crate::id::{AssignmentId, TenantId};
 use crate::ipam::addresses::{Holder, HolderKind};
 use crate::net::{Address, Cidr, Mac, Range, ranges_matching};
@@ -411,7 +411,7 @@ macro_rules! page {
             " ORDER BY ",
             $order,
             $limit,
-            ") p JOIN assignment a ON a.id = p.id ORDER BY ",
+            ") p CROSS JOIN assignment a WHERE a.id = p.id ORDER BY ",
             $order
         )
     };
@@ -625,6 +625,18 @@ pub(super) async fn host_name(tx: &mut Tx, tenant: TenantId, id: &str) -> Result
         .bind(id.to_owned())
         .optional_scalar()
         .await
+}
+
+/// Whether a user has this id, and whether a host has.
+pub(super) async fn is_user_or_host(db: &Db, tenant: TenantId, id: &str) -> Result<(bool, bool)> {
+    db.query(sql!(
+        "SELECT EXISTS (SELECT 1 FROM users WHERE tenant_id = $1 AND id = $2),
+                EXISTS (SELECT 1 FROM host WHERE tenant_id = $1 AND id = $2)"
+    ))
+    .bind(tenant.to_string())
+    .bind(id.to_owned())
+    .one()
+    .await
 }
 
 /// What people call a phone (its label, else who has its first line); nothing if it has neither.

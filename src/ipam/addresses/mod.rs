@@ -25,7 +25,7 @@ use super::space::{Source, Space, pool_of};
 use super::subnets::{self, Subnet};
 use crate::audit::Event;
 use crate::db::Tx;
-use crate::id::{AssignmentId, SubnetId, TenantId};
+use crate::id::{AssignmentId, PoolId, SubnetId, TenantId};
 use crate::net::{Address, Range};
 use crate::time::Timestamp;
 use crate::web::Error;
@@ -231,9 +231,26 @@ pub async fn take(
         Wish::This(address) => Ok(vec![assign(space, address, purpose, by).await?]),
         Wish::Next { count, contiguous } => {
             let pieces = next_free(space, &subnet, source, count, contiguous).await?;
-            occupy(space, &subnet, pieces, purpose, by).await
+            occupy(space, subnet.id, pieces, purpose, by).await
         }
     }
+}
+
+/// Takes the lowest free address of all static pools, of IPv4 or of IPv6, and says of which pool it
+/// is; none when none is free.
+pub async fn take_lowest(
+    space: &mut Space<'_>,
+    v6: bool,
+    purpose: &Purpose,
+    by: &Reserver,
+) -> Outcome<Option<(Record, PoolId)>> {
+    let Some(gap) = space.lowest_static_gap(v6).await? else { return Ok(None) };
+    let first = gap.range.first();
+    to_come(first, Status::Reserved, until(purpose), space.at())?;
+    let piece = Range::single(first);
+    space.take_out(&gap, piece).await?;
+    let taken = occupy(space, gap.subnet, vec![piece], purpose, by).await?;
+    Ok(taken.into_iter().next().map(|record| (record, gap.pool)))
 }
 
 /// The lowest free addresses, taken out of their gaps.
@@ -300,7 +317,7 @@ async fn full(
 /// Writes the rows of addresses just taken out of their gaps.
 async fn occupy(
     space: &mut Space<'_>,
-    subnet: &Subnet,
+    subnet: SubnetId,
     pieces: Vec<Range>,
     purpose: &Purpose,
     by: &Reserver,
@@ -310,7 +327,7 @@ async fn occupy(
     let (first, now) = (space.ids(addresses.len()).await?, space.at());
     let mut taken = Vec::new();
     for (address, id) in addresses.into_iter().zip(first..) {
-        let mut record = Record::new(address, id, Some(subnet.id), Kind::Static, now);
+        let mut record = Record::new(address, id, Some(subnet), Kind::Static, now);
         fill(&mut record, &purpose, &by.name, now);
         space.record(event(action(&purpose), &record).after(describe(&record)));
         taken.push(record);

@@ -100,7 +100,7 @@ macro_rules! page {
             $order,
             " ",
             $limit,
-            ") AS page JOIN address ON address = page_key AND tenant_id = $1 ORDER BY ",
+            ") AS page CROSS JOIN address WHERE address = page_key AND tenant_id = $1 ORDER BY ",
             $order
         )
     };

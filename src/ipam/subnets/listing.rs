@@ -125,6 +125,18 @@ pub async fn list(
     Ok((lines(tx, tenant, subnets, &around).await?, total))
 }
 
+/// The first subnets directly in one, at most `limit`, and how many there are in all.
+pub async fn first_children(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: SubnetId,
+    limit: i64,
+) -> Result<(Vec<Line>, i64)> {
+    let subnets = queries::first_children(tx, tenant, id, limit).await?;
+    let total = queries::count_children(tx, tenant, id).await?;
+    Ok((lines(tx, tenant, subnets, &[]).await?, total))
+}
+
 /// The addresses searched for, at most four ranges; none if it is words that are searched.
 fn meaning(filter: &Filter) -> Option<Vec<Range>> {
     let mut ranges = net::ranges_matching(&filter.search)?;

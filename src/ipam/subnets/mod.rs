@@ -21,7 +21,9 @@ use crate::web::Error;
 
 pub use bulk::create_all;
 pub use change::{create, create_told, delete, update};
-pub use listing::{Filter, Line as Listed, Usage, branches, lines, list, path, sites, usage};
+pub use listing::{
+    Filter, Line as Listed, Usage, branches, first_children, lines, list, path, sites, usage,
+};
 pub use map::{Block, Cell, Map, What, cells_of, map, short};
 pub use reshape::{Piece, merge, pieces, split};
 pub use types::{

@@ -540,6 +540,30 @@ pub(super) async fn page(
     subnets(query.bind(page.limit).bind(page.offset).all().await?)
 }
 
+/// How many subnets lie directly in one.
+pub(super) async fn count_children(tx: &mut Tx, tenant: TenantId, id: SubnetId) -> Result<i64> {
+    tx.query(sql!("SELECT count(*) FROM subnet WHERE tenant_id = $1 AND parent_id = $2"))
+        .bind(tenant.to_string())
+        .bind(id.to_string())
+        .scalar()
+        .await
+}
+
+pub(super) async fn first_children(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: SubnetId,
+    limit: i64,
+) -> Result<Vec<Subnet>> {
+    let text = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM subnet WHERE tenant_id = $1 AND parent_id = $2 ORDER BY first_key, last_key DESC LIMIT $3"
+    );
+    let query = tx.query(text).bind(tenant.to_string()).bind(id.to_string());
+    subnets(query.bind(limit).all().await?)
+}
+
 /// A stretch of the tree: all that begin after `$2`, up to a subnet and with it.
 macro_rules! stretch {
     () => {
@@ -636,9 +660,9 @@ pub(super) async fn sites(tx: &mut Tx, tenant: TenantId) -> Result<Vec<String>> 
 pub(super) async fn branches(tx: &mut Tx, tenant: TenantId, limit: i64) -> Result<Vec<SubnetId>> {
     let rows: Vec<(String,)> = tx
         .query(sql!(
-            "SELECT id FROM subnet WHERE tenant_id = $1 AND parent_id IS NULL
-               AND EXISTS (SELECT 1 FROM subnet AS child WHERE child.tenant_id = $1 AND child.parent_id = subnet.id)
-             ORDER BY first_key LIMIT $2"
+            "SELECT s.id FROM (SELECT DISTINCT parent_id FROM subnet WHERE tenant_id = $1 AND parent_id IS NOT NULL) p
+             CROSS JOIN subnet s WHERE s.id = p.parent_id AND s.parent_id IS NULL
+             ORDER BY s.first_key LIMIT $2"
         ))
         .bind(tenant.to_string())
         .bind(limit)

@@ -37,9 +37,8 @@ impl ShowPage {
             };
             interfaces.push((interface, subnet));
         }
-        let filter = audit::Filter { subject: host.id.to_string(), ..audit::Filter::default() };
         let page = Page { offset: 0, limit: SHOWN };
-        let (history, _) = audit::list(tx, by.tenant(), &filter, page).await?;
+        let history = audit::of(tx, by.tenant(), &host.id.to_string(), page).await?;
         let may_manage = by.may(Right::ManageAddresses);
         Ok(Self { shell: by.shell(tx, LIST).await?, host, interfaces, history, may_manage })
     }

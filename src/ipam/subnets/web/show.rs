@@ -187,12 +187,10 @@ pub(super) async fn show(
     };
     let tenant = by.tenant();
     let pools = subnets::pools(&mut tx, subnet.id).await?;
-    let filter = subnets::Filter { parent: Some(subnet.id), ..subnets::Filter::default() };
-    let page = Page { offset: 0, limit: LISTED };
-    let (children, inside) = subnets::list(&mut tx, tenant, &filter, page).await?;
+    let (children, inside) = subnets::first_children(&mut tx, tenant, subnet.id, LISTED).await?;
     let map = subnets::map(&mut tx, tenant, &subnet, block).await?;
-    let filter = audit::Filter { subject: subnet.id.to_string(), ..audit::Filter::default() };
-    let (history, _) = audit::list(&mut tx, tenant, &filter, Page { offset: 0, limit: 20 }).await?;
+    let page = Page { offset: 0, limit: 20 };
+    let history = audit::of(&mut tx, tenant, &subnet.id.to_string(), page).await?;
     ok(&ShowPage {
         shell: by.shell(&mut tx, super::PATH).await?,
         spec: subnets::spec(&subnet, &pools),
