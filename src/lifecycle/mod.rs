@@ -154,6 +154,13 @@ pub struct Done {
     pub calls: usize,
 }
 
+impl Done {
+    /// Whether no outside system can have heard of it: it is new, and none is to be told.
+    pub fn is_unheard_of(&self) -> bool {
+        self.calls == 0 && self.assignment.version == 1
+    }
+}
+
 /// One assignment of the tenant.
 pub async fn get(tx: &mut Tx, tenant: TenantId, id: AssignmentId) -> Result<Option<Assignment>> {
     queries::get(tx, tenant, id).await

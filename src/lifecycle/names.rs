@@ -1,7 +1,7 @@
 //! Who a subscriber is.
 
 use super::{Outcome, Refusal, queries};
-use crate::db::Tx;
+use crate::db::{Db, Tx};
 use crate::id::TenantId;
 use crate::ipam::addresses::{self, Holder, HolderKind};
 use crate::net::Mac;
@@ -49,12 +49,10 @@ pub async fn known(tx: &mut Tx, tenant: TenantId, holder: &Holder) -> Outcome<Ho
 
 /// What sort of subscriber has an id nobody said more of: a user or a host of this id, or someone
 /// external.
-pub(super) async fn kind_of(tx: &mut Tx, tenant: TenantId, id: &str) -> Outcome<HolderKind> {
-    if addresses::user_named(tx, tenant, id).await?.is_some() {
-        return Ok(HolderKind::User);
-    }
-    if queries::host_name(tx, tenant, id).await?.is_some() {
-        return Ok(HolderKind::Host);
-    }
-    Ok(HolderKind::External)
+pub(super) async fn kind_of(db: &Db, tenant: TenantId, id: &str) -> Outcome<HolderKind> {
+    Ok(match queries::is_user_or_host(db, tenant, id).await? {
+        (true, _) => HolderKind::User,
+        (false, true) => HolderKind::Host,
+        (false, false) => HolderKind::External,
+    })
 }

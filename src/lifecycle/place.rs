@@ -38,35 +38,40 @@ async fn place_address(
     let by = Reserver { name: space.actor().name.clone(), anybodys: true };
     let purpose = Purpose::Assign(wanted.tenure.clone(), new.id);
     let source = source(space, wanted).await?;
-    let record = match (source, &wish) {
-        (Some(source), _) => addresses::take(space, source, &wish, &purpose, &by).await,
+    let (record, pool) = match (source, &wish) {
+        (Some(source), _) => {
+            let taken = addresses::take(space, source, &wish, &purpose, &by).await;
+            let record = taken.map_err(in_ipam)?.pop();
+            (record.ok_or_else(|| sqlx::Error::Protocol("nothing was taken".into()))?, None)
+        }
         (None, addresses::Wish::This(address)) => {
-            addresses::assign(space, *address, &purpose, &by).await.map(|record| vec![record])
+            let taken = addresses::assign(space, *address, &purpose, &by).await;
+            (taken.map_err(in_ipam)?, None)
         }
         (None, _) => {
-            let what = wanted.family.label();
-            return Err(Refusal::PoolExhausted(format!("no {what} is free in any static pool")));
+            let v6 = wanted.family == Family::Ipv6;
+            let taken = addresses::take_lowest(space, v6, &purpose, &by).await.map_err(in_ipam)?;
+            let (record, pool) = taken.ok_or_else(|| {
+                let what = wanted.family.label();
+                Refusal::PoolExhausted(format!("no {what} is free in any static pool"))
+            })?;
+            (record, Some(pool.to_string()))
         }
     };
-    let record = record.map_err(in_ipam)?.pop();
-    let record = record.ok_or_else(|| sqlx::Error::Protocol("nothing was taken".into()))?;
     new.leased = Some(Leased::Address(record.address));
-    new.pool = match source {
-        Some(Source::Pool(id)) => Some(id.to_string()),
-        _ => pool_around(space, record.address).await?,
+    new.pool = match (pool, source) {
+        (Some(pool), _) => Some(pool),
+        (None, Some(Source::Pool(id))) => Some(id.to_string()),
+        (None, _) => pool_around(space, record.address).await?,
     };
     Ok(())
 }
 
-/// Where addresses are looked for: as said, or where the tenant's lowest free one of the family is.
+/// Where addresses are looked for, if it is said.
 async fn source(space: &mut Space<'_>, wanted: &Wanted) -> Outcome<Option<Source>> {
     let misplaced = |why: &str| Refusal::Field { field: "pool_id", why: why.to_owned() };
     match wanted.from {
-        Origin::Anywhere if wanted.wish.is_some() => Ok(None),
-        Origin::Anywhere => {
-            let v6 = wanted.family == Family::Ipv6;
-            Ok(space.lowest_static_gap(v6).await?.map(|gap| Source::Pool(gap.pool)))
-        }
+        Origin::Anywhere => Ok(None),
         Origin::Addresses(source) => {
             let tenant = space.tenant();
             if let Source::Pool(id) = source {

@@ -144,9 +144,8 @@ pub async fn answer(
 async fn wanted(net: Net, by: &Operator, asked: AllocateRequest) -> Result<(Act, How), Stopped> {
     let (mut wanted, how, said) = asked.parse(net == Net::V6)?;
     if !said {
-        let mut tx = by.read().await?;
         let holder = &mut wanted.tenure.holder;
-        holder.kind = names::kind_of(&mut tx, by.tenant(), &holder.id).await?;
+        holder.kind = names::kind_of(&by.state().db, by.tenant(), &holder.id).await?;
     }
     Ok((Act::Allocate(Box::new(wanted)), how))
 }
@@ -181,7 +180,11 @@ async fn finish(
     };
     let assignment = ready.done.assignment.clone();
     let changed = ready.done.changed;
-    let result = LifecycleResult::of(ready.change.tx(), by, &assignment, changed).await?;
+    let result = if ready.done.is_unheard_of() {
+        LifecycleResult { changed, ..LifecycleResult::brief(by, &assignment) }
+    } else {
+        LifecycleResult::of(ready.change.tx(), by, &assignment, changed).await?
+    };
     let body = serde_json::to_vec(&result).map_err(|error| Problem::fault(&error))?;
     if !once.keep(&mut ready.change, status, &body).await? {
         drop(ready);
