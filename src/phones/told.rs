@@ -31,28 +31,45 @@ pub type ToldOf = BTreeMap<UserId, Told>;
 
 /// Of all tenants.
 pub async fn all(tx: &mut Tx) -> Result<ToldOf> {
-    some(tx, None, None).await
+    some(tx, Whose::All).await
 }
 
 /// Of one tenant.
 pub async fn of_tenant(tx: &mut Tx, tenant: TenantId) -> Result<ToldOf> {
-    some(tx, Some(tenant), None).await
+    some(tx, Whose::Tenant(tenant)).await
 }
 
 /// Of one phone.
 pub async fn of_phone(tx: &mut Tx, tenant: TenantId, mac: Mac) -> Result<ToldOf> {
-    some(tx, Some(tenant), Some(mac)).await
+    some(tx, Whose::Phone(tenant, mac)).await
 }
 
-async fn some(tx: &mut Tx, tenant: Option<TenantId>, mac: Option<Mac>) -> Result<ToldOf> {
-    let layers = profiles::telling(tx, tenant).await?;
-    let own = own_settings(tx, tenant, mac).await?;
+/// Whose phones are looked at.
+#[derive(Clone, Copy)]
+enum Whose {
+    All,
+    Tenant(TenantId),
+    Phone(TenantId, Mac),
+}
+
+impl Whose {
+    fn tenant(self) -> Option<TenantId> {
+        match self {
+            Self::All => None,
+            Self::Tenant(tenant) | Self::Phone(tenant, _) => Some(tenant),
+        }
+    }
+}
+
+async fn some(tx: &mut Tx, whose: Whose) -> Result<ToldOf> {
+    let layers = profiles::telling(tx, whose.tenant()).await?;
+    let own = own_settings(tx, whose).await?;
     // Usually nobody says anything, and the phones need not be looked at.
     if layers.is_empty() && own.is_empty() {
         return Ok(ToldOf::new());
     }
     let mut told = ToldOf::new();
-    for line in served(tx, tenant, mac).await? {
+    for line in served(tx, whose).await? {
         let mut laid: Vec<(Origin, &Layer)> = Vec::new();
         laid.extend(layers.of(&line).map(|layer| (Origin::Usual, layer)));
         laid.extend(own.get(&line.mac).map(|layer| (Origin::Phone, layer)));
@@ -65,20 +82,24 @@ async fn some(tx: &mut Tx, tenant: Option<TenantId>, mac: Option<Mac>) -> Result
 }
 
 /// What phones say themselves.
-async fn own_settings(
-    tx: &mut Tx,
-    tenant: Option<TenantId>,
-    mac: Option<Mac>,
-) -> Result<BTreeMap<String, Layer>> {
-    let rows: Vec<(String, String, String)> = tx
-        .query(sql!(
-            "SELECT s.mac, s.key, s.value FROM phone_setting s JOIN phone p ON p.mac = s.mac
-             WHERE s.key IN ('sip.digest', 'sip.srtp') AND ($1 = '' OR p.tenant_id = $1) AND ($2 = '' OR s.mac = $2)"
-        ))
-        .bind(tenant.map(|id| id.to_string()).unwrap_or_default())
-        .bind(mac.map(Mac::hex).unwrap_or_default())
-        .all()
-        .await?;
+async fn own_settings(tx: &mut Tx, whose: Whose) -> Result<BTreeMap<String, Layer>> {
+    // A phone has a text of its own, which finds it in an index: a change of many asks of each.
+    let asked = match whose {
+        Whose::Phone(tenant, mac) => tx
+            .query(sql!(
+                "SELECT s.mac, s.key, s.value FROM phone_setting s JOIN phone p ON p.mac = s.mac
+                 WHERE s.key IN ('sip.digest', 'sip.srtp') AND p.tenant_id = $1 AND s.mac = $2"
+            ))
+            .bind(tenant.to_string())
+            .bind(mac.hex()),
+        Whose::All | Whose::Tenant(_) => tx
+            .query(sql!(
+                "SELECT s.mac, s.key, s.value FROM phone_setting s JOIN phone p ON p.mac = s.mac
+                 WHERE s.key IN ('sip.digest', 'sip.srtp') AND ($1 = '' OR p.tenant_id = $1)"
+            ))
+            .bind(whose.tenant().map(|id| id.to_string()).unwrap_or_default()),
+    };
+    let rows: Vec<(String, String, String)> = asked.all().await?;
     let mut own: BTreeMap<String, Layer> = BTreeMap::new();
     for (mac, key, value) in rows {
         own.entry(mac).or_default().insert(key, value);
@@ -98,14 +119,23 @@ pub(super) struct Served {
     pub user_id: String,
 }
 
-async fn served(tx: &mut Tx, tenant: Option<TenantId>, mac: Option<Mac>) -> Result<Vec<Served>> {
-    tx.query(sql!(
-        "SELECT p.mac, p.tenant_id, p.vendor, p.model, p.site_key, p.profile_id, l.user_id
-         FROM phone p JOIN phone_line l ON l.mac = p.mac JOIN extension e ON e.user_id = l.user_id
-         WHERE e.enabled AND ($1 = '' OR p.tenant_id = $1) AND ($2 = '' OR p.mac = $2)"
-    ))
-    .bind(tenant.map(|id| id.to_string()).unwrap_or_default())
-    .bind(mac.map(Mac::hex).unwrap_or_default())
-    .all()
-    .await
+async fn served(tx: &mut Tx, whose: Whose) -> Result<Vec<Served>> {
+    let asked = match whose {
+        Whose::Phone(tenant, mac) => tx
+            .query(sql!(
+                "SELECT p.mac, p.tenant_id, p.vendor, p.model, p.site_key, p.profile_id, l.user_id
+                 FROM phone p JOIN phone_line l ON l.mac = p.mac JOIN extension e ON e.user_id = l.user_id
+                 WHERE e.enabled AND p.tenant_id = $1 AND p.mac = $2"
+            ))
+            .bind(tenant.to_string())
+            .bind(mac.hex()),
+        Whose::All | Whose::Tenant(_) => tx
+            .query(sql!(
+                "SELECT p.mac, p.tenant_id, p.vendor, p.model, p.site_key, p.profile_id, l.user_id
+                 FROM phone p JOIN phone_line l ON l.mac = p.mac JOIN extension e ON e.user_id = l.user_id
+                 WHERE e.enabled AND ($1 = '' OR p.tenant_id = $1)"
+            ))
+            .bind(whose.tenant().map(|id| id.to_string()).unwrap_or_default()),
+    };
+    asked.all().await
 }
