@@ -195,6 +195,24 @@ both_databases! {
         assert_eq!(admin.get("/users?sort=secret").await.status, 400);
     }
 
+    async fn what_many_have_is_searched_for_in_every_order(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        fill(&admin, 450).await;
+        app.sql("UPDATE extension SET enabled = FALSE WHERE number IN (1005, 1006)").await;
+        for (query, first, last, stretch) in [
+            ("q=example&size=200", "1000", "1199", "1-200 of 450"),
+            ("q=example&size=200&page=3", "1400", "1449", "401-450 of 450"),
+            ("q=example&sort=-number&size=200", "1449", "1250", "1-200 of 450"),
+            ("q=example&sort=name&size=200", "1000", "1199", "1-200 of 450"),
+            ("q=example&state=enabled&size=200", "1000", "1201", "1-200 of 448"),
+        ] {
+            let page = admin.get(&format!("/users?{query}")).await;
+            let numbers = listed(&page.text);
+            assert_eq!((numbers.first(), numbers.last()), (Some(&first), Some(&last)), "{query}");
+            page.shows(stretch);
+        }
+    }
+
     async fn sizes_that_are_not_offered_are_25_and_odd_pages_are_answered(app: TestApp) {
         let admin = app.signed_in("admin", Role::Admin).await;
         fill(&admin, 210).await;
