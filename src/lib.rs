@@ -6,7 +6,7 @@
 //! Modules import downwards only:
 //!
 //! ```text
-//! main -> commands -> app -> docs, graphql, home, history -> workflows -> apply -> provision, registrations, notify -> boot -> phones
+//! main -> commands -> app -> docs -> graphql, home, history -> workflows -> apply -> provision, registrations, notify -> boot -> phones
 //!      -> users -> lifecycle, mirror -> ipam -> outbox -> tenants -> jobs -> auth -> api -> web -> audit, state
 //!      -> db, secrets, numbering, net, id, text, time; asterisk, probe and outside stand alone
 //! ```

@@ -12,8 +12,8 @@ use crate::api::Problem;
 use crate::auth::access::{Access, Route};
 use crate::web::{Answer, Error, ok};
 use crate::{
-    apply, boot, ipam, lifecycle, mirror, notify, outbox, phones, provision, registrations, users,
-    workflows,
+    apply, boot, graphql, ipam, lifecycle, mirror, notify, outbox, phones, provision,
+    registrations, users, workflows,
 };
 
 /// The document and its reader.
@@ -56,6 +56,7 @@ pub fn document() -> openapi::OpenApi {
     document.merge(ipam::prefixes::api::Paths::openapi());
     document.merge(lifecycle::api::document());
     document.merge(workflows::api::Paths::openapi());
+    document.merge(graphql::web::Paths::openapi());
     document.merge(apply::api::Paths::openapi());
     let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     document.components.get_or_insert_default().add_security_scheme("token", token);

@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use async_graphql::{Request, Variables};
 use serde::Deserialize;
+use utoipa::{OpenApi, ToSchema};
 
 use super::{Offered, execute};
 use crate::api::{self, Json, Key, Problem};
@@ -28,14 +29,37 @@ pub fn routes() -> Vec<Route> {
 }
 
 /// A request as scripts send it (GraphQL over HTTP).
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
+#[schema(as = GraphqlRequest)]
 struct Asked {
+    /// The document, with one operation or several.
     query: String,
+    /// Which of several operations.
     #[serde(default, rename = "operationName")]
     operation: Option<String>,
+    /// The values of its variables, by name.
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     variables: Option<serde_json::Value>,
 }
+
+/// What was asked for, or why not.
+#[derive(ToSchema)]
+#[schema(as = GraphqlResponse)]
+#[expect(dead_code, reason = "it describes what async-graphql writes")]
+struct Told {
+    /// What was asked for, by name; null where it is refused.
+    #[schema(value_type = Option<Object>)]
+    data: Option<serde_json::Value>,
+    /// What was refused and where, with a `code` among the `extensions` of each.
+    #[schema(value_type = Option<Vec<Object>>)]
+    errors: Option<Vec<serde_json::Value>>,
+}
+
+/// The call for the `OpenAPI` document.
+#[derive(OpenApi)]
+#[openapi(paths(call))]
+pub struct Paths;
 
 impl Asked {
     fn request(self) -> Request {
@@ -48,6 +72,15 @@ impl Asked {
     }
 }
 
+/// Ask by GraphQL
+///
+/// Queries and mutations on the life of addresses and prefixes; `/graphql/schema` has the schema, and
+/// `/graphql` is a page to try it on. How deep and how dear a request may be is limited. With an
+/// `Idempotency-Key` header each mutation of a repeated request gets the first one's answer, for a day.
+#[utoipa::path(post, path = "/api/graphql", operation_id = "graphql", tag = "GraphQL", request_body = Asked,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes repeating the request safe")),
+    responses((status = 200, body = Told), (status = 400, body = Problem), (status = 413, body = Problem),
+        (status = 422, body = Problem)))]
 async fn call(
     by: Operator,
     schema: web::Data<Offered>,

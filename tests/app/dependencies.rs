@@ -10,7 +10,8 @@ use crate::statements::{files, sources};
 const ROWS: &[&[&str]] = &[
     &["commands", "main"],
     &["app"],
-    &["docs", "graphql", "home", "history"],
+    &["docs"],
+    &["graphql", "home", "history"],
     &["workflows"],
     &["apply"],
     &["provision", "registrations", "notify"],
