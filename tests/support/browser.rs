@@ -146,7 +146,15 @@ impl Browser {
 
     /// All that can be read on the page.
     pub async fn text(&self) -> String {
-        self.driver.find(By::Tag("body")).await.unwrap().text().await.unwrap()
+        let begun = std::time::Instant::now();
+        loop {
+            let body = self.driver.find(By::Tag("body")).await.unwrap();
+            match body.text().await {
+                Ok(text) => return text,
+                // Another page came between finding and reading.
+                Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
+            }
+        }
     }
 
     pub async fn run(&self, script: &str) -> serde_json::Value {
