@@ -138,7 +138,8 @@ pub(super) async fn of_subscriber(
         .query(concat!(
             "SELECT ",
             columns!(),
-            " FROM assignment a WHERE a.tenant_id = $1 AND (a.holder_id = $2 OR a.holder_id = $3 AND a.holder_kind = 'phone')
+            " FROM assignment a WHERE a.tenant_id = $1 AND a.holder_id IN ($2, $3)
+               AND (a.holder_id = $2 OR a.holder_kind = 'phone')
              ORDER BY a.live DESC, a.created_at DESC, a.id DESC LIMIT $4"
         ))
         .bind(tenant.to_string())

@@ -143,14 +143,17 @@ pub async fn held_by(tx: &mut Tx, tenant: TenantId, holder: &Holder) -> Result<V
         .query(concat!(
             "SELECT ",
             columns!(),
-            " FROM address WHERE tenant_id = $1 AND holder_id = $2 AND holder_kind = $3 ORDER BY address"
+            " FROM address WHERE tenant_id = $1 AND holder_id = $2 AND holder_id <> '' AND holder_kind = $3"
         ))
         .bind(tenant.to_string())
         .bind(holder.id.clone())
         .bind(holder.kind.as_str().to_owned())
         .all()
         .await?;
-    records(rows)
+    // Asked for in this order, all addresses of the tenant would be walked over.
+    let mut held = records(rows)?;
+    held.sort_unstable_by_key(|record| record.address);
+    Ok(held)
 }
 
 /// The rows above an address, or from the first, at most `limit`.

@@ -146,7 +146,7 @@ async fn fixed(tx: &mut Tx, tenant: TenantId) -> Result<HashMap<String, Address>
     let rows: Vec<(String, Vec<u8>)> = tx
         .query(sql!(
             "SELECT holder_id, address FROM address
-             WHERE tenant_id = $1 AND holder_id <> '' AND holder_kind = 'phone' ORDER BY address DESC"
+             WHERE tenant_id = $1 AND holder_id <> '' AND holder_kind = 'phone' ORDER BY holder_id, address DESC"
         ))
         .bind(tenant.to_string())
         .all()
