@@ -171,7 +171,8 @@ fn gap(ends: Option<Ends>) -> Result<Option<Range>> {
 }
 
 /// The lowest gap that has an aligned block of `length` bits: the lowest of the lowest of each
-/// size.
+/// size. Each is asked for as a range of sizes, whose order only the index by size has: of a size
+/// there is none of, `PostgreSQL` would walk over all gaps in the order of their addresses.
 pub(super) async fn lowest_fitting(
     tx: &mut Tx,
     pool: PrefixPoolId,
@@ -181,7 +182,8 @@ pub(super) async fn lowest_fitting(
         .query(sql!(
             "SELECT g.first_key, g.last_key FROM prefix_gap g
              JOIN (SELECT (SELECT s.first_key FROM prefix_gap s
-                           WHERE s.pool_id = $1 AND s.fits = n.length ORDER BY s.first_key LIMIT 1) AS first_key
+                           WHERE s.pool_id = $1 AND s.fits >= n.length AND s.fits <= n.length
+                           ORDER BY s.fits, s.first_key LIMIT 1) AS first_key
                    FROM (SELECT 16 AS length UNION ALL SELECT 17 UNION ALL SELECT 18 UNION ALL SELECT 19
                          UNION ALL SELECT 20 UNION ALL SELECT 21 UNION ALL SELECT 22 UNION ALL SELECT 23
                          UNION ALL SELECT 24 UNION ALL SELECT 25 UNION ALL SELECT 26 UNION ALL SELECT 27
