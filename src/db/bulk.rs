@@ -54,9 +54,6 @@ impl Tx {
     }
 }
 
-/// Rows sent to `PostgreSQL` at once.
-const SENT: usize = 4_096;
-
 /// Inserts rows as one array for each column: one text for any number of rows, planned once, and
 /// one message. COPY sends several, of which the last, very short one waits on TCP for the
 /// receipt of those before it (RFC 1122, 4.2.3.2 and 4.2.3.4): 40 ms each time.
@@ -67,7 +64,7 @@ async fn insert_columns<T>(
     bind: for<'q> fn(Query<'q>, &T) -> Query<'q>,
 ) -> Result<()> {
     let text = text((bulk.head, Form::Columns), || in_columns(bulk));
-    for rows in rows.chunks(SENT) {
+    for rows in rows.chunks(bulk.most) {
         let empty = Query::new(On::Columns(Columns::new(bulk.columns)), "");
         let bound = rows.iter().fold(empty, bind);
         if let Some(bad) = bound.bad {

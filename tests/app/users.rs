@@ -213,6 +213,14 @@ both_databases! {
         }
     }
 
+    async fn every_page_counts_the_changes_that_wait_but_not_beyond_a_thousand(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        fill(&admin, 999).await;
+        admin.get("/ipam/subnets").await.shows("999 pending");
+        admin.add("Ann", "ann@example.com", "").await;
+        admin.get("/ipam/subnets").await.shows("over 999 pending");
+    }
+
     async fn sizes_that_are_not_offered_are_25_and_odd_pages_are_answered(app: TestApp) {
         let admin = app.signed_in("admin", Role::Admin).await;
         fill(&admin, 210).await;
