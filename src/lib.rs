@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! main -> commands -> app -> docs -> graphql, home, history -> workflows -> apply -> provision, registrations, notify -> boot -> phones
-//!      -> users -> lifecycle, mirror -> ipam -> outbox -> tenants -> jobs -> auth -> api -> web -> audit, state
+//!      -> users -> lifecycle, mirror -> ipam -> outbox -> tenants -> jobs -> auth -> api -> web -> audit, state -> models
 //!      -> db, secrets, numbering, net, id, text, time; asterisk, probe and outside stand alone
 //! ```
 
@@ -30,6 +30,7 @@ pub mod ipam;
 pub mod jobs;
 pub mod lifecycle;
 pub mod mirror;
+pub mod models;
 pub mod net;
 pub mod notify;
 pub mod numbering;

@@ -77,6 +77,11 @@ impl<'a> Once<'a> {
         Self { state, owner: owner.to_string(), key, hash }
     }
 
+    /// Whether it has a key.
+    pub fn is_asked(&self) -> bool {
+        self.key.is_some()
+    }
+
     /// What an earlier request with the key was answered.
     pub async fn kept(&self) -> Result<Option<Kept>, Problem> {
         let Some(key) = &self.key else { return Ok(None) };

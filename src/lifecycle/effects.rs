@@ -140,7 +140,7 @@ pub(super) async fn tell(
     operation: Operation,
     how: &How,
 ) -> Outcome<usize> {
-    let subject = Subject::new(SUBJECT, &assignment.id);
+    let subject = Subject::new(Subject::ASSIGNMENT, &assignment.id);
     let mut calls = 0;
     for effect in forecast(assignment, operation, how) {
         let Some(order) = order(&effect, assignment, how) else { continue };
@@ -150,9 +150,6 @@ pub(super) async fn tell(
     }
     Ok(calls)
 }
-
-/// What the outbox calls an assignment.
-pub(super) const SUBJECT: &str = "assignment";
 
 /// An effect as the outbox takes it; none for an assignment that has nothing yet.
 fn order(effect: &Effect, assignment: &Assignment, how: &How) -> Option<Order> {
@@ -182,9 +179,8 @@ fn order(effect: &Effect, assignment: &Assignment, how: &How) -> Option<Order> {
         Effect::Released => Order::Dhcp(DhcpOrder::Release { leased }),
         Effect::Mirrored { active } => {
             let status = if *active { RecordStatus::Active } else { RecordStatus::Reserved };
-            let holder = &assignment.holder;
             Order::Netbox(NetboxOrder::Set(Record {
-                description: format!("{} {holder}", holder.kind.as_str()),
+                description: assignment.holder.described(),
                 dns_name: assignment.hostname.to_string(),
                 ..Record::new(leased, status)
             }))
@@ -199,7 +195,7 @@ pub(super) async fn outcomes(
     tenant: TenantId,
     assignment: AssignmentId,
 ) -> db::Result<Vec<OutsideCall>> {
-    let calls = outbox::of(tx, tenant, &Subject::new(SUBJECT, &assignment)).await?;
+    let calls = outbox::of(tx, tenant, &Subject::new(Subject::ASSIGNMENT, &assignment)).await?;
     let shown = |call: outbox::Call| OutsideCall {
         system: call.system.as_str().to_owned(),
         call: call.label,

@@ -99,7 +99,7 @@ async fn archive_one(state: &App, tenant: TenantId, old: &Assignment) -> Outcome
     if !queries::delete(space.tx(), tenant, old.id).await? {
         return Ok(false);
     }
-    queries::count(space.tx(), tenant, old, old.state, -1).await?;
+    queries::count(space.tx(), tenant, old, -1).await?;
     let times = json!({
         "allocated_at": old.allocated_at, "activated_at": old.activated_at,
         "suspended_at": old.suspended_at, "revoked_at": old.revoked_at,

@@ -46,7 +46,7 @@ use crate::web::Error;
 
 pub use effects::{Effect, forecast};
 pub use holders::{end, first_register, leave};
-pub use names::known;
+pub use names::{known, of_phone};
 pub use state::{BadState, Operation, State};
 pub use steps::{allocate, complete, perform};
 pub use types::{

@@ -1,7 +1,7 @@
 //! Where the address or prefix of an assignment comes from, and where it goes when it leaves.
 
 use super::types::{Assignment, Family, Leased, Origin, Release, Wanted};
-use super::{Outcome, Refusal};
+use super::{Outcome, Refusal, names};
 use crate::ipam::addresses::{self, Ending, Note, Purpose, Reserver, Tenure};
 use crate::ipam::prefixes::{self, Taken};
 use crate::ipam::space::{Source, Space};
@@ -168,6 +168,8 @@ pub(super) async fn again(
     };
     let holder = new.holder.clone();
     let tenure = Tenure { hostname: old.hostname.clone(), mac: old.mac, ..Tenure::of(holder) };
+    let tenant = space.tenant();
+    let tenure = names::tenure(space.tx(), tenant, &tenure).await?;
     let wanted = |wish, from| Wanted {
         family: old.family,
         tenure: tenure.clone(),
@@ -195,7 +197,7 @@ pub(super) async fn let_go(
 ) -> Outcome<()> {
     let Some(leased) = old.held() else { return Ok(()) };
     let until = space.at().plus(hours.saturating_mul(3600));
-    let holder = format!("{} {}", old.holder.kind.as_str(), old.holder);
+    let holder = old.holder.described();
     let note = |text: String| -> Outcome<Note> {
         text.parse().map_err(|_| sqlx::Error::Protocol("a note does not fit".into()).into())
     };

@@ -1,6 +1,5 @@
 //! All SQL on assignments.
 
-use super::effects::SUBJECT;
 use super::state::State;
 use super::types::{Assignment, Count, Family, Filter, Leased, Release, Sort, Which};
 use crate::audit::Page;
@@ -8,6 +7,7 @@ use crate::db::{Db, Query, Result, Tx};
 use crate::id::{AssignmentId, TenantId};
 use crate::ipam::addresses::{Holder, HolderKind};
 use crate::net::{Address, Cidr, Mac, Range, ranges_matching};
+use crate::outbox::Subject;
 use crate::sql;
 use crate::time::Timestamp;
 
@@ -49,7 +49,7 @@ struct AssignmentRow {
 
 /// A row that cannot be: somebody wrote past the program.
 #[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
-fn damaged(what: impl ToString) -> sqlx::Error {
+pub(super) fn damaged(what: impl ToString) -> sqlx::Error {
     sqlx::Error::Decode(what.to_string().into())
 }
 
@@ -286,24 +286,44 @@ pub(super) async fn delete(tx: &mut Tx, tenant: TenantId, id: AssignmentId) -> R
     Ok(gone.bind(tenant.to_string()).bind(id.to_string()).run().await? == 1)
 }
 
-/// Moves a count. The tenant is locked, so no two do it at once.
-pub(super) async fn count(
-    tx: &mut Tx,
-    tenant: TenantId,
-    of: &Assignment,
-    state: State,
-    by: i64,
-) -> Result<()> {
+/// Counts one more, or one less. The tenant is locked, so no two do it at once.
+pub(super) async fn count(tx: &mut Tx, tenant: TenantId, of: &Assignment, by: i64) -> Result<()> {
     tx.query(sql!(
         "INSERT INTO assignment_tally (tenant_id, family, holder_kind, state, entries) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (tenant_id, family, holder_kind, state)
-         DO UPDATE SET entries = assignment_tally.entries + $5"
+         DO UPDATE SET entries = assignment_tally.entries + excluded.entries"
     ))
     .bind(tenant.to_string())
     .bind(of.family.as_str())
     .bind(of.holder.kind.as_str())
-    .bind(state.as_str())
+    .bind(of.state.as_str())
     .bind(by)
+    .run()
+    .await
+    .map(drop)
+}
+
+/// Counts one that was `from` as what it is now.
+pub(super) async fn recount(
+    tx: &mut Tx,
+    tenant: TenantId,
+    of: &Assignment,
+    from: State,
+) -> Result<()> {
+    if from == of.state {
+        return Ok(());
+    }
+    tx.query(sql!(
+        "INSERT INTO assignment_tally (tenant_id, family, holder_kind, state, entries)
+         VALUES ($1, $2, $3, $4, -1), ($1, $2, $3, $5, 1)
+         ON CONFLICT (tenant_id, family, holder_kind, state)
+         DO UPDATE SET entries = assignment_tally.entries + excluded.entries"
+    ))
+    .bind(tenant.to_string())
+    .bind(of.family.as_str())
+    .bind(of.holder.kind.as_str())
+    .bind(from.as_str())
+    .bind(of.state.as_str())
     .run()
     .await
     .map(drop)
@@ -549,7 +569,7 @@ pub(super) async fn settled(
              ORDER BY a.since, a.id LIMIT $3 OFFSET $4"
         ))
         .bind(before)
-        .bind(SUBJECT)
+        .bind(Subject::ASSIGNMENT)
         .bind(limit)
         .bind(passed)
         .all()
@@ -640,18 +660,28 @@ pub(super) async fn is_user_or_host(db: &Db, tenant: TenantId, id: &str) -> Resu
     .await
 }
 
-/// What people call a phone (its label, else who has its first line); nothing if it has neither.
-pub(super) async fn phone_title(tx: &mut Tx, tenant: TenantId, mac: Mac) -> Result<Option<String>> {
+/// A phone somebody added.
+#[derive(sqlx::FromRow)]
+pub(super) struct PhoneRow {
+    pub vendor: String,
+    pub model: String,
+    pub label: String,
+    /// Its label, else who has its first line; may be empty.
+    pub title: String,
+}
+
+/// What is known of a phone.
+pub(super) async fn phone(tx: &mut Tx, tenant: TenantId, mac: Mac) -> Result<Option<PhoneRow>> {
     tx.query(sql!(
-        "SELECT CASE WHEN p.label <> '' THEN p.label ELSE COALESCE(
+        "SELECT p.vendor, p.model, p.label, CASE WHEN p.label <> '' THEN p.label ELSE COALESCE(
              (SELECT CAST(e.number AS TEXT) || ' ' || u.name FROM phone_line l
               JOIN users u ON u.id = l.user_id JOIN extension e ON e.user_id = l.user_id
-              WHERE l.mac = p.mac ORDER BY l.line LIMIT 1), '') END
+              WHERE l.mac = p.mac ORDER BY l.line LIMIT 1), '') END AS title
          FROM phone p WHERE p.tenant_id = $1 AND p.mac = $2"
     ))
     .bind(tenant.to_string())
     .bind(mac.hex())
-    .optional_scalar()
+    .optional()
     .await
 }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::state::{Operation, State};
 use super::types::{Assignment, How, Leased, Metadata, Release, Step, Wanted};
-use super::{Done, Outcome, Refusal, effects, known, place, queries};
+use super::{Done, Outcome, Refusal, effects, known, names, place, queries};
 use crate::audit::Event;
 use crate::db::Result;
 use crate::id::AssignmentId;
@@ -16,7 +16,7 @@ use crate::text::Line;
 pub async fn allocate(space: &mut Space<'_>, wanted: &Wanted, how: &How) -> Outcome<Done> {
     let tenant = space.tenant();
     let mut wanted = wanted.clone();
-    wanted.tenure.holder = known(space.tx(), tenant, &wanted.tenure.holder).await?;
+    wanted.tenure = names::tenure(space.tx(), tenant, &wanted.tenure).await?;
     let role = wanted.role.to_string();
     let live =
         queries::live_of(space.tx(), tenant, &wanted.tenure.holder, wanted.family, &role).await?;
@@ -33,7 +33,7 @@ pub async fn allocate(space: &mut Space<'_>, wanted: &Wanted, how: &How) -> Outc
 }
 
 fn taken_already(other: &Assignment) -> Refusal {
-    let holder = format!("{} {}", other.holder.kind.as_str(), other.holder);
+    let holder = other.holder.described();
     let what = other.held().map_or_else(|| other.family.label().to_owned(), |had| had.to_string());
     Refusal::AlreadyAllocated { holder, which: format!("{what} ({})", other.state), id: other.id }
 }
@@ -160,11 +160,11 @@ async fn settle(
         if !queries::insert(space.tx(), tenant, &new).await? {
             return Err(in_the_way(space, &new).await?);
         }
+        queries::count(space.tx(), tenant, &new, 1).await?;
     } else {
         queries::update(space.tx(), tenant, &new).await?;
-        queries::count(space.tx(), tenant, old, old.state, -1).await?;
+        queries::recount(space.tx(), tenant, &new, old.state).await?;
     }
-    queries::count(space.tx(), tenant, &new, new.state, 1).await?;
     space.record(event(operation, old, &new, fresh.is_some()));
     let calls = effects::tell(space, &new, operation, how).await?;
     Ok(Done { assignment: new, changed: true, calls })
@@ -211,7 +211,7 @@ pub(super) fn describe(assignment: &Assignment) -> serde_json::Value {
         "state": assignment.state,
         "family": assignment.family.as_str(),
         "address": text(assignment.leased.map(|leased| leased.to_string())),
-        "holder": format!("{} {}", assignment.holder.kind.as_str(), assignment.holder),
+        "holder": assignment.holder.described(),
         "role": assignment.role.to_string(),
         "reason": assignment.reason.to_string(),
         "metadata": assignment.metadata.value(),

@@ -91,8 +91,8 @@ pub(super) async fn write(
         payload: &payload,
         number,
     };
-    queries::insert(tx, tenant, &new, now).await?;
-    Ok(Some(id))
+    let written = queries::insert(tx, tenant, &new, now).await?;
+    Ok(written.then_some(id))
 }
 
 /// Notes that the register's row was read again and says the same.

@@ -58,7 +58,10 @@ pub async fn push(
     order: &Order,
 ) -> Result<Option<CallId>> {
     let (tenant, now) = (change.tenant(), change.at());
-    if !queries::is_on(change.tx(), tenant, order.system()).await? {
+    // For RADIUS nothing else is written, and whether it is on is asked with that.
+    if order.system() != System::Radius
+        && !queries::is_on(change.tx(), tenant, order.system()).await?
+    {
         return Ok(None);
     }
     let wanted = Wanted { ordered: order.stands(), row: (0, 0) };
@@ -77,6 +80,29 @@ pub async fn push_read(
     let (tenant, now) = (change.tenant(), change.at());
     let wanted = Wanted { ordered: false, row };
     mirror::write(change.tx(), entropy, (tenant, now), subject, order, (wanted, false)).await
+}
+
+/// Whoever has something is called otherwise, or their machine is: where an operation ordered that
+/// DHCP or NetBox says so, it is ordered anew. What the register says follows by itself.
+pub async fn rename(
+    change: &mut Change,
+    entropy: &Entropy,
+    subject: &Subject,
+    leased: Leased,
+    (holder, hostname): (&str, Option<&str>),
+) -> Result<()> {
+    let tenant = change.tenant();
+    for system in [System::Dhcp, System::Netbox] {
+        let Some(entry) = queries::entry(change.tx(), tenant, system, leased).await? else {
+            continue;
+        };
+        let Some(order) = entry.order.filter(|_| entry.wanted.ordered) else { continue };
+        let new = order.renamed(holder, hostname);
+        if new != order {
+            push(change, entropy, subject, &new).await?;
+        }
+    }
+    Ok(())
 }
 
 /// What a system should hold of something.

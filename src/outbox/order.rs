@@ -97,6 +97,24 @@ impl Order {
         matches!(self, Self::Dhcp(DhcpOrder::Reserve(_)) | Self::Netbox(NetboxOrder::Set(_)))
     }
 
+    /// The same under another name: the holder's in a sentence, and the machine's if it has one of
+    /// its own.
+    pub(super) fn renamed(&self, holder: &str, hostname: Option<&str>) -> Self {
+        let mut new = self.clone();
+        let machine = match &mut new {
+            Self::Netbox(NetboxOrder::Set(record)) => {
+                holder.clone_into(&mut record.description);
+                &mut record.dns_name
+            }
+            Self::Dhcp(DhcpOrder::Reserve(reservation)) => &mut reservation.hostname,
+            _ => return new,
+        };
+        if let Some(hostname) = hostname {
+            hostname.clone_into(machine);
+        }
+        new
+    }
+
     /// The machine it is for.
     pub(super) fn identifier(&self) -> Option<&Identifier> {
         match self {

@@ -1,5 +1,7 @@
 //! All SQL on calls and on what systems should hold.
 
+use std::collections::BTreeMap;
+
 use super::mirror::{Entry, Wanted, key, leased as leased_of};
 use super::order::{Order, Payload, unreadable};
 use super::types::{Call, CallState, Filter, Subject, System};
@@ -31,19 +33,21 @@ pub(super) struct NewCall<'a> {
     pub number: i64,
 }
 
+/// False when the tenant has not switched the system on.
 pub(super) async fn insert(
     tx: &mut Tx,
     tenant: TenantId,
     new: &NewCall<'_>,
     now: Timestamp,
-) -> Result<()> {
-    tx.query(sql!(
+) -> Result<bool> {
+    let written = tx.query(sql!(
         "INSERT INTO outside_call (id, tenant_id, system, line, nth, subject, label, payload, state, next_at,
                                    identifier, stamped_at, created_at)
-         VALUES ($1, $2, $3, $4,
-                 (SELECT COALESCE(max(nth), 0) + 1 FROM outside_call
-                  WHERE tenant_id = $2 AND system = $3 AND line = $4),
-                 $5, $6, $7, 'waiting', $9, $8, $9, $9)"
+         SELECT $1, tenant_id, system, $4,
+                (SELECT COALESCE(max(nth), 0) + 1 FROM outside_call
+                 WHERE tenant_id = $2 AND system = $3 AND line = $4),
+                $5, $6, $7, 'waiting', CAST($9 AS BIGINT), CAST($8 AS BIGINT), CAST($9 AS BIGINT), CAST($9 AS BIGINT)
+         FROM outside_system WHERE tenant_id = $2 AND system = $3 AND enabled"
     ))
     .bind(new.id.to_string())
     .bind(tenant.to_string())
@@ -55,8 +59,8 @@ pub(super) async fn insert(
     .bind(new.number)
     .bind(now)
     .run()
-    .await
-    .map(drop)
+    .await?;
+    Ok(written == 1)
 }
 
 /// Ends what waits on a line, or is dead there: a newer order took its place.
@@ -80,11 +84,15 @@ pub(super) async fn replace(
     .map(drop)
 }
 
+/// The inner order is that of the index of subjects: asked for the outer one at once, `SQLite` walks
+/// over all calls of the tenant instead.
 pub(super) async fn of(tx: &mut Tx, tenant: TenantId, subject: &Subject) -> Result<Vec<Call>> {
     tx.query(sql!(
         "SELECT id, system, subject, label, state, attempts, error, answer, next_at, created_at, ended_at
-         FROM outside_call WHERE tenant_id = $1 AND subject = $2
-         ORDER BY created_at, system, nth, id LIMIT 200"
+         FROM (SELECT id, system, subject, label, state, attempts, error, answer, next_at, created_at, ended_at, nth
+               FROM outside_call WHERE tenant_id = $1 AND subject = $2
+               ORDER BY created_at LIMIT 200) AS calls
+         ORDER BY created_at, system, nth, id"
     ))
     .bind(tenant.to_string())
     .bind(subject.to_string())
@@ -92,29 +100,27 @@ pub(super) async fn of(tx: &mut Tx, tenant: TenantId, subject: &Subject) -> Resu
     .await
 }
 
+/// How the newest call to each system stands.
 pub(super) async fn states(
     tx: &mut Tx,
     tenant: TenantId,
     subject: &Subject,
 ) -> Result<Vec<(System, CallState)>> {
-    let rows: Vec<(String, String)> = tx
+    let mut rows: Vec<(String, i64, i64, String, String)> = tx
         .query(sql!(
-            "SELECT c.system, c.state FROM outside_call c
-             WHERE c.tenant_id = $1 AND c.subject = $2
-               AND NOT EXISTS (SELECT 1 FROM outside_call n
-                               WHERE n.tenant_id = $1 AND n.subject = $2 AND n.system = c.system
-                                 AND (n.created_at > c.created_at
-                                      OR (n.created_at = c.created_at AND (n.nth > c.nth OR (n.nth = c.nth AND n.id > c.id)))))
-             ORDER BY c.system"
+            "SELECT system, created_at, nth, id, state FROM outside_call
+             WHERE tenant_id = $1 AND subject = $2"
         ))
         .bind(tenant.to_string())
         .bind(subject.to_string())
         .all()
         .await?;
-    let parse = |(system, state): (String, String)| {
+    rows.sort_unstable();
+    let parse = |(system, .., state): (String, i64, i64, String, String)| {
         Ok((system.try_into().map_err(unreadable)?, state.try_into().map_err(unreadable)?))
     };
-    rows.into_iter().map(parse).collect()
+    let newest: Result<BTreeMap<System, CallState>> = rows.into_iter().map(parse).collect();
+    Ok(newest?.into_iter().collect())
 }
 
 pub(super) async fn get(tx: &mut Tx, tenant: TenantId, id: CallId) -> Result<Option<Call>> {
@@ -431,8 +437,9 @@ pub(super) async fn tidy(tx: &mut Tx, before: Timestamp) -> Result<u64> {
 /// Calls of all tenants by system and state, those that are open or dead.
 pub(super) async fn gauge(tx: &mut Tx) -> Result<Vec<(String, String, i64)>> {
     tx.query(sql!(
-        "SELECT system, state, count(*) FROM outside_call WHERE state IN ('waiting', 'sending', 'dead')
-         GROUP BY system, state"
+        "SELECT c.system, c.state, count(*) FROM tenant t CROSS JOIN outside_call c
+         WHERE c.tenant_id = t.id AND c.state IN ('waiting', 'sending', 'dead')
+         GROUP BY c.system, c.state"
     ))
     .all()
     .await

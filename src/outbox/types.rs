@@ -72,6 +72,9 @@ impl fmt::Display for System {
 pub struct Subject(String);
 
 impl Subject {
+    /// The kind of thing an assignment is.
+    pub const ASSIGNMENT: &str = "assignment";
+
     /// The thing of that kind with that id.
     pub fn new(kind: &str, id: &impl ToString) -> Self {
         Self(format!("{kind}/{}", id.to_string()))
@@ -207,7 +210,7 @@ impl Call {
         match kind {
             "address" => Some(format!("/ipam/addresses/{id}")),
             "subnet" => Some(format!("/ipam/subnets/{id}")),
-            "assignment" => Some(format!("/lifecycle/{id}")),
+            Subject::ASSIGNMENT => Some(format!("/lifecycle/{id}")),
             _ => None,
         }
     }

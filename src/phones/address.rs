@@ -5,12 +5,11 @@
 
 use super::refusal::{Outcome, Refusal};
 use super::types::{Phone, Static};
-use crate::ipam::addresses::{self, Holder, Hostname, Record, Tenure};
+use crate::ipam::addresses::{self, Holder, Record, Tenure};
 use crate::ipam::space::{Source, Space};
 use crate::ipam::subnets;
 use crate::lifecycle::{self, Family, How, Leased, Origin, Role, State, Wanted};
 use crate::net::Address;
-use crate::text::Line;
 use crate::users::lines;
 
 /// What a phone holds addresses as.
@@ -20,21 +19,7 @@ pub(super) fn holder(phone: &Phone) -> Holder {
 
 /// What addresses say of a phone.
 pub fn tenure(phone: &Phone) -> Tenure {
-    let line = |text: &str| text.parse::<Line<100>>().unwrap_or_default();
-    Tenure {
-        holder: holder(phone),
-        hostname: hostname(phone),
-        mac: Some(phone.mac),
-        platform: line(phone.model.title),
-        manufacturer: line(phone.vendor().title()),
-    }
-}
-
-/// Its label if that can be a host's name, else its model and MAC, as in `t46s-001565aabbcc`.
-fn hostname(phone: &Phone) -> Hostname {
-    let label = phone.label.as_str().parse::<Hostname>().ok().filter(|name| !name.is_empty());
-    let made = || format!("{}-{}", phone.model.name, phone.mac.hex()).parse().unwrap_or_default();
-    label.unwrap_or_else(made)
+    lifecycle::of_phone(holder(phone), phone.label.as_str(), phone.model, phone.mac)
 }
 
 /// Gives a phone the address wished for (`None`: nothing is said of it), takes from it what it is

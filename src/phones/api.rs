@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::list::{self as phones_list, Filter, Only, Sort};
-use super::models::{Kind, Model, Vendor};
 use super::refusal::{Refusal, Refusals};
 use super::types::{Edit, NewPhone, Phone, Spec, Static};
 use crate::api::{self, Answer, Json, Problem};
@@ -18,6 +17,7 @@ use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
 use crate::id::ProfileId;
 use crate::ipam::space::Space;
+use crate::models::{Kind, Model, Vendor};
 use crate::net::Mac;
 use crate::web::list;
 

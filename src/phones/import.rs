@@ -7,13 +7,13 @@
 use std::collections::HashMap;
 use std::str::FromStr;
 
-use super::models::{Model, Vendor};
 use super::people;
 use super::refusal::{Refusals, Sorted};
 use super::types::{Edit, NewLine, Static};
 use super::{profiles, queries, register};
 use crate::id::ProfileId;
 use crate::ipam::space::Space;
+use crate::models::{Model, Vendor};
 use crate::net::Mac;
 use crate::secrets::Vault;
 use crate::text::Line;

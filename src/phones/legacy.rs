@@ -9,7 +9,6 @@ use utoipa::ToSchema;
 
 use super::api::{moved, remove, save, url};
 use super::list::{self, Filter, Listed, Sort};
-use super::models::{Kind, Model, Vendor};
 use super::people;
 use super::types::{Edit, NewLine, Phone, Static};
 use crate::api::{self, Answer, Json, Problem};
@@ -17,6 +16,7 @@ use crate::audit::Page;
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
 use crate::ipam::space::Space;
+use crate::models::{Kind, Model, Vendor};
 use crate::net::{Address, Mac};
 use crate::text::Line;
 

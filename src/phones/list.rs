@@ -1,10 +1,10 @@
 //! Lists of phones: which, in what order, and what is shown of each.
 
-use super::models::{Kind, Model, Vendor};
 use super::queries::{damaged, model};
 use crate::audit::Page;
 use crate::db::{self, Query, Result, Tx};
 use crate::id::{ProfileId, TenantId, UserId};
+use crate::models::{Kind, Model, Vendor};
 use crate::net::{self, Address, Mac, Range};
 use crate::numbering::ExtensionNumber;
 use crate::sql;

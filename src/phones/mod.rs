@@ -12,8 +12,6 @@ pub mod import;
 mod layer_form;
 pub mod legacy;
 mod list;
-mod makers;
-mod models;
 mod people;
 pub mod profiles;
 mod queries;
@@ -37,9 +35,9 @@ use crate::secrets::{self, Vault, VaultError};
 use crate::users::lines;
 use crate::web::Error;
 
+pub use crate::models::{BadModel, BadVendor, Kind, MODELS, Model, Vendor};
 pub use address::tenure;
 pub use list::{Filter, Listed, ListedLine, Only, Sort, Totals, list, sites, totals};
-pub use models::{BadModel, BadVendor, Kind, MODELS, Model, Vendor};
 pub use profiles::resolved;
 pub use refusal::{Outcome, Refusal, Refusals, Sorted};
 pub use types::{

@@ -1,12 +1,12 @@
 //! All SQL on phones but for lists of them, profiles and what Asterisk is told.
 
-use super::models::{Model, Vendor};
 use super::settings::Layer;
 use super::types::{NewLine, Phone, PhoneKey, PhoneLine, Seen, Spec};
 use crate::audit::Change;
 use crate::db::{Bulk, Query, Result, Tx};
 use crate::id::{ProfileId, TenantId, UserId};
 use crate::ipam::space::Space;
+use crate::models::{Model, Vendor};
 use crate::net::{Address, Mac};
 use crate::sql;
 use crate::time::Timestamp;

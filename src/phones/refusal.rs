@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use super::models::Model;
 use super::settings::BadSetting;
 use super::types::Phone;
 use crate::ipam::addresses;
 use crate::lifecycle;
+use crate::models::Model;
 use crate::net::{Address, Mac};
 use crate::numbering::ExtensionNumber;
 use crate::web::Error;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use super::models::{Model, Vendor};
 use super::settings::{Layer, is_dialled};
 use crate::id::{ProfileId, SubnetId, UserId};
+use crate::models::{Model, Vendor};
 use crate::net::{Address, Mac};
 use crate::numbering::ExtensionNumber;
 use crate::text::Line;

@@ -16,12 +16,12 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::list::{self as phones_list, Filter, Listed, Only, Sort, Totals};
-use super::models::{Kind, Model, Vendor};
 use super::{Phone, profiles};
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
 use crate::db::Tx;
 use crate::id::ProfileId;
+use crate::models::{Kind, Model, Vendor};
 use crate::net::Mac;
 use crate::web::list::{self, Pager};
 use crate::web::{Answer, Error, Shell, fragment, ok};

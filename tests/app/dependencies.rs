@@ -28,7 +28,7 @@ const ROWS: &[&[&str]] = &[
     &["web"],
     &["audit", "state"],
     &["asterisk", "probe", "outside"],
-    &["config"],
+    &["config", "models"],
     &["db", "secrets", "numbering", "net", "id", "text", "time"],
 ];
 

@@ -145,6 +145,27 @@ both_databases! {
         }
     }
 
+    async fn what_is_given_to_a_phone_says_what_phone_it_is_and_follows_its_label(app: TestApp) {
+        office(&app).await;
+        switch_on(&app).await;
+        let script = app.script(Role::Admin).await;
+        add(&app, &new(PHONE, T46S, &[])).await.unwrap();
+        give(&script, Family::Ipv4, "phone", PHONE).await;
+        let row = "SELECT manufacturer || ' ' || platform || ' ' || mac || ' ' || hostname FROM address WHERE status = 'allocated'";
+        assert_eq!(app.texts(row).await, ["Yealink SIP-T46S 805ec01234ab t46s-805ec01234ab"]);
+        let outside = async |name: &str| {
+            let told = app.texts("SELECT wanted FROM outside_mirror WHERE system IN ('dhcp', 'netbox') AND ordered").await;
+            assert_eq!(told.iter().filter(|order| order.contains(&format!("\"{name}\""))).count(), 2, "{name}: {told:?}");
+        };
+        outside("t46s-805ec01234ab").await;
+        let labelled = script.send("PATCH", &format!("/api/v1/phones/{PHONE}"), &json!({ "label": "lobby" })).await;
+        assert_eq!(labelled.status, 200, "{labelled:?}");
+        outside("lobby").await;
+        assert_eq!(app.texts("SELECT hostname FROM assignment").await, ["lobby"]);
+        operate(&script, "activate", PHONE).await;
+        outside("lobby").await;
+    }
+
     async fn a_phone_that_is_there_already_begins_what_it_is_given_there(app: TestApp) {
         office(&app).await;
         let script = app.script(Role::Admin).await;
@@ -216,6 +237,7 @@ both_databases! {
         // One that is over keeps the name of then.
         let over = give(&script, Family::Ipv4, "host", &host).await;
         operate(&script, "revoke", &host).await;
+        switch_on(&app).await;
         for family in FAMILIES {
             give(&script, family, "host", &host).await;
             give(&script, family, "user", &ann).await;
@@ -238,6 +260,9 @@ both_databases! {
             list.shows(name);
             list.shows("<b>3</b> match");
             admin.get("/lifecycle").await.hides(&format!(">{old}<"));
+            let told = app.texts("SELECT wanted FROM outside_mirror WHERE system = 'netbox' AND wanted <> ''").await;
+            assert_eq!(told.iter().filter(|order| order.contains(&format!(" {name}\""))).count(), 3, "{name}: {told:?}");
+            assert!(!told.iter().any(|order| order.contains(&format!(" {old}\""))), "{old}: {told:?}");
         }
         assert_eq!(state_of(&app, over["id"].as_str().unwrap().parse().unwrap()).await.holder.name, "gw-1");
         let shown = script.get(&format!("/api/v1/network/ipv4-lifecycle/{host}")).await;

@@ -1,9 +1,11 @@
 //! What becomes of addresses when who holds them goes, or is called something else.
 
-use super::types::{Holder, Record, Tenure};
+use super::types::{Holder, Hostname, Record, Tenure};
 use super::{Outcome, change, claims, describe, event, queries};
+use crate::id::AssignmentId;
 use crate::ipam::space::Space;
 use crate::net::Address;
+use crate::outbox::{self, Leased, Subject};
 
 /// Somebody goes for good: what they held is free, or the oldest claimant's, and what they claimed
 /// they claim no longer. Returns what they held.
@@ -38,7 +40,37 @@ pub async fn rename(space: &mut Space<'_>, holder: &Holder) -> Outcome<()> {
         }
     }
     let now = space.at();
-    Ok(queries::rename_assignments(space.tx(), tenant, holder, now).await?)
+    queries::rename_assignments(space.tx(), tenant, holder, now).await?;
+    for (id, prefix) in queries::prefixes_of(space.tx(), tenant, holder).await? {
+        tell(space, id, Leased::Delegated(prefix), (holder, None)).await?;
+    }
+    Ok(())
+}
+
+/// The holder of an assigned address, or their machine, is called otherwise: so it is at the
+/// assignment, and wherever an operation had it written outside.
+pub(super) async fn follow(space: &mut Space<'_>, old: &Record, new: &Record) -> Outcome<()> {
+    let (Some(id), Some(holder)) = (new.assignment, &new.holder) else { return Ok(()) };
+    let called = |record: &Record| (record.holder.clone(), record.hostname.clone());
+    if old.assignment != new.assignment || called(old) == called(new) {
+        return Ok(());
+    }
+    let now = space.at();
+    queries::name_machine(space.tx(), id, &new.hostname, now).await?;
+    tell(space, id, Leased::Address(new.address), (holder, Some(&new.hostname))).await
+}
+
+async fn tell(
+    space: &mut Space<'_>,
+    id: AssignmentId,
+    leased: Leased,
+    (holder, hostname): (&Holder, Option<&Hostname>),
+) -> Outcome<()> {
+    let subject = Subject::new(Subject::ASSIGNMENT, &id);
+    let (holder, hostname) = (holder.described(), hostname.map(ToString::to_string));
+    let (change, entropy) = space.parts();
+    let names = (holder.as_str(), hostname.as_deref());
+    Ok(outbox::rename(change, entropy, &subject, leased, names).await?)
 }
 
 /// Removes a row and every claim on it, and says so in the log. Whoever calls this lets the subnet

@@ -429,6 +429,7 @@ pub(super) async fn change(
     new.updated_at = space.at();
     space.update(old, &new).await?;
     space.record(event(action, &new).before(describe(old)).after(describe(&new)));
+    holders::follow(space, old, &new).await?;
     Ok(new)
 }
 

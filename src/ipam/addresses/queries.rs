@@ -1,9 +1,9 @@
 //! Reading single addresses and the claims on them.
 
 use super::places::{AT_ONCE, Person, Place};
-use super::types::{Claim, Holder, Record, Tenure};
+use super::types::{Claim, Holder, Hostname, Record, Tenure};
 use crate::db::{self, Result, Tx};
-use crate::id::{ClaimId, SubnetId, TenantId};
+use crate::id::{AssignmentId, ClaimId, SubnetId, TenantId};
 use crate::ipam::space::{Space, damaged};
 use crate::net::{Address, Cidr, Mac, Range};
 use crate::sql;
@@ -567,6 +567,50 @@ pub(super) async fn rename_assignments(
     .bind(holder.id.clone())
     .bind(holder.name.clone())
     .bind(holder.name.to_lowercase())
+    .bind(now)
+    .run()
+    .await
+    .map(drop)
+}
+
+/// The prefixes delegated to a holder, with their assignments.
+pub(super) async fn prefixes_of(
+    tx: &mut Tx,
+    tenant: TenantId,
+    holder: &Holder,
+) -> Result<Vec<(AssignmentId, Cidr)>> {
+    let rows: Vec<(String, Vec<u8>, i64)> = tx
+        .query(sql!(
+            "SELECT id, first_key, length FROM assignment
+             WHERE tenant_id = $1 AND holder_kind = $2 AND holder_id = $3 AND family = 'prefix' AND live
+               AND first_key IS NOT NULL"
+        ))
+        .bind(tenant.to_string())
+        .bind(holder.kind.as_str())
+        .bind(holder.id.clone())
+        .all()
+        .await?;
+    let prefix = |(id, first, length): (String, Vec<u8>, i64)| {
+        let first: Address = first.try_into().map_err(damaged)?;
+        let cidr = Cidr::new(first, u8::try_from(length).map_err(damaged)?).map_err(damaged)?;
+        Ok((id.try_into().map_err(damaged)?, cidr))
+    };
+    rows.into_iter().map(prefix).collect()
+}
+
+/// The name of a machine is also at the assignment of its address.
+pub(super) async fn name_machine(
+    tx: &mut Tx,
+    id: AssignmentId,
+    hostname: &Hostname,
+    now: Timestamp,
+) -> Result<()> {
+    tx.query(sql!(
+        "UPDATE assignment SET hostname = $2, version = version + 1, updated_at = $3
+         WHERE id = $1 AND hostname <> $2"
+    ))
+    .bind(id.to_string())
+    .bind(hostname.to_string())
     .bind(now)
     .run()
     .await

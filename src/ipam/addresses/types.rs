@@ -125,6 +125,11 @@ impl Holder {
         self.kind == other.kind && self.id == other.id
     }
 
+    /// What it is and what it is called, as in `phone 1000 Ann`.
+    pub fn described(&self) -> String {
+        format!("{} {self}", self.kind.as_str())
+    }
+
     /// The page about it, if there is one.
     pub fn link(&self) -> Option<String> {
         match self.kind {
@@ -350,7 +355,7 @@ impl Claim {
     /// Who it is, for a sentence.
     pub fn claimant(&self) -> String {
         match (&self.tenure, self.mac) {
-            (Some(tenure), _) => format!("{} {}", tenure.holder.kind.as_str(), tenure.holder),
+            (Some(tenure), _) => tenure.holder.described(),
             (None, Some(mac)) => format!("seen as {mac}"),
             (None, None) => "seen in use".to_owned(),
         }

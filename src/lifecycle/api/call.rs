@@ -12,7 +12,7 @@ use crate::auth::Operator;
 use crate::lifecycle::act::{self, Act};
 use crate::lifecycle::state::Operation;
 use crate::lifecycle::types::{Family, How, Whose};
-use crate::lifecycle::{Refusal, figures, find, names};
+use crate::lifecycle::{Done, Refusal, figures, find, names};
 
 /// What is wrong with each field.
 pub(super) type Errors = BTreeMap<String, String>;
@@ -178,12 +178,20 @@ async fn finish(
             return once.kept().await?.map(Answered::before).ok_or_else(|| refusal.into());
         }
     };
-    let assignment = ready.done.assignment.clone();
-    let changed = ready.done.changed;
-    let result = if ready.done.is_unheard_of() {
-        LifecycleResult { changed, ..LifecycleResult::brief(by, &assignment) }
+    let unheard = ready.done.is_unheard_of();
+    if !once.is_asked() {
+        // Nobody waits for what is read after the commit; what is done is done if it cannot be read.
+        let done = ready.commit().await?;
+        let result = if unheard { None } else { full(by, &done).await };
+        let result = result.unwrap_or_else(|| brief(by, &done));
+        let body = serde_json::to_vec(&result).map_err(|error| Problem::fault(&error))?;
+        return Ok(Answered { status, body, again: false });
+    }
+    let result = if unheard {
+        brief(by, &ready.done)
     } else {
-        LifecycleResult::of(ready.change.tx(), by, &assignment, changed).await?
+        let (assignment, changed) = (&ready.done.assignment, ready.done.changed);
+        LifecycleResult::of(ready.change.tx(), by, assignment, changed).await?
     };
     let body = serde_json::to_vec(&result).map_err(|error| Problem::fault(&error))?;
     if !once.keep(&mut ready.change, status, &body).await? {
@@ -193,6 +201,17 @@ async fn finish(
     }
     ready.commit().await?;
     Ok(Answered { status, body, again: false })
+}
+
+/// What was done, without what outside systems say of it.
+fn brief(by: &Operator, done: &Done) -> LifecycleResult {
+    LifecycleResult { changed: done.changed, ..LifecycleResult::brief(by, &done.assignment) }
+}
+
+/// What was done, and what outside systems say of it by now.
+async fn full(by: &Operator, done: &Done) -> Option<LifecycleResult> {
+    let mut tx = by.read().await.ok()?;
+    LifecycleResult::of(&mut tx, by, &done.assignment, done.changed).await.ok()
 }
 
 /// Whose assignment is looked at.

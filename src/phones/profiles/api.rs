@@ -14,7 +14,7 @@ use crate::api::{self, Answer, Json, Problem};
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
 use crate::id::ProfileId;
-use crate::phones::models::{Model, Vendor};
+use crate::models::{Model, Vendor};
 use crate::phones::settings::Setting;
 use crate::text::Line;
 

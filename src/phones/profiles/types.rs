@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::id::ProfileId;
-use crate::phones::models::Model;
+use crate::models::Model;
 use crate::phones::settings::Layer;
 use crate::text::{BadLine, Line};
 use crate::time::Timestamp;

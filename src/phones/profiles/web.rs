@@ -9,9 +9,9 @@ use super::{Refusal, all, create as make, delete as remove, get, under_profile, 
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
 use crate::id::ProfileId;
+use crate::models::{Model, Vendor};
 use crate::phones::layer_form::{self, SettingField, meaning};
 use crate::phones::list::sites;
-use crate::phones::models::{Model, Vendor};
 use crate::phones::settings::{Layer, Setting};
 use crate::text::Line;
 use crate::web::form::{Field, Form};

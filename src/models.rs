@@ -1,5 +1,7 @@
 //! The makes and models Patchbay knows how to provision.
 
+mod makers;
+
 use std::fmt;
 use std::str::FromStr;
 

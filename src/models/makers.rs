@@ -1,6 +1,6 @@
 //! Whose phone a MAC address probably is, by the first half of it.
 
-use super::models::Vendor;
+use super::Vendor;
 use crate::net::Mac;
 
 /// The prefixes the makers have from the IEEE, as far as phones of theirs were seen with them.
