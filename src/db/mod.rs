@@ -9,6 +9,7 @@
 mod bulk;
 mod copy;
 mod search;
+mod statistics;
 
 use std::str::FromStr as _;
 use std::time::Duration;

@@ -258,3 +258,20 @@ fn a_postgresql_that_stops_is_503_until_it_is_back() {
         admin.add("Bob", "bob@example.com", "").await;
     });
 }
+
+#[test]
+fn a_table_that_grew_is_looked_at_before_autovacuum_comes() {
+    actix_web::rt::System::new().block_on(async {
+        let app = TestApp::postgres().await;
+        let believed = "SELECT CAST(reltuples AS BIGINT) FROM pg_class WHERE relname = 'sign_in_failure'";
+        assert!(app.number(believed).await < 1);
+        app.state.db.look_at_growth().await.unwrap();
+        app.sql("INSERT INTO sign_in_failure SELECT 'account:' || n, 1, n, n FROM generate_series(1, 2000) n").await;
+        // Each connection reports what it changed now and then; in a program that serves, soon.
+        while app.number(believed).await < 2000 {
+            app.sql("SELECT pg_stat_force_next_flush()").await;
+            app.state.db.look_at_growth().await.unwrap();
+        }
+        assert_eq!(app.state.db.look_at_growth().await.unwrap(), 0, "once is enough");
+    });
+}

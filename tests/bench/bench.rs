@@ -3,7 +3,7 @@
 //! `make bench` runs all parts, `cargo bench -- PART…` some: boot, create, list, apply, render, start,
 //! ipam-list, ipam-next, ipam-import, ipam-export, phones, map, registrations, storm,
 //! lifecycle-allocate, lifecycle-life, lifecycle-prefix, lifecycle-list, memory; `only-sqlite` or
-//! `only-postgresql` beside them measures addresses on one database. Misses are printed plainly; with `--strict` they
+//! `only-postgresql` beside them measures addresses and their lives on one database. Misses are printed plainly; with `--strict` they
 //! are an error.
 #![allow(
     missing_docs,

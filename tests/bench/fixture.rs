@@ -9,6 +9,13 @@ use anyhow::{Context as _, ensure};
 use crate::http::Client;
 use crate::program::{NAME, PASSWORD, Site};
 
+/// The databases that are measured: both, unless one is named.
+pub fn databases(wanted: &dyn Fn(&str) -> bool) -> impl Iterator<Item = &'static str> {
+    let all = ["SQLite", "PostgreSQL"];
+    let one = all.into_iter().find(|name| wanted(&format!("only-{}", name.to_lowercase())));
+    all.into_iter().filter(move |name| one.is_none_or(|one| one == *name))
+}
+
 /// An installation with an administrator.
 pub struct Filled {
     pub site: Site,

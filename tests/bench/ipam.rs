@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use serde_json::json;
 
-use crate::fixture::Fixtures;
+use crate::fixture::{Fixtures, databases};
 use crate::http::Client;
 use crate::ipam_seed as seed;
 use crate::lab::Postgres;
@@ -16,7 +16,6 @@ use crate::memory;
 use crate::program::{NAME, PASSWORD, Program, Site};
 use crate::report::{Report, Times, shown};
 
-const DATABASES: [&str; 2] = ["SQLite", "PostgreSQL"];
 const SUBNETS: u32 = 10_000;
 /// The same cases with a hundredth of it, to see what grows.
 const FEW: u32 = 100;
@@ -29,10 +28,7 @@ pub async fn run(
     fixtures: &Fixtures,
     wanted: &dyn Fn(&str) -> bool,
 ) -> anyhow::Result<()> {
-    // Without a database named both are measured.
-    let one =
-        DATABASES.iter().find(|database| wanted(&format!("only-{}", database.to_lowercase())));
-    for database in DATABASES.into_iter().filter(|database| one.is_none_or(|one| one == database)) {
+    for database in databases(wanted) {
         if wanted("ipam-list") || wanted("ipam-export") {
             let few = filled(fixtures, database, FEW).await?;
             let many = filled(fixtures, database, SUBNETS).await?;

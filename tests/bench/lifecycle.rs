@@ -13,7 +13,7 @@ use patchbay::lifecycle::job;
 use patchbay::state::State;
 use serde_json::json;
 
-use crate::fixture::Fixtures;
+use crate::fixture::{Fixtures, databases};
 use crate::http::Client;
 use crate::ipam_seed as seed;
 use crate::lab::Postgres;
@@ -21,7 +21,6 @@ use crate::lives;
 use crate::program::{NAME, PASSWORD, Program, Site};
 use crate::report::{Report, Times, shown};
 
-const DATABASES: [&str; 2] = ["SQLite", "PostgreSQL"];
 /// Who asks at once, and how often in all.
 pub const CLIENTS: usize = 64;
 const ASKED: usize = 6_400;
@@ -32,7 +31,7 @@ pub async fn run(
     fixtures: &Fixtures,
     wanted: &dyn Fn(&str) -> bool,
 ) -> anyhow::Result<()> {
-    for database in DATABASES {
+    for database in databases(wanted) {
         if wanted("lifecycle-allocate") {
             allocate(report, fixtures, database).await?;
         }

@@ -106,6 +106,7 @@ async fn workers(
     let [seconds, minute, minutes] =
         [Duration::from_secs(2), Duration::from_mins(1), Duration::from_mins(10)];
     workers.every(seconds, "revocations were not completed", state, completion);
+    workers.every(seconds, "grown tables were not looked at", state, growth);
     workers.every(minute, "addresses were not freed", state, expiry);
     workers.every(minute, "prefixes were not freed", state, expiry_of_prefixes);
     workers.every(minutes, "what no longer counts was not removed", state, housekeeping);
@@ -129,6 +130,12 @@ async fn announce(session: &Session) -> anyhow::Result<()> {
 /// Completes revocations that nothing holds up any more.
 async fn completion(state: State) -> anyhow::Result<()> {
     lifecycle::job::complete_settled(&state).await?;
+    Ok(())
+}
+
+/// Keeps what the database believes of its tables near the truth.
+async fn growth(state: State) -> anyhow::Result<()> {
+    state.db.look_at_growth().await?;
     Ok(())
 }
 

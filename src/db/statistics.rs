@@ -1,0 +1,29 @@
+//! What `PostgreSQL` believes of the size of tables.
+//!
+//! It plans statements by what it last saw of a table, and keeps the plans. Autovacuum looks again
+//! once a minute at best (`autovacuum_naptime`): until then a table that is being filled for the
+//! first time is believed to be empty, where every index serves as well as any other. `SQLite` does
+//! not choose by size unless told to.
+
+use sqlx::{AssertSqlSafe, Executor as _, Row as _};
+
+use super::{Db, Result};
+
+/// Changes of a table, beside as many as it had rows, that make it another one.
+const GROWN: &str = "SELECT format('%I', s.relname) AS name
+     FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid
+     WHERE s.schemaname = current_schema() AND s.n_mod_since_analyze > 500 + greatest(c.reltuples, 0)";
+
+impl Db {
+    /// Lets `PostgreSQL` look anew at tables that are more than twice as large as when it last did;
+    /// how many there were. Costs next to nothing when there are none.
+    pub async fn look_at_growth(&self) -> Result<usize> {
+        let Self::Postgres(pool) = self else { return Ok(0) };
+        let grown = pool.fetch_all(AssertSqlSafe(GROWN)).await?;
+        for row in &grown {
+            let name: String = row.try_get("name")?;
+            pool.execute(AssertSqlSafe(format!("ANALYZE {name}"))).await?;
+        }
+        Ok(grown.len())
+    }
+}
