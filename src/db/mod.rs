@@ -36,6 +36,10 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
 /// How long a statement may wait for a connection or a lock before the answer is "try again".
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an idle connection to a server is believed to be there without asking.
+const FRESH: Duration = Duration::from_secs(1);
+/// Most connections to a server, for each thread that answers requests and for the rest.
+const CONNECTIONS: u32 = 8;
 /// Long reads at a time.
 const LONG_READS: u32 = 4;
 
@@ -78,12 +82,16 @@ pub enum Db {
 }
 
 /// An open transaction. Dropped without [`Tx::commit`], it never happened.
+///
+/// Or, from [`Db::apart`], no transaction at all.
 #[derive(Debug)]
 pub enum Tx {
     /// On `SQLite`.
     Sqlite(Transaction<'static, Sqlite>),
     /// On `PostgreSQL`.
     Postgres(Transaction<'static, Postgres>),
+    /// None: each statement sees what is there when it is its turn, and none may write.
+    Apart(Db),
 }
 
 impl Db {
@@ -131,12 +139,37 @@ impl Db {
             ("lock_timeout", lock_timeout.as_str()),
             ("idle_in_transaction_session_timeout", "60s"),
         ]);
+        // One that was used just now is there still; to ask would be a journey to the server more.
         let pool = PgPoolOptions::new()
-            .max_connections(16)
+            .max_connections(CONNECTIONS)
             .acquire_timeout(patience)
+            .test_before_acquire(false)
+            .before_acquire(|connection, known| {
+                Box::pin(async move {
+                    if known.idle_for > FRESH {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_with(options)
             .await?;
         Ok(Self::Postgres(pool))
+    }
+
+    /// The same database, for one thread: on `PostgreSQL` by connections that are opened by whoever
+    /// in that thread first needs one. An answer comes to the thread that opened the connection; if
+    /// another asked, it has to be woken, and that takes longer than most statements. On `SQLite`
+    /// every connection has a thread of its own anyway.
+    #[must_use]
+    pub fn near(&self) -> Self {
+        match self {
+            Self::Sqlite { .. } => self.clone(),
+            Self::Postgres(pool) => {
+                let options = pool.options().clone();
+                Self::Postgres(options.connect_lazy_with((*pool.connect_options()).clone()))
+            }
+        }
     }
 
     /// Brings the schema up to this program's version.
@@ -169,6 +202,12 @@ impl Db {
             Self::Postgres(_) => self.read().await?,
         };
         Ok(LongRead { tx, _turn: turn })
+    }
+
+    /// For reading without a snapshot: what is asked need not agree, as a single statement always
+    /// does. Saves beginning and ending a transaction.
+    pub fn apart(&self) -> Tx {
+        Tx::Apart(self.clone())
     }
 
     /// Opens a transaction for writing. `SQLite` takes its single write lock at once, so the
@@ -245,6 +284,7 @@ impl Tx {
         match self {
             Self::Sqlite(tx) => Query::new(On::Sqlite(tx, SqliteArguments::default()), sql),
             Self::Postgres(tx) => Query::new(On::Postgres(tx, PgArguments::default()), sql),
+            Self::Apart(db) => db.query(sql),
         }
     }
 
@@ -262,6 +302,7 @@ impl Tx {
         match self {
             Self::Sqlite(tx) => tx.commit().await,
             Self::Postgres(tx) => tx.commit().await,
+            Self::Apart(_) => Ok(()),
         }
     }
 }

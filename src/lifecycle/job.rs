@@ -24,6 +24,8 @@ const STUCK: i64 = 60 * 60;
 const GRACE: i64 = 5;
 /// Rows looked at together.
 const AT_ONCE: i64 = 200;
+/// Revocations completed in one change: what others wait for meanwhile is a few hundredths of a second.
+const TOGETHER: usize = 8;
 /// Leaks named in the log.
 const NAMED: i64 = 50;
 
@@ -156,14 +158,12 @@ async fn complete_stuck(
         };
         drop(tx);
         let last = i64::try_from(found.len()).is_ok_and(|found| found < AT_ONCE);
-        for (tenant, assignment) in found {
-            stuck += 1;
-            match complete_one(state, tenant, &assignment).await {
-                Ok(done) => completed += i64::from(done),
-                Err(error) => {
-                    (errors, passed) = (errors + 1, passed + 1);
-                    tracing::warn!(assignment.id = %assignment.id, %error, "could not be completed");
-                }
+        for some in found.chunk_by(|(one, _), (other, _)| one == other) {
+            for some in some.chunks(TOGETHER) {
+                stuck += i64::try_from(some.len()).unwrap_or_default();
+                let done = complete_some(state, some).await;
+                completed += done.0;
+                (errors, passed) = (errors + done.1, passed + done.1);
             }
         }
         if last {
@@ -172,16 +172,45 @@ async fn complete_stuck(
     }
 }
 
-async fn complete_one(state: &App, tenant: TenantId, old: &Assignment) -> Outcome<bool> {
-    let mut change = state.change(&actor(tenant)).await?;
-    let mut space = Space::open(&mut change, state.vault.entropy()).await?;
-    let done = complete(&mut space, old.id).await?;
-    space.close().await?;
-    if !change.commit_if_any().await? {
-        return Ok(false);
+/// Completes some of one tenant together, or if that cannot be each alone: how many are complete
+/// now, and how many could not be.
+async fn complete_some(state: &App, some: &[(TenantId, Assignment)]) -> (i64, i64) {
+    if some.len() > 1
+        && let Ok(completed) = complete_together(state, some).await
+    {
+        return (completed, 0);
     }
-    act::completed(old, &done.assignment);
-    Ok(true)
+    let (mut completed, mut errors) = (0, 0);
+    for one in some {
+        match complete_together(state, std::slice::from_ref(one)).await {
+            Ok(done) => completed += done,
+            Err(error) => {
+                errors += 1;
+                tracing::warn!(assignment.id = %one.1.id, %error, "could not be completed");
+            }
+        }
+    }
+    (completed, errors)
+}
+
+/// In one change, which the tenant's other operations wait for.
+async fn complete_together(state: &App, some: &[(TenantId, Assignment)]) -> Outcome<i64> {
+    let Some((tenant, _)) = some.first() else { return Ok(0) };
+    let mut change = state.change(&actor(*tenant)).await?;
+    let mut space = Space::open(&mut change, state.vault.entropy()).await?;
+    let mut ended = Vec::new();
+    for (_, old) in some {
+        let done = complete(&mut space, old.id).await?;
+        if done.changed {
+            ended.push((old, done.assignment));
+        }
+    }
+    space.close().await?;
+    change.commit_if_any().await?;
+    for (old, new) in &ended {
+        act::completed(old, new);
+    }
+    Ok(i64::try_from(ended.len()).unwrap_or_default())
 }
 
 /// Completes the revocations that nothing outside holds up any more. Run every few seconds; returns

@@ -43,7 +43,12 @@ pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
         provisioner: provisioner.clone(),
         metrics,
     };
-    let server = HttpServer::new(move || App::new().configure(app::configure(shared.clone())))
+    let in_each_thread = move || {
+        let mut shared = shared.clone();
+        shared.state.db = shared.state.db.near();
+        App::new().configure(app::configure(shared))
+    };
+    let server = HttpServer::new(in_each_thread)
         .workers(2)
         .client_request_timeout(Duration::from_secs(10))
         .shutdown_timeout(10)

@@ -159,7 +159,7 @@ async fn meant(
     let mut errors = Errors::new();
     let families = net.meant(asked.kind.as_deref().unwrap_or_default(), &mut errors);
     let (whose, step, how) = asked.parse(operation, errors)?;
-    let found = find(&mut by.read().await?, by.tenant(), &whose, &families).await?;
+    let found = find(&mut by.state().db.apart(), by.tenant(), &whose, &families).await?;
     Ok((Act::Step(found.id, step), how))
 }
 
@@ -210,7 +210,7 @@ fn brief(by: &Operator, done: &Done) -> LifecycleResult {
 
 /// What was done, and what outside systems say of it by now.
 async fn full(by: &Operator, done: &Done) -> Option<LifecycleResult> {
-    let mut tx = by.read().await.ok()?;
+    let mut tx = by.state().db.apart();
     LifecycleResult::of(&mut tx, by, &done.assignment, done.changed).await.ok()
 }
 
