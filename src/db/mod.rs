@@ -166,7 +166,8 @@ impl Db {
         match self {
             Self::Sqlite { .. } => self.clone(),
             Self::Postgres(pool) => {
-                let options = pool.options().clone();
+                // Half of them are there before anybody waits for one.
+                let options = pool.options().clone().min_connections(CONNECTIONS / 2);
                 Self::Postgres(options.connect_lazy_with((*pool.connect_options()).clone()))
             }
         }

@@ -151,9 +151,9 @@ impl Pieces {
         }
         pieces.sort();
         pieces.dedup();
-        // One in fifty is rare enough; of common ones two must do.
-        let rare = pieces.iter().filter(|(seen, _)| seen * 50 <= self.texts).count();
-        let chosen = pieces.into_iter().take(rare.clamp(2, most.max(2)));
+        // One in fifty is rare enough to lead through the others; of common ones two must do.
+        let rare = pieces.iter().any(|(seen, _)| seen * 50 <= self.texts);
+        let chosen = pieces.into_iter().take(if rare { most.max(2) } else { 2 });
         let chosen: Vec<String> = chosen.map(|(_, piece)| piece).collect();
         if chosen.is_empty() { vec![String::new()] } else { chosen }
     }

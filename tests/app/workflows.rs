@@ -209,7 +209,7 @@ async fn ready(script: &Script<'_>, runner: &Runner, kind: &str) -> Value {
     if kind == "provision" {
         return newcomer();
     }
-    let user = provisioned(script, runner).await;
+    let user = Box::pin(provisioned(script, runner)).await;
     if kind == "resume" {
         let run = finished(
             script,
@@ -263,7 +263,7 @@ both_databases! {
         let runner = runner(&app);
         for (kind, names) in KINDS {
             for name in names {
-                let asked = ready(&script, &runner, kind).await;
+                let asked = Box::pin(ready(&script, &runner, kind)).await;
                 let before = residue(&app).await;
                 let what = format!("{kind} broken at {name}");
                 break_at(&app, name, "done").await;
@@ -301,7 +301,7 @@ both_databases! {
         office(&app).await;
         let script = app.script(Role::Operator).await;
         for (kind, names) in KINDS {
-            let asked = ready(&script, &runner(&app), kind).await;
+            let asked = Box::pin(ready(&script, &runner(&app), kind)).await;
             let id = begin(&script, &asked).await;
             let dead = runner(&app);
             assert!(dead.move_once().await.unwrap());

@@ -42,7 +42,7 @@ pub async fn rename(space: &mut Space<'_>, holder: &Holder) -> Outcome<()> {
     let now = space.at();
     queries::rename_assignments(space.tx(), tenant, holder, now).await?;
     for (id, prefix) in queries::prefixes_of(space.tx(), tenant, holder).await? {
-        tell(space, id, Leased::Delegated(prefix), (holder, None)).await?;
+        Box::pin(tell(space, id, Leased::Delegated(prefix), (holder, None))).await?;
     }
     Ok(())
 }

@@ -506,13 +506,17 @@ async fn select(tx: &mut Tx, tenant: TenantId, extent: Extent, want: &Want) -> R
     }
     entries.extend(head.map(Entry::Gap));
     let reach = lines(skip - rank).saturating_add(want.limit);
-    let keys = if want.rare {
-        rare_keys(tx, tenant, from, last, want.classes, reach).await?
+    // Where nothing is passed over the rows can be read at once.
+    let rows = if want.rare {
+        lines_at(rare_keys(tx, tenant, from, last, want.classes, reach).await?)
+    } else if skip == rank {
+        let rows = rows(tx, tenant, (from, last), want.classes, want.limit).await?;
+        rows.into_iter().map(Line::from).collect()
     } else {
-        keys(tx, tenant, from, last, want.classes, reach).await?
+        lines_at(keys(tx, tenant, from, last, want.classes, reach).await?)
     };
     let gaps = gaps_between(tx, tenant, from, last, want.classes, reach).await?;
-    let mut picked = pick(entries, keys, gaps, skip - rank, want, extent);
+    let mut picked = pick(entries, rows, gaps, skip - rank, want, extent);
     if want.rare {
         fill_each(tx, tenant, &mut picked).await?;
     } else {
@@ -550,10 +554,21 @@ struct Line {
     entry: Option<Entry>,
 }
 
+impl From<Record> for Line {
+    fn from(record: Record) -> Self {
+        Self { key: record.address, entry: Some(Entry::Row(record)) }
+    }
+}
+
+/// Lines whose rows are still to be read.
+fn lines_at(keys: Vec<Address>) -> Vec<Line> {
+    keys.into_iter().map(|key| Line { key, entry: None }).collect()
+}
+
 /// Merges rows and gaps in the order of their addresses, passes `skip` over and keeps a page.
 fn pick(
     head: Vec<Entry>,
-    keys: Vec<Address>,
+    rows: Vec<Line>,
     gaps: Vec<Gap>,
     mut skip: i128,
     want: &Want,
@@ -561,7 +576,7 @@ fn pick(
 ) -> Vec<Line> {
     let mut lines: Vec<Line> =
         head.into_iter().map(|entry| Line { key: entry.first(), entry: Some(entry) }).collect();
-    lines.extend(keys.into_iter().map(|key| Line { key, entry: None }));
+    lines.extend(rows);
     let cut = |gap: Gap| {
         let part = extent.map_or(Some(gap.range), |range| gap.range.intersection(range));
         part.map(|range| Gap { range, ..gap })
@@ -602,27 +617,43 @@ fn pick(
 
 /// Reads the rows of the lines that are rows.
 async fn fill(tx: &mut Tx, tenant: TenantId, page: &mut [Line], classes: Classes) -> Result<()> {
-    let rows = || page.iter().filter(|line| line.entry.is_none()).map(|line| line.key);
-    let (Some(first), Some(last)) = (rows().min(), rows().max()) else { return Ok(()) };
-    let found: Vec<AddressRow> = tx
-        .query(concat!(
-            "SELECT ",
-            columns!(),
-            " FROM address WHERE tenant_id = $1 AND address >= $2 AND address <= $3
-              AND (CAST($4 AS BIGINT) >> CAST(class AS INT)) & 1 = 1 ORDER BY address"
-        ))
-        .bind(tenant.to_string())
-        .bind(first.key())
-        .bind(last.key())
-        .bind(classes.bits())
-        .all()
-        .await?;
-    let mut found = records(found)?.into_iter().peekable();
+    let missing = || page.iter().filter(|line| line.entry.is_none()).map(|line| line.key);
+    let (Some(first), Some(last)) = (missing().min(), missing().max()) else { return Ok(()) };
+    let found = rows(tx, tenant, (first, last), classes, i64::MAX).await?;
+    let mut found = found.into_iter().peekable();
     for line in page.iter_mut().filter(|line| line.entry.is_none()) {
         while found.next_if(|record| record.address < line.key).is_some() {}
         line.entry = found.next_if(|record| record.address == line.key).map(Entry::Row);
     }
     Ok(())
+}
+
+/// Rows of a range, in order, at most `limit`.
+async fn rows(
+    tx: &mut Tx,
+    tenant: TenantId,
+    (first, last): (Address, Address),
+    classes: Classes,
+    limit: i64,
+) -> Result<Vec<Record>> {
+    if classes.only(|class| !class.is_gap()).is_empty() {
+        return Ok(Vec::new());
+    }
+    let found: Vec<AddressRow> = tx
+        .query(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM address WHERE tenant_id = $1 AND address >= $2 AND address <= $3
+              AND (CAST($4 AS BIGINT) >> CAST(class AS INT)) & 1 = 1 ORDER BY address LIMIT $5"
+        ))
+        .bind(tenant.to_string())
+        .bind(first.key())
+        .bind(last.key())
+        .bind(classes.bits())
+        .bind(limit)
+        .all()
+        .await?;
+    records(found)
 }
 
 async fn keys(

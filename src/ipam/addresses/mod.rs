@@ -429,7 +429,8 @@ pub(super) async fn change(
     new.updated_at = space.at();
     space.update(old, &new).await?;
     space.record(event(action, &new).before(describe(old)).after(describe(&new)));
-    holders::follow(space, old, &new).await?;
+    // Seldom anything: not a part of every future that changes an address.
+    Box::pin(holders::follow(space, old, &new)).await?;
     Ok(new)
 }
 

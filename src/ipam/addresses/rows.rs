@@ -127,17 +127,20 @@ static ALL: Texts = texts!(
 );
 static RANGED: Texts =
     texts!(concat!("address WHERE ", common!()), "LIMIT $5 OFFSET $6", "$7", "$5");
-/// CROSS JOIN tells `SQLite` to begin with what the index found.
+/// CROSS JOIN tells `SQLite` to begin with what the index found. What only has the pieces is left
+/// out before, where its text is at hand; as an expression, for the index would take the whole word
+/// apart again.
 static WORDS: Texts = texts!(
     concat!(
         "(SELECT rowid AS found FROM address_text
               WHERE search LIKE $5 AND search LIKE $6 AND search LIKE $7 AND search LIKE $8
+                AND search || '' LIKE $13 ESCAPE '\\'
           UNION SELECT rowid FROM address_text
-              WHERE search LIKE $9 AND search LIKE $10 AND search LIKE $11 AND search LIKE $12) AS pieces
+              WHERE search LIKE $9 AND search LIKE $10 AND search LIKE $11 AND search LIKE $12
+                AND search || '' LIKE $14 ESCAPE '\\') AS pieces
          CROSS JOIN address WHERE id = found AND ",
         common!(),
-        " AND (search LIKE $13 ESCAPE '\\' OR search LIKE $14 ESCAPE '\\')
-          AND ($15 = '' OR reserved_by = $15) AND ($16 = 0 OR subnet_id IS NULL)"
+        " AND ($15 = '' OR reserved_by = $15) AND ($16 = 0 OR subnet_id IS NULL)"
     ),
     "LIMIT $17 OFFSET $18",
     "$19",
