@@ -36,8 +36,6 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
 /// How long a statement may wait for a connection or a lock before the answer is "try again".
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long an idle connection to a server is believed to be there without asking.
-const FRESH: Duration = Duration::from_secs(1);
 /// Most connections to a server, for each thread that answers requests and for the rest.
 const CONNECTIONS: u32 = 8;
 /// Long reads at a time.
@@ -139,19 +137,9 @@ impl Db {
             ("lock_timeout", lock_timeout.as_str()),
             ("idle_in_transaction_session_timeout", "60s"),
         ]);
-        // One that was used just now is there still; to ask would be a journey to the server more.
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(patience)
-            .test_before_acquire(false)
-            .before_acquire(|connection, known| {
-                Box::pin(async move {
-                    if known.idle_for > FRESH {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
             .connect_with(options)
             .await?;
         Ok(Self::Postgres(pool))
