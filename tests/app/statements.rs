@@ -1,5 +1,6 @@
 //! Every statement in the source is one both databases understand.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use patchbay::audit::Page;
@@ -7,7 +8,7 @@ use patchbay::db::TABLES;
 use patchbay::id::TenantId;
 use patchbay::users::{self, Filter, Sort};
 
-use crate::support::app::both_databases;
+use crate::support::app::{TestApp, both_databases};
 
 /// Every `.rs` file below `src`, in order.
 pub fn sources() -> Vec<(PathBuf, String)> {
@@ -95,6 +96,49 @@ fn every_query_is_written_as_a_statement_the_next_test_finds() {
             assert!(!text.contains(word), "{path:?} speaks to the database past the db module");
         }
     }
+}
+
+/// Indexes of the tables that have a row for everything that ever happened, or for all there is.
+const LARGE: &str = "SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name IN
+    ('address', 'assignment', 'audit_event', 'outside_call', 'registration')";
+
+/// Those of them that a statement goes through by the tenant alone: how it begins, and what for.
+/// This list only ever shrinks.
+const THROUGH: [(&str, &str, &str); 9] = [
+    ("address_mac", "SELECT id FROM address", "whether there is any: the first is enough"),
+    ("address_orphan", "SELECT (SELECT count(*) FROM host", "no others are in it"),
+    ("address_phone", "SELECT holder_id, address FROM address", "the map: no others are in it"),
+    ("audit_event_tenant", "SELECT * FROM audit_event", "until a page is full"),
+    ("audit_event_tenant", "SELECT count(*) FROM audit_event", "how many match"),
+    ("outside_call_list", "SELECT id, system, subject", "until a page is full"),
+    ("outside_call_state", "SELECT count(*) FROM outside_call", "how many match"),
+    ("registration_latest", "SELECT number, contact, address", "the map: no others are in it"),
+    ("registration_present", "SELECT (SELECT count(*) FROM phone", "no others are in it"),
+];
+
+#[test]
+fn what_is_asked_for_by_its_name_is_not_looked_for_among_all() {
+    actix_web::rt::System::new().block_on(async {
+        let app = TestApp::sqlite().await;
+        let (large, mut found) = (app.texts(LARGE).await, BTreeSet::new());
+        // A change of a tenant looks whether anything is its own.
+        for (path, text) in statements().into_iter().filter(|(_, text)| !text.contains("O tenant "))
+        {
+            let plan = app.plan(&text).await;
+            let indexes = plan.iter().filter_map(|step| {
+                step.split_once(" INDEX ")?.1.strip_suffix(" (tenant_id=?)").map(str::to_owned)
+            });
+            for index in indexes.filter(|index| large.contains(index)) {
+                let known = |(known, begins, _): &&(&str, &str, &str)| {
+                    *known == index && text.starts_with(begins)
+                };
+                let known = THROUGH.iter().find(known);
+                assert!(known.is_some(), "{path:?}: {text}\n{plan:#?}");
+                found.extend(known);
+            }
+        }
+        assert_eq!(found, THROUGH.iter().collect(), "the list shrinks");
+    });
 }
 
 both_databases! {

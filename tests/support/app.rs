@@ -274,6 +274,14 @@ impl TestApp {
         }
     }
 
+    /// How `SQLite` would go about a statement, a line for each step.
+    pub async fn plan(&self, statement: &str) -> Vec<String> {
+        let Db::Sqlite { write, .. } = &self.state.db else { return Vec::new() };
+        let text = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+        let rows = sqlx::query(text).fetch_all(write).await.unwrap();
+        rows.iter().map(|row| sqlx::Row::get(row, "detail")).collect()
+    }
+
     /// A number.
     pub async fn number(&self, text: &str) -> i64 {
         let text = AssertSqlSafe(text.to_owned());
