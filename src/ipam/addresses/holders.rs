@@ -40,7 +40,9 @@ pub async fn rename(space: &mut Space<'_>, holder: &Holder) -> Outcome<()> {
         }
     }
     let now = space.at();
-    queries::rename_assignments(space.tx(), tenant, holder, now).await?;
+    if !queries::rename_assignments(space.tx(), tenant, holder, now).await? {
+        return Ok(());
+    }
     for (id, prefix) in queries::prefixes_of(space.tx(), tenant, holder).await? {
         Box::pin(tell(space, id, Leased::Delegated(prefix), (holder, None))).await?;
     }

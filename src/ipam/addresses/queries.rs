@@ -551,14 +551,14 @@ pub(super) async fn people(
 }
 
 /// The name of a holder is also at the assignments. They belong to others above, but who holds
-/// something, and what that is called, is known here.
+/// something, and what that is called, is known here. Whether any was called otherwise.
 pub(super) async fn rename_assignments(
     tx: &mut Tx,
     tenant: TenantId,
     holder: &Holder,
     now: Timestamp,
-) -> Result<()> {
-    tx.query(sql!(
+) -> Result<bool> {
+    let renamed = tx.query(sql!(
         "UPDATE assignment SET holder_name = $4, holder_key = $5, version = version + 1, updated_at = $6
          WHERE tenant_id = $1 AND holder_kind = $2 AND holder_id = $3 AND state <> 'revoked' AND holder_name <> $4"
     ))
@@ -569,8 +569,8 @@ pub(super) async fn rename_assignments(
     .bind(holder.name.to_lowercase())
     .bind(now)
     .run()
-    .await
-    .map(drop)
+    .await?;
+    Ok(renamed > 0)
 }
 
 /// The prefixes delegated to a holder, with their assignments.
