@@ -47,6 +47,14 @@ pub async fn first(tx: &mut Tx, tenant: TenantId, limit: i64) -> Result<Vec<Plac
     queries::first_places(tx, tenant, limit).await
 }
 
+/// All subnets in the order of their addresses, if there are at most `limit`.
+pub async fn few(tx: &mut Tx, tenant: TenantId, limit: i64) -> Result<Option<Vec<Place>>> {
+    if queries::more_places(tx, tenant, limit).await? {
+        return Ok(None);
+    }
+    first(tx, tenant, limit).await.map(Some)
+}
+
 /// The subnets somebody may mean: the one with this CIDR, the one called so, or those whose name
 /// has this part.
 pub async fn meant(tx: &mut Tx, tenant: TenantId, text: &str, limit: i64) -> Result<Vec<Place>> {

@@ -478,13 +478,24 @@ pub(super) async fn first_places(tx: &mut Tx, tenant: TenantId, limit: i64) -> R
     let rows: Vec<PlaceRow> = tx
         .query(sql!(
             "SELECT id, name, first_key, length FROM subnet WHERE tenant_id = $1
-             ORDER BY first_key, last_key DESC LIMIT $2"
+             ORDER BY first_key, length LIMIT $2"
         ))
         .bind(tenant.to_string())
         .bind(limit)
         .all()
         .await?;
     rows.into_iter().map(place).collect()
+}
+
+/// Whether there are more subnets than that.
+pub(super) async fn more_places(tx: &mut Tx, tenant: TenantId, than: i64) -> Result<bool> {
+    let one: Option<i64> = tx
+        .query(sql!("SELECT length FROM subnet WHERE tenant_id = $1 ORDER BY first_key, length LIMIT 1 OFFSET $2"))
+        .bind(tenant.to_string())
+        .bind(than)
+        .optional_scalar()
+        .await?;
+    Ok(one.is_some())
 }
 
 pub(super) async fn place_at(tx: &mut Tx, tenant: TenantId, cidr: Cidr) -> Result<Vec<Place>> {

@@ -534,7 +534,7 @@ pub(super) async fn page(
         columns!(),
         " FROM subnet WHERE ",
         looked!(),
-        " ORDER BY first_key, last_key DESC LIMIT $19 OFFSET $20"
+        " ORDER BY first_key, length LIMIT $19 OFFSET $20"
     );
     let query = looked.bind(tx.query(text), tenant);
     subnets(query.bind(page.limit).bind(page.offset).all().await?)
@@ -549,6 +549,7 @@ pub(super) async fn count_children(tx: &mut Tx, tenant: TenantId, id: SubnetId) 
         .await
 }
 
+/// In the same order by other words: by the length, `SQLite` would walk over all subnets.
 pub(super) async fn first_children(
     tx: &mut Tx,
     tenant: TenantId,
@@ -564,19 +565,28 @@ pub(super) async fn first_children(
     subnets(query.bind(limit).all().await?)
 }
 
-/// A stretch of the tree: all that begin after `$2`, up to a subnet and with it.
+/// A stretch of the tree: all that begin after `$2`, up to a subnet and with it. Of two that begin
+/// alike the shorter prefix is the larger one, and the index has it.
 macro_rules! stretch {
     () => {
-        "tenant_id = $1 AND first_key > $2 AND first_key <= $3 AND (first_key < $3 OR last_key >= $4)"
+        "tenant_id = $1 AND first_key > $2 AND first_key <= $3 AND (first_key < $3 OR length <= $4)"
     };
 }
 
-fn stretch_keys(after: Option<Address>, until: Option<Cidr>) -> [Vec<u8>; 3] {
-    let end = until.map_or_else(
-        || (vec![u8::MAX; 17], Vec::new()),
-        |cidr| (cidr.network().key(), cidr.last().key()),
-    );
-    [after.map(Address::key).unwrap_or_default(), end.0, end.1]
+/// What [`stretch`] asks for behind the tenant.
+fn bind_stretch<'q>(
+    query: Query<'q>,
+    tenant: TenantId,
+    after: Option<Address>,
+    until: Option<Cidr>,
+) -> Query<'q> {
+    let (end, length) = until
+        .map_or((vec![u8::MAX; 17], 0), |cidr| (cidr.network().key(), i64::from(cidr.length())));
+    query
+        .bind(tenant.to_string())
+        .bind(after.map(Address::key).unwrap_or_default())
+        .bind(end)
+        .bind(length)
 }
 
 pub(super) async fn count_stretch(
@@ -585,11 +595,11 @@ pub(super) async fn count_stretch(
     after: Option<Address>,
     until: Option<Cidr>,
 ) -> Result<i64> {
-    let [after, until, last] = stretch_keys(after, until);
     let query = tx.query(concat!("SELECT count(*) FROM subnet WHERE ", stretch!()));
-    query.bind(tenant.to_string()).bind(after).bind(until).bind(last).scalar().await
+    bind_stretch(query, tenant, after, until).scalar().await
 }
 
+/// The places of a page first, which the index has: what comes before is passed over unread.
 pub(super) async fn stretch(
     tx: &mut Tx,
     tenant: TenantId,
@@ -597,15 +607,15 @@ pub(super) async fn stretch(
     until: Option<Cidr>,
     page: Page,
 ) -> Result<Vec<Subnet>> {
-    let [after, until, last] = stretch_keys(after, until);
     let query = tx.query(concat!(
         "SELECT ",
         columns!(),
-        " FROM subnet WHERE ",
+        " FROM (SELECT first_key AS page_key, length AS page_length FROM subnet WHERE ",
         stretch!(),
-        " ORDER BY first_key, last_key DESC LIMIT $5 OFFSET $6"
+        " ORDER BY first_key, length LIMIT $5 OFFSET $6) AS page CROSS JOIN subnet
+         WHERE tenant_id = $1 AND first_key = page_key AND length = page_length ORDER BY first_key, length"
     ));
-    let query = query.bind(tenant.to_string()).bind(after).bind(until).bind(last);
+    let query = bind_stretch(query, tenant, after, until);
     subnets(query.bind(page.limit).bind(page.offset).all().await?)
 }
 

@@ -244,24 +244,23 @@ impl IndexPage {
 
 /// Finds the subnet somebody names; what is left of the query says it by id only.
 async fn choose(tx: &mut Tx, by: &Operator, query: &mut ListQuery) -> Result<Choice, Error> {
-    let mut first = places::first(tx, by.tenant(), CHOICES + 1).await?;
-    let few = first.len() <= usize::try_from(CHOICES).unwrap_or(usize::MAX);
+    let few = places::few(tx, by.tenant(), CHOICES).await?;
     let text = query.within.trim().to_owned();
-    if text.is_empty() {
-        return Ok(if few { Choice::Among(first) } else { Choice::Named(Vec::new()) });
+    let mut meant = Vec::new();
+    if !text.is_empty() {
+        meant = places::meant(tx, by.tenant(), &text, CANDIDATES).await?;
+        if let [only] = meant.as_slice() {
+            query.subnet = only.id.to_string();
+            query.within.clear();
+            meant.clear();
+        } else {
+            query.subnet.clear();
+        }
     }
-    let mut meant = places::meant(tx, by.tenant(), &text, CANDIDATES).await?;
-    if let [only] = meant.as_slice() {
-        query.subnet = only.id.to_string();
-        query.within.clear();
-        meant.clear();
-    } else {
-        query.subnet.clear();
-    }
-    if few && query.within.is_empty() {
-        return Ok(Choice::Among(std::mem::take(&mut first)));
-    }
-    Ok(Choice::Named(meant))
+    Ok(match few {
+        Some(all) if query.within.trim().is_empty() => Choice::Among(all),
+        _ => Choice::Named(meant),
+    })
 }
 
 /// What there is to say when one address is searched for that has no row.
