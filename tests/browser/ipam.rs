@@ -205,3 +205,38 @@ async fn pictures_of_the_running_program_show_addresses_and_the_map() {
     assert_eq!(browser.complaints().await, Vec::<String>::new());
     browser.close().await;
 }
+
+/// Rows with something in every column, as wide as they come.
+fn fill_every_column(server: &Server) {
+    let subnets = "name,cidr,site,vlan,gateway,static_pools,dhcp_pools\n\
+         \"Office building, all floors\",10.20.0.0/16,Berlin-Adlershof,,,,\n\
+         Voice on the third floor,10.20.130.0/24,Berlin-Adlershof,4094,10.20.130.254,10.20.130.10-99,10.20.130.100-200\n\
+         Six,2001:db8:1000:2000::/64,Berlin-Adlershof,130,,2001:db8:1000:2000::10-2001:db8:1000:2000::ff,\n";
+    let hosts = "hostname,primary_ip,nic_mac,bmc_ip,bmc_mac,device_type,manufacturer,description\n\
+         session-border-controller-1,10.20.130.20,00:11:22:33:44:55,10.20.130.21,00:11:22:33:44:56,server,Supermicro,\"rack 12, upper half, behind the door\"\n\
+         gw1,10.20.130.22,00:11:22:33:44:57,,,gateway,AudioCodes,\n";
+    for (kind, text) in [("subnets", subnets), ("hosts", hosts)] {
+        let file = server.data_dir.join(format!("{kind}.csv"));
+        std::fs::write(&file, text).unwrap();
+        let done = server.command(&["import", kind, &file.display().to_string()]);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn full_lists_fit_the_windows_people_use() {
+    let server = Server::start();
+    let browser = Browser::open(Look::default()).await;
+    begin(&browser, &server).await;
+    fill_every_column(&server);
+    for path in ["/ipam/subnets", "/ipam/addresses", "/ipam/hosts", "/lifecycle"] {
+        browser.go(&format!("{}{path}", server.url)).await;
+        for width in [1024, 1160, 1280, 1366, 1440, 1920] {
+            browser.driver.set_window_rect(0, 0, width, 900).await.unwrap();
+            let script = "return document.documentElement.scrollWidth - window.innerWidth";
+            let beyond = browser.run(script).await.as_i64().unwrap();
+            assert!(beyond <= 0, "{path} is {beyond} pixels too wide at {width}");
+        }
+    }
+    browser.close().await;
+}

@@ -81,6 +81,7 @@ async fn two_users_are_created_applied_and_their_phones_talk() {
     browser.go(&server.url).await;
     browser.sees("the last Apply").await;
     browser.sees("every object was read back").await;
+    assert_eq!(browser.driver.title().await.unwrap(), "Overview - Patchbay");
     browser.go(&format!("{}/apply", server.url)).await;
     browser.sees("new starters").await;
     browser.sees("Nothing would change").await;
