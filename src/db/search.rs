@@ -115,8 +115,8 @@ impl Tx {
 
 /// How common pieces of words are, by a sample.
 ///
-/// `SQLite` looks up every piece it is asked for, and a piece that nearly all texts have costs most
-/// and tells least: only rare ones are asked for. `PostgreSQL` knows that by itself.
+/// Both databases look up every piece they are asked for, and a piece that nearly all texts have
+/// costs most and tells least: only rare ones are asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Pieces {
     /// In how many of the texts looked at a piece of three letters was.
@@ -176,9 +176,6 @@ impl Tx {
     /// database, or of an hour ago, makes a search slower, never wrong.
     pub async fn pieces(&mut self) -> Result<Arc<Pieces>> {
         static KEPT: Mutex<Option<(usize, Arc<Pieces>)>> = Mutex::new(None);
-        if matches!(self, Self::Postgres(_)) {
-            return Ok(Arc::default());
-        }
         if let Some((uses, pieces)) = KEPT.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
             && *uses < LASTS
         {
@@ -205,8 +202,6 @@ impl Tx {
                 pieces.look_at(text);
             }
         }
-        // An empty sample would be taken for PostgreSQL's.
-        pieces.texts = pieces.texts.max(1);
         Ok(pieces)
     }
 }

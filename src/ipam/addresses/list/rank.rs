@@ -272,7 +272,8 @@ async fn rows(
     records(found)
 }
 
-/// Where the first and the last line of a page begin, rows and gaps alike.
+/// Where the first and the last line of a page begin, rows and gaps alike. Of each there is a limit
+/// of its own: `PostgreSQL` would else sort all to the end of the range.
 async fn page_ends(
     tx: &mut Tx,
     tenant: TenantId,
@@ -287,16 +288,25 @@ async fn page_ends(
         )),
         Gaps::Some | Gaps::All => tx.query(sql!(
             "SELECT line FROM (
-                 SELECT address AS line FROM address
-                 WHERE tenant_id = $1 AND address >= $2 AND address <= $3
-                   AND (CAST($4 AS BIGINT) >> CAST(class AS INT)) & 1 = 1
+                 SELECT line FROM (
+                     SELECT address AS line FROM address
+                     WHERE tenant_id = $1 AND address >= $2 AND address <= $3
+                       AND (CAST($4 AS BIGINT) >> CAST(class AS INT)) & 1 = 1
+                     ORDER BY address LIMIT $7) AS its_rows
                  UNION ALL
-                 SELECT first_key FROM gap WHERE tenant_id = $1 AND first_key >= $2 AND first_key <= $3) AS lines
+                 SELECT line FROM (
+                     SELECT first_key AS line FROM gap
+                     WHERE tenant_id = $1 AND first_key >= $2 AND first_key <= $3
+                     ORDER BY first_key LIMIT $7) AS its_gaps) AS lines
              ORDER BY line LIMIT $5 OFFSET $6"
         )),
     };
     let query = query.bind(tenant.to_string()).bind(first.key()).bind(last.key());
     let query = query.bind(want.classes.bits()).bind(page.limit).bind(page.offset);
+    let query = match want.gaps {
+        Gaps::None => query,
+        Gaps::Some | Gaps::All => query.bind(page.limit.saturating_add(page.offset)),
+    };
     let lines: Vec<(Vec<u8>,)> = query.all().await?;
     let key = |(key,): &(Vec<u8>,)| Address::try_from(key.clone()).map_err(damaged);
     match (lines.first(), lines.last()) {
