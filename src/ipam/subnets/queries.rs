@@ -574,12 +574,12 @@ macro_rules! stretch {
 }
 
 /// What [`stretch`] asks for behind the tenant.
-fn bind_stretch<'q>(
-    query: Query<'q>,
+fn bind_stretch(
+    query: Query<'_>,
     tenant: TenantId,
     after: Option<Address>,
     until: Option<Cidr>,
-) -> Query<'q> {
+) -> Query<'_> {
     let (end, length) = until
         .map_or((vec![u8::MAX; 17], 0), |cidr| (cidr.network().key(), i64::from(cidr.length())));
     query
