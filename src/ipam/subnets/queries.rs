@@ -573,7 +573,7 @@ macro_rules! stretch {
     };
 }
 
-/// What [`stretch`] asks for behind the tenant.
+/// What [`stretch!`] asks for behind the tenant.
 fn bind_stretch(
     query: Query<'_>,
     tenant: TenantId,
