@@ -12,7 +12,7 @@ use crate::api::{self, Json, Key, Problem};
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
 use crate::web::form::{Field, Form};
-use crate::web::{Answer, Error, Shell, invalid, ok, see_other};
+use crate::web::{Answer, Error, Shell, invalid, ok};
 
 /// Bytes a request may have.
 const LIMIT: usize = 64 << 10;
@@ -22,7 +22,6 @@ pub fn routes() -> Vec<Route> {
     let page = Access::Page(Right::Read);
     vec![
         Route::post("/api/graphql", Access::Api(Right::Read), call),
-        Route::get("/api/graphql", page, to_explorer),
         Route::get("/graphql", page, explorer),
         Route::post("/graphql", page, tried).limit(LIMIT),
         Route::get("/graphql/schema", page, description),
@@ -55,11 +54,6 @@ struct Told {
     /// What was refused and where, with a `code` among the `extensions` of each.
     #[schema(value_type = Option<Vec<Object>>)]
     errors: Option<Vec<serde_json::Value>>,
-}
-
-/// A browser that is pointed at the endpoint is shown the page to try it on.
-async fn to_explorer(_by: Operator) -> Answer {
-    Ok(see_other("/graphql"))
 }
 
 /// The call for the `OpenAPI` document.

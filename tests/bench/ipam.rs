@@ -124,7 +124,8 @@ fn cases(subnets: u32) -> Vec<(&'static str, Vec<String>)> {
     let (a, b) = (third / 256, third % 256);
     let text = |queries: &[&str]| queries.iter().map(ToString::to_string).collect::<Vec<_>>();
     vec![
-        ("first page", text(&["", "size=200"])),
+        ("first page", text(&[""])),
+        ("first page of 200 rows", text(&["size=200"])),
         (
             "deep page",
             vec![format!("page={middle}"), format!("page={pages}"), format!("page={}", middle / 2)],
