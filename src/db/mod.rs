@@ -123,9 +123,9 @@ impl Db {
                     Ok(!connection.is_in_transaction())
                 })
             })
-            .connect_with(options.clone().pragma("cache_size", "-49152"))
+            .connect_with(options.clone().pragma("cache_size", "-32768"))
             .await?;
-        let reading = options.pragma("query_only", "ON").pragma("cache_size", "-8192");
+        let reading = options.pragma("query_only", "ON").pragma("cache_size", "-4096");
         let read = pool().max_connections(4).connect_lazy_with(reading.clone());
         let long = pool().max_connections(LONG_READS).connect_lazy_with(reading);
         Ok(Self::Sqlite { read, long, write })
