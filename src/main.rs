@@ -9,9 +9,6 @@ use patchbay::commands::{self, Session};
 use patchbay::config::Config;
 use patchbay::ipam::populate::Clear;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[derive(Parser)]
 #[command(version, about = "The control plane of a voice network")]
 struct Arguments {

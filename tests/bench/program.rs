@@ -65,6 +65,8 @@ impl Site {
         let mut command = Command::new(PROGRAM);
         let settings = self.settings.iter().map(|(key, value)| (key, value));
         command.env_clear().envs(settings).current_dir(&self.dir);
+        // As the service of the README is run.
+        command.env("MALLOC_ARENA_MAX", "2");
         command
     }
 
