@@ -129,7 +129,8 @@ async fn select(tx: &mut Tx, tenant: TenantId, extent: Extent, want: &Want) -> R
         let rows = rows(tx, tenant, (from, last), want.classes, want.limit).await?;
         rows.into_iter().map(Line::from).collect()
     } else {
-        lines_at(keys(tx, tenant, from, last, want.classes, reach).await?)
+        let page = Page { offset: 0, limit: reach };
+        lines_at(keys(tx, tenant, (from, last), want.classes, page).await?)
     };
     let gaps = gaps_between(tx, tenant, from, last, want.classes, reach).await?;
     let mut picked = pick(entries, rows, gaps, skip - rank, want, extent);
@@ -272,8 +273,7 @@ async fn rows(
     records(found)
 }
 
-/// Where the first and the last line of a page begin, rows and gaps alike. Of each there is a limit
-/// of its own: `PostgreSQL` would else sort all to the end of the range.
+/// Where the first and the last line of a page begin, rows and gaps alike.
 async fn page_ends(
     tx: &mut Tx,
     tenant: TenantId,
@@ -281,47 +281,52 @@ async fn page_ends(
     want: &Want,
     page: Page,
 ) -> Result<Option<(Address, Address)>> {
-    let query = match want.gaps {
-        Gaps::None => tx.query(sql!(
-            "SELECT address FROM address WHERE tenant_id = $1 AND address >= $2 AND address <= $3
-               AND (CAST($4 AS BIGINT) >> CAST(class AS INT)) & 1 = 1 ORDER BY address LIMIT $5 OFFSET $6"
-        )),
-        Gaps::Some | Gaps::All => tx.query(sql!(
-            "SELECT line FROM (
-                 SELECT line FROM (
-                     SELECT address AS line FROM address
-                     WHERE tenant_id = $1 AND address >= $2 AND address <= $3
-                       AND (CAST($4 AS BIGINT) >> CAST(class AS INT)) & 1 = 1
-                     ORDER BY address LIMIT $7) AS its_rows
-                 UNION ALL
-                 SELECT line FROM (
-                     SELECT first_key AS line FROM gap
-                     WHERE tenant_id = $1 AND first_key >= $2 AND first_key <= $3
-                     ORDER BY first_key LIMIT $7) AS its_gaps) AS lines
-             ORDER BY line LIMIT $5 OFFSET $6"
-        )),
+    let lines = match want.gaps {
+        Gaps::None => keys(tx, tenant, (first, last), want.classes, page).await?,
+        Gaps::Some | Gaps::All => line_keys(tx, tenant, (first, last), want.classes, page).await?,
     };
-    let query = query.bind(tenant.to_string()).bind(first.key()).bind(last.key());
-    let query = query.bind(want.classes.bits()).bind(page.limit).bind(page.offset);
-    let query = match want.gaps {
-        Gaps::None => query,
-        Gaps::Some | Gaps::All => query.bind(page.limit.saturating_add(page.offset)),
-    };
-    let lines: Vec<(Vec<u8>,)> = query.all().await?;
-    let key = |(key,): &(Vec<u8>,)| Address::try_from(key.clone()).map_err(damaged);
-    match (lines.first(), lines.last()) {
-        (Some(first), Some(last)) => Ok(Some((key(first)?, key(last)?))),
-        _ => Ok(None),
-    }
+    Ok(lines.first().copied().zip(lines.last().copied()))
 }
 
+/// As [`keys`], with the beginnings of all gaps among them. Of rows and gaps there is a limit each:
+/// `PostgreSQL` would else sort all to the end of the range.
+async fn line_keys(
+    tx: &mut Tx,
+    tenant: TenantId,
+    (first, last): (Address, Address),
+    classes: Classes,
+    page: Page,
+) -> Result<Vec<Address>> {
+    let query = tx.query(sql!(
+        "SELECT line FROM (
+             SELECT line FROM (
+                 SELECT address AS line FROM address
+                 WHERE tenant_id = $1 AND address >= $2 AND address <= $3
+                   AND (CAST($4 AS BIGINT) >> CAST(class AS INT)) & 1 = 1
+                 ORDER BY address LIMIT $7) AS its_rows
+             UNION ALL
+             SELECT line FROM (
+                 SELECT first_key AS line FROM gap
+                 WHERE tenant_id = $1 AND first_key >= $2 AND first_key <= $3
+                 ORDER BY first_key LIMIT $7) AS its_gaps) AS lines
+         ORDER BY line LIMIT $5 OFFSET $6"
+    ));
+    let query = query.bind(tenant.to_string()).bind(first.key()).bind(last.key());
+    let query = query.bind(classes.bits()).bind(page.limit).bind(page.offset);
+    addresses(query.bind(page.limit.saturating_add(page.offset)).all().await?)
+}
+
+fn addresses(keys: Vec<(Vec<u8>,)>) -> Result<Vec<Address>> {
+    keys.into_iter().map(|(key,)| Address::try_from(key).map_err(damaged)).collect()
+}
+
+/// The addresses of a page of rows.
 async fn keys(
     tx: &mut Tx,
     tenant: TenantId,
-    first: Address,
-    last: Address,
+    (first, last): (Address, Address),
     classes: Classes,
-    limit: i64,
+    page: Page,
 ) -> Result<Vec<Address>> {
     if classes.only(|class| !class.is_gap()).is_empty() {
         return Ok(Vec::new());
@@ -329,17 +334,17 @@ async fn keys(
     let rows: Vec<(Vec<u8>,)> = tx
         .query(sql!(
             "SELECT address FROM address WHERE tenant_id = $1 AND address >= $2 AND address <= $3
-               AND (CAST($4 AS BIGINT) >> CAST(class AS INT)) & 1 = 1 ORDER BY address LIMIT $5"
+               AND (CAST($4 AS BIGINT) >> CAST(class AS INT)) & 1 = 1 ORDER BY address LIMIT $5 OFFSET $6"
         ))
         .bind(tenant.to_string())
         .bind(first.key())
         .bind(last.key())
         .bind(classes.bits())
-        .bind(limit)
+        .bind(page.limit)
+        .bind(page.offset)
         .all()
         .await?;
-    let key = |row: (Vec<u8>,)| Address::try_from(row.0).map_err(damaged);
-    rows.into_iter().map(key).collect()
+    addresses(rows)
 }
 
 /// As [`keys`], each class by its index.
