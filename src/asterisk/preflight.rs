@@ -62,7 +62,7 @@ pub fn preflight(pjsip: Top<'_>, extensions: Top<'_>) -> Vec<Finding> {
         findings.extend(top.mixtures());
     }
     findings.extend(pjsip.duplicate_objects());
-    findings.extend(extensions.foreign_contexts());
+    findings.extend(extensions.shared_contexts());
     findings.sort_by_key(|finding| finding.severity);
     findings
 }
@@ -157,27 +157,32 @@ impl<'a> Top<'a> {
         findings
     }
 
-    /// Asterisk joins two contexts of one name, so a hand-written one would change what ours does.
-    fn foreign_contexts(&self) -> Vec<Finding> {
-        let ours: HashMap<String, Section<'_>> = self
-            .tree
-            .sections()
-            .filter(|section| self.is_ours(section.file()))
-            .map(|section| (text(section.name()).to_lowercase(), section))
-            .collect();
-        let by_hand = self.tree.sections().filter(|section| !self.is_ours(section.file()));
-        by_hand
-            .filter_map(|section| {
-                let own = ours.get(&text(section.name()).to_lowercase())?;
-                let name = text(section.name());
-                let text = format!(
-                    "[{name}] is also a context of ours ({}:{}); rename it",
-                    own.file(),
-                    own.line()
-                );
-                Some(finding(section.file(), section.line(), own.name() == section.name(), text))
-            })
-            .collect()
+    /// Asterisk joins two contexts of one name, so a second one would change what ours does.
+    fn shared_contexts(&self) -> Vec<Finding> {
+        let mut ours: HashMap<String, Section<'_>> = HashMap::new();
+        let mut findings = Vec::new();
+        let (own, by_hand): (Vec<_>, Vec<_>) =
+            self.tree.sections().partition(|section| self.is_ours(section.file()));
+        for section in own {
+            let (name, file, line) = (text(section.name()), section.file(), section.line());
+            if let Some(first) = ours.insert(name.to_lowercase(), section) {
+                let text =
+                    format!("[{name}] is a context of two tenants (see line {})", first.line());
+                findings.push(finding(file, line, true, text));
+            }
+        }
+        for section in by_hand {
+            let name = text(section.name());
+            let Some(own) = ours.get(&name.to_lowercase()) else { continue };
+            let text = format!(
+                "[{name}] is also a context of ours ({}:{}); rename it",
+                own.file(),
+                own.line()
+            );
+            let same = own.name() == section.name();
+            findings.push(finding(section.file(), section.line(), same, text));
+        }
+        findings
     }
 }
 
@@ -350,6 +355,26 @@ mod tests {
                 "blocking pjsip.conf:3: this adds to [1000] of patchbay/current/pjsip.conf:1"
             ),
             "{found}"
+        );
+    }
+
+    #[test]
+    fn a_context_that_two_tenants_would_share_blocks() {
+        let ours = "[internal]\nexten = 1,1,NoOp()\n[acme]\n[internal]\nexten = 2,1,NoOp()\n";
+        let files = Files::from([
+            ("pjsip.conf".to_owned(), Arc::from(INCLUDE.as_bytes())),
+            ("patchbay/current/pjsip.conf".to_owned(), Arc::from(OURS.as_bytes())),
+            (
+                "extensions.conf".to_owned(),
+                Arc::from(&b"#include patchbay/current/extensions.conf\n"[..]),
+            ),
+            ("patchbay/current/extensions.conf".to_owned(), Arc::from(ours.as_bytes())),
+        ]);
+        assert_eq!(
+            findings(&files),
+            [
+                "blocking patchbay/current/extensions.conf:4: [internal] is a context of two tenants (see line 1)"
+            ]
         );
     }
 

@@ -41,14 +41,21 @@ impl fmt::Display for TenantName {
 }
 
 /// What stands before a tenant's numbers in Asterisk (`<slug>-1000`): 2 to 16 of `a-z 0-9`,
-/// beginning with a letter. The default tenant has none.
+/// beginning with a letter, and none of [`TAKEN`]. The default tenant has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slug(String);
 
 /// Not a prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("use 2 to 16 small letters or digits, a letter first; not \"patchbay\"")]
+#[error(
+    "use 2 to 16 small letters or digits, a letter first; not \"patchbay\", \"internal\" or \"none\""
+)]
 pub struct BadSlug;
+
+/// What would be called as something of Patchbay's own in Asterisk is: its templates and canaries
+/// begin with `patchbay-`, as does a tenant's context, `patchbay-internal` is where the default tenant
+/// dials, and `patchbay-none` where nobody does.
+const TAKEN: [&str; 3] = ["patchbay", "internal", "none"];
 
 impl FromStr for Slug {
     type Err = BadSlug;
@@ -56,7 +63,7 @@ impl FromStr for Slug {
     fn from_str(text: &str) -> Result<Self, BadSlug> {
         let letter_first = text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
         let plain = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-        let fits = (2..=16).contains(&text.len()) && text != "patchbay";
+        let fits = (2..=16).contains(&text.len()) && !TAKEN.contains(&text);
         if letter_first && plain && fits { Ok(Self(text.to_owned())) } else { Err(BadSlug) }
     }
 }
@@ -135,7 +142,18 @@ mod tests {
     #[test]
     fn a_prefix_is_safe_in_a_section_name() {
         assert!("acme2".parse::<Slug>().is_ok());
-        for bad in ["a", "", "2acme", "ac-me", "ACME", "acme]", "patchbay", "aaaaaaaaaaaaaaaaa"] {
+        for bad in [
+            "a",
+            "",
+            "2acme",
+            "ac-me",
+            "ACME",
+            "acme]",
+            "patchbay",
+            "internal",
+            "none",
+            "aaaaaaaaaaaaaaaaa",
+        ] {
             assert_eq!(bad.parse::<Slug>(), Err(BadSlug), "{bad:?}");
         }
     }

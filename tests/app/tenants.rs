@@ -163,6 +163,7 @@ both_databases! {
             (form("Other", "acme2", "boss", "299"), "admin"),
             (form("Other", "Acme]", "boss2", "299"), "slug"),
             (form("Other", "patchbay", "boss2", "299"), "slug"),
+            (form("Other", "internal", "boss2", "299"), "slug"),
             (form("Other", "acme2", "boss2", "199"), "last"),
             (form("", "acme2", "boss2", "299"), "name"),
         ] {
