@@ -58,16 +58,87 @@ pub fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<Js
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"));
     }
     let text = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(text).map(Json).map_err(|error| refuse(&error))
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| refuse(&error))?;
+    json.end().map_err(|error| syntax(&error))?;
+    Ok(Json(value))
 }
 
-/// Syntax is 400; well-formed JSON of the wrong shape is 422 and names the place.
-fn refuse(error: &serde_json::Error) -> Problem {
-    if error.is_data() {
-        let text = error.to_string();
-        let field = text.split('`').nth(1).unwrap_or("body").to_owned();
-        Problem::invalid([(field, text)].into())
-    } else {
-        Problem::bad_request(format!("the body is not JSON: {error}"))
+/// Syntax is 400; well-formed JSON of the wrong shape is 422 and names the field.
+fn refuse(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    let (path, inner) = (error.path().to_string(), error.inner());
+    if !inner.is_data() {
+        return syntax(inner);
+    }
+    let text = inner.to_string();
+    Problem::invalid([(field(&path, &text), text)].into())
+}
+
+fn syntax(error: &serde_json::Error) -> Problem {
+    Problem::bad_request(format!("the body is not JSON: {error}"))
+}
+
+/// The field an error is about. One that is unknown or missing is in the sentence alone, its place
+/// in the path; a value of the wrong type is at the path. `body` is all of it.
+fn field(path: &str, text: &str) -> String {
+    let place = Some(path).filter(|path| *path != ".");
+    let named = ["unknown field `", "missing field `", "duplicate field `"]
+        .into_iter()
+        .find_map(|begin| text.strip_prefix(begin)?.split('`').next());
+    match (place, named) {
+        (Some(place), Some(name)) if place == name || place.ends_with(&format!(".{name}")) => {
+            place.to_owned()
+        }
+        (Some(place), Some(name)) => format!("{place}.{name}"),
+        (Some(place), None) => place.to_owned(),
+        (None, Some(name)) => name.to_owned(),
+        (None, None) => "body".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only what is refused is of interest")]
+    struct Outer {
+        name: String,
+        #[serde(default)]
+        lines: Vec<Line>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only what is refused is of interest")]
+    struct Line {
+        extension: i64,
+    }
+
+    fn refused(text: &str) -> String {
+        let mut json = serde_json::Deserializer::from_str(text);
+        let error = serde_path_to_error::deserialize::<_, Outer>(&mut json).unwrap_err();
+        field(&error.path().to_string(), &error.inner().to_string())
+    }
+
+    #[test]
+    fn the_field_is_named_whatever_is_wrong_with_it() {
+        for (text, named) in [
+            (r#"{"name":7}"#, "name"),
+            (r#"{"name":null}"#, "name"),
+            (r"{}", "name"),
+            (r#"{"name":"a","name":"b"}"#, "name"),
+            (r#"{"name":"a","nickname":"b"}"#, "nickname"),
+            (r#"{"name":"a","lines":"1000"}"#, "lines"),
+            (r#"{"name":"a","lines":[{"extension":1},{"extension":"x"}]}"#, "lines[1].extension"),
+            (r#"{"name":"a","lines":[{}]}"#, "lines[0].extension"),
+            (r#"{"name":"a","lines":[{"extension":1,"label":2}]}"#, "lines[0].label"),
+            ("[]", "body"),
+            ("7", "body"),
+        ] {
+            assert_eq!(refused(text), named, "{text}");
+        }
     }
 }
