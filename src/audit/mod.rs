@@ -28,7 +28,28 @@ impl ChainKey {
     pub fn of(vault: &Vault) -> Self {
         Self(vault.key_for("audit chain"))
     }
+
+    /// What the head keeps of the newest row's hash. Who has no key cannot make the head name an
+    /// earlier row after cutting off those behind it; what is written after that is broken too.
+    fn masked(&self, seq: i64, hash: &str) -> String {
+        format!("{MASKED}{}", secrets::hex(&self.mask(seq, hash)))
+    }
+
+    /// Undoes [`ChainKey::masked`]; what is not masked is no hash.
+    fn unmasked(&self, seq: i64, head: &str) -> String {
+        let hash = head.strip_prefix(MASKED).map(|hash| self.mask(seq, hash));
+        hash.map(|hash| secrets::hex(&hash)).unwrap_or_default()
+    }
+
+    fn mask(&self, seq: i64, hash: &str) -> Vec<u8> {
+        let mask = secrets::mac(&self.0, &[b"head".as_slice(), seq.to_be_bytes().as_slice()]);
+        let bytes = secrets::unhex(hash).unwrap_or_default();
+        bytes.iter().zip(mask).map(|(byte, mask)| byte ^ mask).collect()
+    }
 }
+
+/// What a head begins with since it is masked.
+const MASKED: &str = "masked:";
 
 /// A write transaction on someone's behalf.
 ///
@@ -123,7 +144,8 @@ impl Change {
         }
         self.flushed = true;
         let count = i64::try_from(events.len()).unwrap_or(i64::MAX);
-        let (last, hash) = queries::reserve(&mut self.tx, count).await?;
+        let (last, head) = queries::reserve(&mut self.tx, count).await?;
+        let hash = self.key.unmasked(last - count, &head);
         let (key, at, actor) = (self.key.clone(), self.at, self.actor.clone());
         let many = events.len() >= MANY;
         let chained = move || chained(&key, hash, last - count + 1, at, &actor, events);
@@ -143,7 +165,10 @@ impl Change {
     async fn write(&mut self, records: &[Record]) -> Result<()> {
         queries::insert(&mut self.tx, records).await?;
         match records.last() {
-            Some(last) => queries::set_head(&mut self.tx, &last.hash).await,
+            Some(last) => {
+                let head = self.key.masked(last.seq, &last.hash);
+                queries::set_head(&mut self.tx, &head).await
+            }
             None => Ok(()),
         }
     }
@@ -175,8 +200,19 @@ pub async fn list(
     filter: &Filter,
     page: Page,
 ) -> Result<(Vec<Record>, i64)> {
-    let records = queries::list(tx, tenant, filter, page).await?;
+    let records = queries::list(tx, tenant, filter, i64::MAX, page).await?;
     Ok((records, queries::count(tx, tenant, filter).await?))
+}
+
+/// Rows of the log before number `before`, newest first, at most `limit`.
+pub async fn before(
+    tx: &mut Tx,
+    tenant: TenantId,
+    filter: &Filter,
+    before: i64,
+    limit: i64,
+) -> Result<Vec<Record>> {
+    queries::list(tx, tenant, filter, before, Page { offset: 0, limit }).await
 }
 
 /// What happened to exactly this subject, newest first.
@@ -244,7 +280,43 @@ pub async fn verify(db: &Db, key: &ChainKey) -> Result<std::result::Result<i64, 
             hash = record.hash;
         }
     }
-    Ok(if seq == head && hash == head_hash { Ok(seq) } else { Err(Broken::Head { seq, head }) })
+    let sound = seq == head && hash == key.unmasked(head, &head_hash);
+    Ok(if sound { Ok(seq) } else { Err(Broken::Head { seq, head }) })
+}
+
+/// The number of the newest row and what the head keeps of it, to be noted outside of the database:
+/// whoever puts the whole database back to an earlier day is found by it alone.
+pub async fn head_of_chain(db: &Db) -> Result<(i64, String)> {
+    queries::head_row(&mut db.read().await?).await
+}
+
+/// Whether the head was written by a version that did not mask it.
+pub async fn is_head_plain(db: &Db) -> Result<bool> {
+    let (seq, hash) = head_of_chain(db).await?;
+    Ok(seq > 0 && !hash.starts_with(MASKED))
+}
+
+/// Masks a plain head ([`is_head_plain`]); that it did is in the log.
+pub async fn mask_head(mut change: Change) -> Result<()> {
+    let (seq, hash) = queries::lock_head(change.tx()).await?;
+    if hash.starts_with(MASKED) {
+        return Ok(());
+    }
+    let masked = change.key.masked(seq, &hash);
+    queries::set_head(change.tx(), &masked).await?;
+    change.record(Event::new("audit.masked", &"audit log", &seq));
+    change.commit().await
+}
+
+/// Whether the log was written with this key; a log without rows was written with any.
+pub async fn is_of(db: &Db, key: &ChainKey) -> Result<bool> {
+    let mut tx = db.read().await?;
+    let (head, head_hash) = queries::head_row(&mut tx).await?;
+    let newest = queries::after(&mut tx, head - 2, 2).await?;
+    let Some(last) = newest.last() else { return Ok(true) };
+    let before = newest.first().filter(|first| first.seq < last.seq);
+    let before = before.map_or("", |record| &record.hash);
+    Ok(last.hash == chain(key, before, last) || last.hash == key.unmasked(last.seq, &head_hash))
 }
 
 /// What binds `record` to everything before it.

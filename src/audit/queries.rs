@@ -29,6 +29,11 @@ pub(super) async fn head_row(tx: &mut Tx) -> Result<(i64, String)> {
     tx.query(sql!("SELECT seq, hash FROM audit_head WHERE id = 1")).one().await
 }
 
+/// As [`head_row`], and nobody else adds to the log until the transaction ends.
+pub(super) async fn lock_head(tx: &mut Tx) -> Result<(i64, String)> {
+    tx.query(sql!("UPDATE audit_head SET seq = seq WHERE id = 1 RETURNING seq, hash")).one().await
+}
+
 pub(super) async fn mark_applied(tx: &mut Tx, seq: i64) -> Result<()> {
     tx.query(sql!("UPDATE audit_head SET applied_seq = $1 WHERE id = 1"))
         .bind(seq)
@@ -75,18 +80,20 @@ pub(super) async fn after(tx: &mut Tx, seq: i64, limit: i64) -> Result<Vec<Recor
         .await
 }
 
+/// Rows before number `before`, newest first.
 pub(super) async fn list(
     tx: &mut Tx,
     tenant: TenantId,
     filter: &Filter,
+    before: i64,
     page: Page,
 ) -> Result<Vec<Record>> {
     tx.query(sql!("SELECT * FROM audit_event
              WHERE tenant_id = $1
                AND ($2 = '' OR lower(actor) LIKE $2 ESCAPE '\\') AND ($3 = '' OR action LIKE $3 ESCAPE '\\')
                AND ($4 = '' OR subject_id = $5 OR lower(subject) LIKE $4 ESCAPE '\\')
-               AND at >= $6 AND at < $7
-             ORDER BY seq DESC LIMIT $8 OFFSET $9"))
+               AND at >= $6 AND at < $7 AND seq < $8
+             ORDER BY seq DESC LIMIT $9 OFFSET $10"))
         .bind(tenant.to_string())
         .bind(part(&filter.actor))
         .bind(beginning(&filter.action))
@@ -94,6 +101,7 @@ pub(super) async fn list(
         .bind(filter.subject.replace('\0', "\u{1}"))
         .bind(filter.from.map_or(i64::MIN, |at| at.0))
         .bind(filter.until.map_or(i64::MAX, |at| at.0))
+        .bind(before)
         .bind(page.limit)
         .bind(page.offset)
         .all()

@@ -9,7 +9,10 @@ use crate::audit;
 pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
     let mut right = true;
     match audit::verify(&session.state.db, &session.state.chain).await? {
-        Ok(rows) => say!("audit log: {rows} rows, unbroken"),
+        Ok(rows) => {
+            let (_, head) = audit::head_of_chain(&session.state.db).await?;
+            say!("audit log: {rows} rows, unbroken; its head is {head}");
+        }
         Err(broken) => {
             say!("audit log: {broken}");
             right = false;

@@ -24,10 +24,12 @@ pub mod leases;
 pub mod operator;
 pub mod serve;
 
+use std::path::Path;
+
 use anyhow::Context as _;
 use tracing_subscriber::EnvFilter;
 
-use crate::audit::ChainKey;
+use crate::audit::{self, Actor, ChainKey, Via};
 use crate::config::Config;
 use crate::db::Db;
 use crate::secrets::{Entropy, Vault};
@@ -48,11 +50,9 @@ impl Session {
         let data_dir = &config.data_dir;
         make_private(data_dir)
             .with_context(|| format!("cannot use the data directory {}", data_dir.display()))?;
-        let vault = Vault::open(&config.secret_key_file, Entropy::system()).with_context(|| {
-            format!("cannot use the key file {}", config.secret_key_file.display())
-        })?;
         let db = Db::connect(&config.database_url).await.context("cannot open the database")?;
         db.migrate().await.context("cannot bring the database up to date")?;
+        let vault = vault(&config.secret_key_file, &db).await?;
         let state = State {
             chain: ChainKey::of(&vault),
             clock: Clock::system(),
@@ -63,6 +63,10 @@ impl Session {
             db,
             vault,
         };
+        if audit::is_head_plain(&state.db).await? {
+            let system = Actor::local("patchbay", Via::System);
+            audit::mask_head(state.change(&system).await?).await?;
+        }
         Ok(Self { config, state })
     }
 
@@ -72,8 +76,26 @@ impl Session {
     }
 }
 
+/// The key, made for a database nobody has written to. To one that was written with another key it
+/// would be of no use, and whatever is sealed there would be lost without a word.
+async fn vault(path: &Path, db: &Db) -> anyhow::Result<Vault> {
+    let usable = || format!("cannot use the key file {}", path.display());
+    let other = || {
+        format!(
+            "the database was written with another secret key than {}, or the end of its audit log was altered: put the right key file back (backups do not hold it)",
+            path.display()
+        )
+    };
+    if !path.exists() && audit::head_of_chain(db).await?.0 > 0 {
+        anyhow::bail!(other());
+    }
+    let vault = Vault::open(path, Entropy::system()).with_context(usable)?;
+    anyhow::ensure!(audit::is_of(db, &ChainKey::of(&vault)).await?, other());
+    Ok(vault)
+}
+
 /// The directory, made if need be, for its owner alone.
-fn make_private(path: &std::path::Path) -> std::io::Result<()> {
+fn make_private(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

@@ -149,6 +149,26 @@ both_databases! {
         app.sql("DELETE FROM audit_event WHERE seq > 7").await;
         app.sql("UPDATE audit_head SET seq = 7").await;
         assert!(verdict(&app).await.contains("rows were cut off"));
+        for head in ["hash", "'masked:' || hash"] {
+            let forged = format!("UPDATE audit_head SET hash = (SELECT {head} FROM audit_event WHERE seq = 7)");
+            app.sql(&forged).await;
+            assert!(verdict(&app).await.contains("rows were cut off"), "{head}");
+        }
+        // What is written from there on does not mend it.
+        let mut change = app.state.change(&tester()).await.unwrap();
+        change.record(Event::new("thing.done", &"another thing", &8));
+        change.commit().await.unwrap();
+        assert_eq!(verdict(&app).await, "audit row 8 was altered, or its key is another");
+    }
+
+    async fn a_head_of_an_earlier_version_is_masked_once(app: TestApp) {
+        some_history(&app).await;
+        app.sql("UPDATE audit_head SET hash = (SELECT hash FROM audit_event WHERE seq = 10)").await;
+        for _ in 0..2 {
+            audit::mask_head(app.state.change(&tester()).await.unwrap()).await.unwrap();
+            assert_eq!(verdict(&app).await, "11 rows");
+        }
+        assert_eq!(app.texts("SELECT action FROM audit_event WHERE seq = 11").await, ["audit.masked"]);
     }
 
     async fn a_row_made_up_without_the_key_is_found(app: TestApp) {

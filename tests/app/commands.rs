@@ -65,10 +65,32 @@ both_databases! {
         app.operator("ann", Role::Admin).await;
         app.operator("bob", Role::Admin).await;
         let (code, out, _) = said(&Patchbay::run(&app, &["check"], ""));
-        assert_eq!((code, out.as_str()), (Some(0), "audit log: 2 rows, unbroken\ndatabase: no faults\n"));
+        let head = app.texts("SELECT hash FROM audit_head").await.remove(0);
+        let told = format!("audit log: 2 rows, unbroken; its head is {head}\ndatabase: no faults\n");
+        assert_eq!((code, out), (Some(0), told));
         app.sql("UPDATE audit_event SET actor = 'x' WHERE seq = 1").await;
         let (code, out, _) = said(&Patchbay::run(&app, &["check"], ""));
         assert_eq!((code, out.as_str()), (Some(1), "audit log: audit row 1 was altered, or its key is another\n"));
+    }
+
+    async fn a_lost_or_another_secret_key_is_said_and_none_is_made_in_its_place(app: TestApp) {
+        app.operator("ann", Role::Admin).await;
+        let key = app.dir().join("secret.key");
+        let right = std::fs::read_to_string(&key).unwrap();
+        let before = app.contents().await;
+        std::fs::remove_file(&key).unwrap();
+        for command in ["serve", "check", "apply"] {
+            let (code, out, err) = said(&Patchbay::run(&app, &[command], ""));
+            assert_eq!((code, out.as_str()), (Some(1), ""), "{command}");
+            assert!(err.contains("written with another secret key") && err.contains("secret.key"), "{err}");
+            assert!(!key.exists(), "{command}");
+        }
+        std::fs::write(&key, "ab".repeat(32)).unwrap();
+        let (code, _, err) = said(&Patchbay::run(&app, &["serve"], ""));
+        assert!(code == Some(1) && err.contains("written with another secret key"), "{err}");
+        std::fs::write(&key, right).unwrap();
+        assert_eq!(said(&Patchbay::run(&app, &["check"], "")).0, Some(0));
+        assert_eq!(app.contents().await, before);
     }
 
     async fn users_go_in_and_out_as_csv(app: TestApp) {
