@@ -9,6 +9,7 @@ use super::types::{Module, Request, Run, Source, State};
 use super::{Applier, ApplyError};
 use crate::api::{self, Answer, Json, Problem};
 use crate::asterisk::objects::Change;
+use crate::audit::Record;
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
 use crate::web::list;
@@ -61,7 +62,7 @@ struct ReloadResults {
 struct ApplyResult {
     /// A sentence.
     message: String,
-    /// `verified`, `unchanged`, `refused`, `rolled back`, `rollback failed`.
+    /// `verified`, `unchanged`, `refused`, `unreachable`, `rolled back`, `rollback failed`.
     outcome: String,
     /// Whether Asterisk was seen to run what was meant.
     verified: bool,
@@ -136,9 +137,11 @@ impl From<ApplyError> for Problem {
 
 /// Apply to Asterisk
 ///
-/// Answers when it is over. 200 only if Asterisk was seen to run what was meant. 409: somebody
-/// else is applying, or something stands in the way. 502: Asterisk did not take the release, or did not answer; the
-/// answer says what it runs now.
+/// Answers when it is over. 200 only if Asterisk was seen to run what was meant. 409: something
+/// stands in the way, which `findings` names, or somebody else is applying (then the answer is a
+/// problem document that says who). 502: Asterisk did not take the release; the answer says what it
+/// runs now. 503: Asterisk did not answer (with an outcome), or it does not know Patchbay, or the
+/// database cannot be reached (a problem document); nothing was changed.
 #[utoipa::path(post, path = "/api/v1/apply", operation_id = "apply", tag = "Apply", request_body = ApplyRequest,
     responses((status = 200, body = ApplyResult), (status = 409, body = ApplyResult), (status = 502, body = ApplyResult),
         (status = 503, body = Problem)))]
@@ -150,6 +153,7 @@ async fn apply(by: Operator, applier: web::Data<Applier>, body: Json<ApplyReques
     let status = match run.state {
         State::Verified | State::Unchanged => StatusCode::OK,
         State::Refused => StatusCode::CONFLICT,
+        State::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::BAD_GATEWAY,
     };
     api::json(status, &ApplyResult::from(run))
@@ -192,13 +196,36 @@ struct FileDifference {
     diff: String,
 }
 
+/// A change that waits to be applied.
+#[derive(Serialize, ToSchema)]
+struct PendingChange {
+    /// RFC 3339, UTC.
+    #[schema(format = DateTime)]
+    at: String,
+    /// Who made it.
+    actor: String,
+    /// What was done, as in the audit log: `user.created`.
+    action: String,
+    /// To whom or what.
+    subject: String,
+}
+
+impl From<Record> for PendingChange {
+    fn from(record: Record) -> Self {
+        let Record { at, actor, action, subject, .. } = record;
+        Self { at: at.to_string(), actor, action, subject }
+    }
+}
+
 /// What an apply would do.
 #[derive(Serialize, ToSchema)]
 struct PreviewResult {
     /// The release in force.
     release: Option<i64>,
-    /// Changes made since the last apply.
+    /// How many changes were made since the last apply.
     pending: i64,
+    /// The first 200 of them, oldest first.
+    changes: Vec<PendingChange>,
     /// Modules that would be reloaded.
     modules: Vec<String>,
     /// Objects that would change.
@@ -217,7 +244,9 @@ struct PreviewResult {
 #[utoipa::path(get, path = "/api/v1/apply/preview", operation_id = "previewApply", tag = "Apply",
     responses((status = 200, body = PreviewResult)))]
 async fn preview(_by: Operator, applier: web::Data<Applier>) -> Answer {
-    let preview = applier.preview(Source::Database).await?;
+    let mut preview = applier.preview(Source::Database).await?;
+    let pending =
+        std::mem::take(&mut preview.pending).into_iter().map(PendingChange::from).collect();
     let objects = preview.objects.iter().map(|object| {
         let (change, fields) = match &object.change {
             Change::Added => ("added", &[][..]),
@@ -245,6 +274,7 @@ async fn preview(_by: Operator, applier: web::Data<Applier>) -> Answer {
     let answer = PreviewResult {
         release: preview.release,
         pending: preview.pending_total,
+        changes: pending,
         modules: preview.modules.iter().map(ToString::to_string).collect(),
         objects: objects.collect(),
         files: files.collect(),

@@ -29,6 +29,8 @@ pub(super) struct Stop {
     detail: String,
     findings: Vec<String>,
     modules: Vec<Module>,
+    /// What Asterisk was told and did not take, to be looked at.
+    files: Vec<Packed>,
 }
 
 impl Stop {
@@ -38,6 +40,7 @@ impl Stop {
             detail: detail.into(),
             findings: Vec::new(),
             modules: Vec::new(),
+            files: Vec::new(),
         }
     }
 
@@ -63,7 +66,8 @@ impl From<std::io::Error> for Stop {
 
 impl From<Unusable> for Stop {
     fn from(error: Unusable) -> Self {
-        Self::refused(format!("Nothing was changed: {error}."))
+        let refused = Self::refused(format!("Nothing was changed: {error}."));
+        Self { state: State::Unreachable, ..refused }
     }
 }
 
@@ -129,18 +133,19 @@ impl Applier {
                 files: done.files,
             },
             Err(stop) => {
-                if stop.state == State::Refused {
+                if matches!(stop.state, State::Refused | State::Unreachable) {
                     self.discard(begun);
                 }
                 Ending {
                     state: stop.state,
                     detail: stop.detail,
-                    release: begun.previous,
+                    // Not the one before, should the link not have let itself be put back.
+                    release: self.releases.current().ok().flatten().or(begun.previous),
                     audit_seq,
                     users,
                     modules: stop.modules,
                     findings: stop.findings,
-                    files: Vec::new(),
+                    files: stop.files,
                 }
             }
         }
@@ -173,9 +178,10 @@ impl Applier {
 
     async fn render(&self, desired: Desired) -> Result<Plan, Error> {
         let vault = self.state.vault.clone();
-        let fault = |error: render::RenderError| Error::Io(std::io::Error::other(error));
+        // Says which extension, so that somebody can put it right.
+        let stop = |error: render::RenderError| Error::Conflict(error.to_string());
         blocking(move || {
-            let files = render::render(&desired, &vault).map_err(fault)?;
+            let files = render::render(&desired, &vault).map_err(stop)?;
             let users = i64::try_from(desired.active.len()).ok();
             Ok(Plan { files, audit_seq: desired.audit_seq, users })
         })
@@ -330,8 +336,10 @@ impl Applier {
             let known = known.then_some(&prepared.known);
             doubts = doubts_of(&mut session, spare, &files, known, mark, &mut findings).await;
         }
+        let packed = prepared.map_or_else(Vec::new, |prepared| prepared.packed);
         if !doubts.is_empty() {
-            return Err(self.roll_back(begun, &changed, &old, doubts, modules, findings).await);
+            let stop = self.roll_back(begun, &changed, &old, doubts, modules, findings).await;
+            return Err(Stop { files: packed, ..stop });
         }
         modules.extend(files.iter().filter(|file| !changed.contains(file)).map(untouched));
         Ok(Done {
@@ -340,7 +348,7 @@ impl Applier {
             release: Some(begun.run),
             modules,
             findings,
-            files: prepared.map_or_else(Vec::new, |prepared| prepared.packed),
+            files: packed,
         })
     }
 
@@ -388,7 +396,7 @@ impl Applier {
         self.step(begun.run, Step::RollBack);
         let why = doubts.first().cloned().unwrap_or_default();
         let findings = doubts.into_iter().chain(findings).collect();
-        let stop = |state, detail| Stop { state, detail, findings, modules };
+        let stop = |state, detail| Stop { state, detail, findings, modules, files: Vec::new() };
         let Some(previous) = begun.previous else {
             return stop(
                 State::RollbackFailed,

@@ -12,6 +12,7 @@ use super::asterisk::Session;
 use super::desired::Desired;
 use super::render::{self, FILES};
 use super::{Applier, ApplyError, log};
+use crate::asterisk::access::Unusable;
 use crate::asterisk::conf::{self, ConfigDir, Section, Tree};
 use crate::phones::told::ToldOf;
 use crate::tenants;
@@ -81,6 +82,13 @@ impl Applier {
     }
 
     fn plan_manager(&self, tree: &Tree, plan: &mut Installation) -> Result<(), ApplyError> {
+        let known = match self.access.secret() {
+            Ok(secret) => Some(secret),
+            Err(Unusable::Unreadable { path, source }) => {
+                return Err(ApplyError::Directory { path, source });
+            }
+            Err(_) => None,
+        };
         let mut text = String::new();
         let general: Vec<_> =
             tree.sections().filter(|section| section.name() == b"general").collect();
@@ -92,13 +100,13 @@ impl Applier {
         }
         let user = self.access.user.as_str();
         if !tree.sections().any(|section| section.name() == user.as_bytes()) {
-            let secret = match &self.access.secret {
+            let secret = match &known {
                 Some(secret) => secret.clone(),
                 None => self.state.vault.entropy().text(32).map_err(Error::from)?,
             };
             text.push_str(&manager_user(user, &secret, &self.access.address));
-            plan.secret = self.access.secret.is_none().then_some(secret);
-        } else if self.access.secret.is_none() {
+            plan.secret = known.is_none().then_some(secret);
+        } else if known.is_none() {
             plan.by_hand.push(format!(
                 "manager.conf has a user {user} already: put its secret into asterisk.ami_secret"
             ));

@@ -285,16 +285,20 @@ impl Applier {
         Ok(run)
     }
 
-    /// Repairs what a crash left behind, if it left anything. Run at start and before each Apply.
+    /// Repairs what a crash left behind, if it left anything. Run at start, every now and then, and
+    /// before each Apply.
     pub async fn repair(&self) -> Result<(), ApplyError> {
-        if !self.is_installed() {
+        if !self.is_installed() || self.busy().await?.is_none() {
             return Ok(());
         }
-        match self.lock_file("patchbay") {
+        let repaired = match self.lock_file("patchbay") {
             Ok(_lock) => self.repair_locked().await,
-            // Whoever holds it is alive.
-            Err(ApplyError::Busy(_)) => Ok(()),
             Err(error) => Err(error),
+        };
+        match repaired {
+            // Whoever holds it, here or elsewhere, is alive.
+            Err(ApplyError::Busy(_)) => Ok(()),
+            other => other,
         }
     }
 
@@ -391,6 +395,7 @@ fn event(run: &Run) -> Event {
         State::Verified => "apply.verified",
         State::Unchanged => "apply.unchanged",
         State::Refused => "apply.refused",
+        State::Unreachable => "apply.unreachable",
         State::RolledBack => "apply.rolled_back",
         State::RollbackFailed => "apply.rollback_failed",
         State::Interrupted => "apply.interrupted",

@@ -83,7 +83,7 @@ impl Mark {
     }
 
     /// Warnings and errors about configuration written since, without time and thread, secrets
-    /// hidden.
+    /// hidden; those that concern us first, for only so many are kept.
     pub fn since(&self) -> std::io::Result<Vec<String>> {
         let mut file = File::open(&self.path)?;
         // A shorter file was begun anew meanwhile.
@@ -94,6 +94,7 @@ impl Mark {
         let text = String::from_utf8_lossy(&bytes);
         let mut lines: Vec<String> = text.lines().filter_map(complaint).collect();
         lines.dedup();
+        lines.sort_by_key(|line| !concerns_us(line));
         lines.truncate(LINES);
         Ok(lines)
     }
@@ -145,6 +146,8 @@ pub fn concerns_us(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -190,6 +193,19 @@ mod tests {
         let twice = "WARNING pbx.c: Unable to register extension '1', priority 1 in";
         assert!(!concerns_us(&format!("{twice} 'office', already in use")));
         assert!(concerns_us(&format!("{twice} 'patchbay-internal', already in use")));
+    }
+
+    #[test]
+    fn complaints_about_ours_are_kept_however_many_others_there_are() {
+        let mut log = tempfile::NamedTempFile::new().unwrap();
+        let line = |text: &str| format!("[Nov 21 00:50:01] WARNING[1] config.c: {text}\n");
+        let by_hand =
+            (0..200).map(|n| line(&format!("odd line {n} of /etc/asterisk/pjsip_old.conf")));
+        let ours = line("odd line 7 of /etc/asterisk/patchbay/current/pjsip.conf");
+        log.write_all((by_hand.collect::<String>() + &ours).as_bytes()).unwrap();
+        let lines = Mark { path: log.path().to_owned(), end: 0 }.since().unwrap();
+        assert_eq!(lines.len(), LINES);
+        assert!(concerns_us(&lines[0]) && !concerns_us(&lines[1]), "{lines:?}");
     }
 
     #[test]

@@ -104,13 +104,11 @@ impl From<sqlx::Error> for ApplyError {
 impl Applier {
     /// For the Asterisk the settings name. To be called on the runtime that lives longest.
     pub fn new(config: &Config, state: State) -> Self {
-        let made = std::fs::read_to_string(config.data_dir.join(SECRET_FILE)).ok();
-        let secret = made.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         Self {
             state,
             config_dir: config.asterisk.config_dir.clone(),
             releases: Releases::below(&config.asterisk.config_dir),
-            access: Access::new(&config.asterisk, secret),
+            access: Access::new(&config.asterisk, config.data_dir.join(SECRET_FILE)),
             host: host(),
             runtime: Handle::current(),
             tamper: |file| Arc::clone(&file.text),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::render::{self, FILES, File};
 use super::types::Source;
-use super::{Applier, queries};
+use super::{Applier, Run};
 use crate::asterisk::conf::{self, ConfigDir, Files, Tree};
 use crate::asterisk::diff::{FileDiff, diff};
 use crate::asterisk::objects::{ObjectChange, ObjectKind, Objects, compare};
@@ -97,11 +97,11 @@ impl Applier {
         work.await.map_err(|error| Error::Io(std::io::Error::other(error)))?
     }
 
-    /// How the release of an earlier Apply differed from the one before it.
-    pub async fn difference(&self, run: i64) -> Result<Vec<(&'static str, FileDiff)>, Error> {
-        let new = self.files_of(run).await?;
-        let before = queries::before(&mut self.state.read().await?, run).await?;
-        let old = match before {
+    /// How what an earlier Apply told Asterisk differed from the release before it, whether or not
+    /// Asterisk took it.
+    pub async fn difference(&self, run: &Run) -> Result<Vec<(&'static str, FileDiff)>, Error> {
+        let new = self.files_of(run.id).await?;
+        let old = match run.previous {
             Some(before) => self.files_of(before).await?,
             None => Vec::new(),
         };

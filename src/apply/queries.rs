@@ -175,8 +175,3 @@ pub(super) async fn files(tx: &mut Tx, run: i64) -> Result<Vec<(String, Vec<u8>)
         .all()
         .await
 }
-
-/// The newest run before `run` that has files.
-pub(super) async fn before(tx: &mut Tx, run: i64) -> Result<Option<i64>> {
-    tx.query(sql!("SELECT max(run_id) FROM apply_file WHERE run_id < $1")).bind(run).scalar().await
-}

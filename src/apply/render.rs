@@ -72,7 +72,9 @@ pub const FILES: [(&str, &str); 2] =
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
     /// A secret cannot be opened.
-    #[error("the SIP secret of extension {number} cannot be opened")]
+    #[error(
+        "the SIP secret of extension {number} cannot be opened: give the extension a new one, or put back the key file it was sealed with"
+    )]
     Secret {
         /// Whose.
         number: String,

@@ -15,6 +15,8 @@ pub enum State {
     Unchanged,
     /// Nothing was written: something stood in the way.
     Refused,
+    /// Nothing was written: Asterisk did not answer, or is none that may be told anything.
+    Unreachable,
     /// Asterisk did not take the new release; it runs the old one again, read back.
     RolledBack,
     /// The old files are back in place, but Asterisk could not be seen to run them.
@@ -29,11 +31,12 @@ pub enum State {
 pub struct BadState;
 
 impl State {
-    const ALL: [(Self, &'static str); 7] = [
+    const ALL: [(Self, &'static str); 8] = [
         (Self::Running, "running"),
         (Self::Verified, "verified"),
         (Self::Unchanged, "unchanged"),
         (Self::Refused, "refused"),
+        (Self::Unreachable, "unreachable"),
         (Self::RolledBack, "rolled back"),
         (Self::RollbackFailed, "rollback failed"),
         (Self::Interrupted, "interrupted"),
@@ -118,6 +121,11 @@ impl Run {
     /// What was found on the way: preflight's findings, Asterisk's log lines, differences.
     pub fn findings(&self) -> Vec<String> {
         serde_json::from_str(&self.findings).unwrap_or_default()
+    }
+
+    /// Whether what Asterisk was told is kept, so that it can be looked at.
+    pub fn has_files(&self) -> bool {
+        matches!(self.state, State::Verified | State::RolledBack | State::RollbackFailed)
     }
 
     /// How long it took, for people.

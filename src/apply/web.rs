@@ -262,7 +262,7 @@ fn meaning(state: &State) -> &'static str {
         State::Running => "",
         State::Verified => "Everything is in Asterisk: phones can use it now.",
         State::Unchanged => "Nothing changes for phones.",
-        State::Refused | State::RolledBack => {
+        State::Refused | State::Unreachable | State::RolledBack => {
             "Nothing has changed for phones. When what is named here is put right, apply again."
         }
         State::RollbackFailed => {
@@ -288,7 +288,7 @@ fn shape(state: &State) -> &'static str {
     match state {
         State::Verified | State::Unchanged => "on",
         State::Running => "half",
-        State::Refused | State::Interrupted => "off",
+        State::Refused | State::Unreachable | State::Interrupted => "off",
         State::RolledBack | State::RollbackFailed => "bad",
     }
 }
@@ -337,11 +337,7 @@ impl RunPage {
     async fn new(by: &Operator, applier: &Applier, run: i64) -> Result<Self, Error> {
         let step = applier.progress().filter(|(id, _)| *id == run).map(|(_, step)| step);
         let found = applier.run(run).await?.ok_or(Error::NotFound)?;
-        let files = if found.state == State::Verified {
-            applier.difference(run).await?
-        } else {
-            Vec::new()
-        };
+        let files = applier.difference(&found).await?;
         let shell = by.shell(&mut by.read().await?, "/apply").await?;
         Ok(Self { shell, run: found, step, files, may_apply: by.may(Right::Apply) })
     }
@@ -372,7 +368,8 @@ impl RunPage {
                 vec![render, check, write, not_taken, ("bad", "old release not seen to be back")]
             }
             // Another process runs it, or it never got to Asterisk.
-            (State::Running, None) | (State::Refused | State::Interrupted, _) => Vec::new(),
+            (State::Running, None)
+            | (State::Refused | State::Unreachable | State::Interrupted, _) => Vec::new(),
         }
     }
 }

@@ -42,7 +42,7 @@ pub enum AmiError {
     BadLogin,
     /// The manager user lacks a class.
     #[error(
-        "the manager user may not do this: give it read and write of system, reporting, config in manager.conf"
+        "the manager user may not do this: give it read = system and write = system,reporting in manager.conf"
     )]
     PermissionDenied,
     /// Asterisk said no, in these words.

@@ -1,6 +1,7 @@
 //! `patchbay asterisk install`, `patchbay asterisk check` and `patchbay apply`.
 
 use std::io::{BufRead as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -54,6 +55,11 @@ fn keep_secret(session: &Session, secret: &str) -> anyhow::Result<()> {
     let path = session.config.data_dir.join(SECRET_FILE);
     let mut beside = tempfile::NamedTempFile::new_in(&session.config.data_dir)?;
     writeln!(beside, "{secret}")?;
+    // Root installs; whoever the data directory belongs to must read it.
+    let (owner, file) = (std::fs::metadata(&session.config.data_dir)?, beside.as_file());
+    if owner.uid() != file.metadata()?.uid() {
+        fchown(file, Some(owner.uid()), Some(owner.gid()))?;
+    }
     beside.as_file().sync_all()?;
     beside.persist(&path).with_context(|| format!("cannot write {}", path.display()))?;
     std::fs::File::open(&session.config.data_dir)?.sync_all()?;

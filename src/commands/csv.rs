@@ -57,7 +57,7 @@ pub async fn import(
 
 async fn users(session: &Session, file: std::fs::File, dry_run: bool) -> anyhow::Result<ExitCode> {
     let mut change = session.state.change(&crate::auth::local_actor()).await?;
-    let report = import::run(&mut change, &session.state.vault, Sheet::open(file)).await?;
+    let (report, _) = import::run(&mut change, &session.state.vault, Sheet::open(file)).await?;
     if is_refused(&report) {
         say!("nothing was added");
         return Ok(ExitCode::FAILURE);

@@ -2,7 +2,6 @@
 //! the real one is told in the tests of Apply.
 
 use patchbay::asterisk::access::Access;
-use patchbay::asterisk::ami::Timeouts;
 use patchbay::auth::Role;
 use patchbay::notify::{self, Kind, New, Pause, Runner, WaveSize};
 use serde_json::json;
@@ -22,12 +21,7 @@ impl Manager {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let told = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
-        let access = Access {
-            address: listener.local_addr().unwrap().to_string(),
-            user: "patchbay".to_owned(),
-            secret: Some("x".to_owned()),
-            timeouts: Timeouts::default(),
-        };
+        let access = access(listener.local_addr().unwrap().to_string());
         let list = std::rc::Rc::clone(&told);
         actix_web::rt::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -38,14 +32,18 @@ impl Manager {
     }
 
     fn nowhere() -> Access {
-        let address = format!("127.0.0.1:{}", crate::support::server::free_port());
-        Access {
-            address,
-            user: "patchbay".to_owned(),
-            secret: Some("x".to_owned()),
-            timeouts: Timeouts::default(),
-        }
+        access(format!("127.0.0.1:{}", crate::support::server::free_port()))
     }
+}
+
+fn access(ami: String) -> Access {
+    let settings = patchbay::config::Asterisk {
+        config_dir: "/nowhere".into(),
+        ami,
+        ami_user: "patchbay".to_owned(),
+        ami_secret: Some("x".to_owned()),
+    };
+    Access::new(&settings, "/nowhere".into())
 }
 
 async fn serve(stream: tokio::net::TcpStream, told: std::rc::Rc<std::cell::RefCell<Vec<String>>>) {

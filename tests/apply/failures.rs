@@ -36,7 +36,8 @@ async fn assert_refused(office: &Office, applier: &Applier, why: &str) -> Run {
     let releases = || fs::read_dir(office.config_file("patchbay/releases")).unwrap().count();
     let (files, current, before) = (office.files(), office.current(), releases());
     let run = office.apply_with(applier, Source::Database).await;
-    assert_eq!(run.state, RunState::Refused, "{run:?}");
+    let expected = [RunState::Refused, RunState::Unreachable];
+    assert!(expected.contains(&run.state), "{run:?}");
     let told = format!("{} {:?}", run.detail, run.findings());
     assert!(told.contains(why), "{told}");
     assert!(run.detail.starts_with("Nothing was changed"), "{}", run.detail);
@@ -74,9 +75,9 @@ async fn a_manager_interface_that_hangs_before_the_reload_is_refused_and_after_i
     let held = office.held().await;
     let (files, current) = (office.files(), office.current());
     for (word, fault, state) in [
-        ("Action: Login", Fault::Stall, RunState::Refused),
-        ("Action: CoreSettings", Fault::Stall, RunState::Refused),
-        ("Action: CoreSettings", Fault::Cut, RunState::Refused),
+        ("Action: Login", Fault::Stall, RunState::Unreachable),
+        ("Action: CoreSettings", Fault::Stall, RunState::Unreachable),
+        ("Action: CoreSettings", Fault::Cut, RunState::Unreachable),
         ("Action: Reload", Fault::Stall, RunState::RolledBack),
         ("Action: Reload", Fault::Swallow, RunState::RolledBack),
         ("Action: Reload", Fault::Cut, RunState::RolledBack),
@@ -97,6 +98,12 @@ async fn a_manager_interface_that_hangs_before_the_reload_is_refused_and_after_i
         assert_eq!((office.files(), office.current()), (files.clone(), current), "{word}");
         assert_eq!(office.held().await, held, "{word}");
         assert_eq!(run.release, Some(current));
+        // What Asterisk did not take can be looked at, and not be restored.
+        let told = office.applier.difference(&run).await.unwrap();
+        assert_eq!(told.len(), usize::from(state == RunState::RolledBack), "{word}: {run:?}");
+        let again = request(Source::Release(run.id));
+        let restored = office.applier.apply(&office.actor, &again).await;
+        assert!(matches!(restored, Err(ApplyError::NoSuchRelease)), "{word}");
     }
     assert_eq!(office.apply().await.state, RunState::Verified);
 }

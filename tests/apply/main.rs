@@ -26,5 +26,6 @@ mod lock;
 mod oracle;
 mod phones;
 mod registrations;
+mod served;
 mod unboxed;
 mod workflows;

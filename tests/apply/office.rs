@@ -3,8 +3,9 @@
 use std::{
     collections::BTreeSet,
     fs,
+    io::BufRead as _,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Child, Command, Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -260,6 +261,41 @@ impl Office {
         }
         held.objects = held.objects.iter().map(|object| lasting(object)).collect();
         held
+    }
+}
+
+/// The program, serving an office's database.
+pub struct Serving {
+    child: Child,
+    pub url: String,
+}
+
+impl Serving {
+    pub fn start(office: &Office, port: u16) -> Self {
+        Self::begin(office.command(), port)
+    }
+
+    /// As the command's environment says otherwise.
+    pub fn begin(mut command: Command, port: u16) -> Self {
+        command.env("PATCHBAY_LISTEN", format!("127.0.0.1:{port}"));
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.starts_with("Patchbay listens"), "{line}");
+        Self { child, url: format!("http://127.0.0.1:{port}") }
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub fn stop(mut self) {
+        let asked = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(asked.success() && self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -1,12 +1,7 @@
 //! From the box to a call: seven makers' phones ask the running program for their files, register
 //! at a real Asterisk with what stands in them, and talk; and everybody can see where they are.
 
-use std::{
-    io::{BufRead as _, BufReader, Write as _},
-    net::IpAddr,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{io::Write as _, net::IpAddr, process::Stdio, time::Duration};
 
 use patchbay::{
     id::SubnetId,
@@ -23,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{
-    office::{Office, on_both_databases},
+    office::{Office, Serving, on_both_databases},
     support::{
         server::free_port,
         sip::{Algorithm, Phone, talk},
@@ -45,37 +40,6 @@ const NAMES: [&str; 7] = [
     "Fay = Fay",
     "Gus 100% #1",
 ];
-
-/// The program, serving an office's database.
-struct Serving {
-    child: Child,
-    url: String,
-}
-
-impl Serving {
-    fn start(office: &Office, port: u16) -> Self {
-        let mut command = office.command();
-        command.env("PATCHBAY_LISTEN", format!("127.0.0.1:{port}"));
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.starts_with("Patchbay listens"), "{line}");
-        Self { child, url: format!("http://127.0.0.1:{port}") }
-    }
-
-    /// Asks it to stop, and waits until it has.
-    fn stop(mut self) {
-        let asked = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
-        assert!(asked.success() && self.child.wait().unwrap().success());
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// Somebody from the help desk at a browser, who has a script too.
 struct Desk {

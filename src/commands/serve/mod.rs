@@ -18,7 +18,7 @@ use crate::provision::{self, Provisioner};
 use crate::registrations::Feed;
 use crate::state::State;
 use crate::web::sheet::Spool;
-use crate::{api, auth, outbox, workflows};
+use crate::{api, audit, auth, outbox, workflows};
 use actix_web::{App, HttpServer};
 use anyhow::Context as _;
 use workers::Workers;
@@ -28,6 +28,11 @@ const LONGEST_APPLY: Duration = Duration::from_mins(2);
 /// How long a stop waits for whatever else is under way: a job, a step, a call, what is to be
 /// written down.
 const LONGEST: Duration = Duration::from_secs(8);
+/// How often the head of the audit log is noted in the program's own log.
+const HOUR: Duration = Duration::from_hours(1);
+/// How often it is asked whether an Apply died in another process of this machine, or could not be
+/// put on record.
+const REPAIRS: Duration = Duration::from_secs(5);
 
 /// Serves until SIGTERM or SIGINT; requests being answered are finished first.
 pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
@@ -108,8 +113,15 @@ async fn workers(
     let jobs = jobs::Runner::new(state.clone(), Jobs::new(app::jobs()))?;
     let unfinished = "stopped in the middle of a job; another instance or the next start does it";
     workers.start(LONGEST, unfinished, |leave| jobs.run(leave));
+    let mending = applier.clone();
+    let repair = move |_| {
+        let applier = mending.clone();
+        async move { Ok(applier.repair().await?) }
+    };
+    workers.every(REPAIRS, "what an interrupted apply left behind was not repaired", state, repair);
     let [seconds, minute, minutes] =
         [Duration::from_secs(2), Duration::from_mins(1), Duration::from_mins(10)];
+    workers.every(HOUR, "the head of the audit log was not noted", state, note_head);
     workers.every(seconds, "revocations were not completed", state, completion);
     workers.every(seconds, "grown tables were not looked at", state, growth);
     workers.every(minute, "addresses were not freed", state, expiry);
@@ -127,8 +139,15 @@ async fn announce(session: &Session) -> anyhow::Result<()> {
             "There is no operator yet. Become the first administrator within 30 minutes:\n  {url}/welcome/{token}"
         );
     }
-    let head = crate::audit::head(&mut session.state.read().await?).await?;
-    tracing::info!(audit.head = head, "serving");
+    tracing::info!("serving");
+    Ok(())
+}
+
+/// Writes where the audit log stands into the program's own log, which is kept elsewhere: who puts
+/// the database back to an earlier day is found by it.
+async fn note_head(state: State) -> anyhow::Result<()> {
+    let (seq, hash) = audit::head_of_chain(&state.db).await?;
+    tracing::info!(audit.seq = seq, audit.head = hash, "the head of the audit log");
     Ok(())
 }
 

@@ -51,7 +51,10 @@ pub(in crate::workflows) async fn tell(
         RunState::Running => Told::Wait(LOOK),
         RunState::Verified | RunState::Unchanged => Told::Done,
         RunState::Interrupted => Told::Broke(run.detail),
-        RunState::Refused | RunState::RolledBack | RunState::RollbackFailed => {
+        RunState::Refused
+        | RunState::Unreachable
+        | RunState::RolledBack
+        | RunState::RollbackFailed => {
             Told::Refused(format!("Apply {id} was {}: {}", run.state.as_str(), run.detail))
         }
     })
