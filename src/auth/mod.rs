@@ -59,28 +59,24 @@ pub async fn sign_in(
     password: String,
     actor: &Actor,
 ) -> Result<OperatorId, SignInError> {
-    let found = check(state, name, password, &actor.source).await;
-    let (tenant, action) = match &found {
-        Ok(credentials) => (credentials.tenant_id, "operator.signed_in"),
-        Err(SignInError::Wrong) => (TenantId::DEFAULT, "operator.sign_in_failed"),
-        Err(_) => return found.map(|credentials| credentials.id),
+    let (account, right) = check(state, name, password, &actor.source).await?;
+    // What was typed as a name is not noted if nobody has it: it is often a password in the wrong box.
+    let known = account.as_ref().map_or("(unknown)", |account| account.name.as_str()).to_owned();
+    let tenant = account.as_ref().map_or(TenantId::DEFAULT, |account| account.tenant_id);
+    let id = account.as_ref().map_or_else(String::new, |account| account.id.to_string());
+    let (action, who) = if right {
+        ("operator.signed_in", known.clone())
+    } else {
+        ("operator.sign_in_failed", "(unknown)".to_owned())
     };
-    let known =
-        found.as_ref().map_or("(unknown)", |credentials| credentials.name.as_str()).to_owned();
-    let actor = Actor { name: known.clone(), tenant, ..actor.clone() };
-    let mut change = state.change(&actor).await?;
-    if let Ok(credentials) = &found {
+    let mut change = state.change(&Actor { name: who, tenant, ..actor.clone() }).await?;
+    if let (Some(account), true) = (&account, right) {
         let now = change.at();
-        queries::touch_operator(change.tx(), credentials.id, now).await?;
+        queries::touch_operator(change.tx(), account.id, now).await?;
     }
-    // What was typed as a name is not noted: it is often a password in the wrong box.
-    change.record(Event::new(
-        action,
-        &known,
-        &found.as_ref().map_or(String::new(), |c| c.id.to_string()),
-    ));
+    change.record(Event::new(action, &known, &id));
     change.commit().await?;
-    found.map(|credentials| credentials.id)
+    account.filter(|_| right).map(|account| account.id).ok_or(SignInError::Wrong)
 }
 
 /// Checks that whoever is signed in as `name` still knows the password.
@@ -90,15 +86,17 @@ pub async fn confirm(
     password: String,
     source: &str,
 ) -> Result<(), SignInError> {
-    check(state, name, password, source).await.map(drop)
+    let (_, right) = check(state, name, password, source).await?;
+    if right { Ok(()) } else { Err(SignInError::Wrong) }
 }
 
+/// Whose name that is, if anybody's, and whether they may sign in with this password.
 async fn check(
     state: &State,
     name: &str,
     password: String,
     source: &str,
-) -> Result<queries::Credentials, SignInError> {
+) -> Result<(Option<queries::Credentials>, bool), SignInError> {
     // PostgreSQL knows no NUL in a text; nobody has one in their name.
     let account = name.trim().to_lowercase().replace('\0', "\u{fffd}");
     if let Err(seconds) = throttle::attempt(&state.db, &account, source, state.clock.now()).await? {
@@ -107,13 +105,11 @@ async fn check(
     let found = queries::credentials(&state.db, &account).await?;
     let stored = found.as_ref().and_then(|credentials| credentials.password_hash.clone());
     let right = password::verify(password, stored).await?;
-    match found {
-        Some(credentials) if right && !credentials.disabled => {
-            throttle::succeeded(&state.db, &account, source).await?;
-            Ok(credentials)
-        }
-        _ => Err(SignInError::Wrong),
+    let right = right && found.as_ref().is_some_and(|credentials| !credentials.disabled);
+    if right {
+        throttle::succeeded(&state.db, &account, source).await?;
     }
+    Ok((found, right))
 }
 
 /// The token of a new one-time link for the first administrator, if there is no operator yet.

@@ -1,6 +1,8 @@
 //! Slowing down who guesses passwords: per account and per source address, in the database, so
 //! that all instances count together.
 
+use std::net::Ipv6Addr;
+
 use super::queries;
 use crate::db::{Db, Result};
 use crate::time::Timestamp;
@@ -22,7 +24,8 @@ pub(super) async fn attempt(
 ) -> Result<std::result::Result<(), i64>> {
     let mut tx = db.write().await?;
     let mut wait = 0;
-    for ((kind, free), name) in FREE.into_iter().zip([account, source]) {
+    let source = one_place(source);
+    for ((kind, free), name) in FREE.into_iter().zip([account, source.as_str()]) {
         // Long names would fill the table with what an attacker likes.
         let subject = format!("{kind}:{}", name.chars().take(64).collect::<String>());
         let row = queries::lock_failure(&mut tx, &subject, now).await?;
@@ -42,8 +45,19 @@ pub(super) async fn attempt(
 pub(super) async fn succeeded(db: &Db, account: &str, source: &str) -> Result<()> {
     let mut tx = db.write().await?;
     queries::clear_failure(&mut tx, &format!("account:{account}")).await?;
-    queries::forgive_failure(&mut tx, &format!("source:{source}")).await?;
+    queries::forgive_failure(&mut tx, &format!("source:{}", one_place(source))).await?;
     tx.commit().await
+}
+
+/// What counts as one source: whoever has an IPv6 address has 2^64 of them (RFC 4291 §2.5.4).
+fn one_place(source: &str) -> String {
+    match source.parse::<Ipv6Addr>() {
+        Ok(address) if address.to_ipv4_mapped().is_none() => {
+            let network = u128::from(address) >> 64 << 64;
+            format!("{}/64", Ipv6Addr::from(network))
+        }
+        _ => source.to_owned(),
+    }
 }
 
 /// Seconds to wait after the `failures`-th failure: none while free, then doubling.
@@ -56,7 +70,21 @@ fn pause(failures: i64, free: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::pause;
+    use super::{one_place, pause};
+
+    #[test]
+    fn all_addresses_of_an_ipv6_subnet_are_one_source() {
+        for (source, place) in [
+            ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+            ("2001:db8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:2::/64"),
+            ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+            ("192.0.2.7", "192.0.2.7"),
+            ("::ffff:192.0.2.7", "::ffff:192.0.2.7"),
+            ("local", "local"),
+        ] {
+            assert_eq!(one_place(source), place);
+        }
+    }
 
     #[test]
     fn waiting_doubles_once_the_free_tries_are_used() {
