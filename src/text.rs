@@ -93,6 +93,28 @@ impl<const MOST: usize> Line<MOST> {
     }
 }
 
+/// One of a few that a URL or a call names by a word.
+pub trait ByName: Copy + Default + PartialEq + 'static {
+    /// Every one with its word. Orders of a list are called as the column, or `-` and the column
+    /// for the other way round.
+    const ALL: &'static [(Self, &'static str)];
+
+    /// The one called `name`, if there is one.
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| *known == name).map(|(one, _)| *one)
+    }
+
+    /// As [`ByName::named`]; no word means the default.
+    fn asked(name: &str) -> Option<Self> {
+        if name.is_empty() { Some(Self::default()) } else { Self::named(name) }
+    }
+
+    /// Its word.
+    fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(one, _)| *one == self).map_or("", |(_, name)| name)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,6 +16,7 @@ use super::{Refusal, list};
 use crate::api::{self, Answer, Body, Json, Once, Problem};
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
+use crate::text::ByName;
 use crate::web::list as pages;
 
 use call::Errors;
@@ -157,8 +158,7 @@ async fn all(net: Net, by: Operator, params: web::Query<ListParams>) -> Answer {
             Which::In,
         ),
     };
-    let sort =
-        if params.sort.is_empty() { Some(Sort::default()) } else { Sort::named(&params.sort) };
+    let sort = Sort::asked(&params.sort);
     if sort.is_none() {
         wrong("sort", "there is no such order".to_owned());
     }

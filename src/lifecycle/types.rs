@@ -12,7 +12,7 @@ use crate::ipam::addresses::{Holder, HolderKind, Hostname, Tenure};
 use crate::ipam::prefixes::PrefixLength;
 use crate::ipam::space::Source;
 use crate::net::{Address, Cidr, Mac, Range};
-use crate::text::Line;
+use crate::text::{ByName, Line};
 use crate::time::Timestamp;
 
 /// What an assignment gives.
@@ -469,9 +469,8 @@ pub enum Sort {
     SinceDown,
 }
 
-impl Sort {
-    /// Every order with its name in the URL.
-    pub const ALL: [(Self, &'static str); 6] = [
+impl ByName for Sort {
+    const ALL: &'static [(Self, &'static str)] = &[
         (Self::Address, "address"),
         (Self::AddressDown, "-address"),
         (Self::Holder, "holder"),
@@ -479,16 +478,6 @@ impl Sort {
         (Self::Since, "since"),
         (Self::SinceDown, "-since"),
     ];
-
-    /// The order called `name`, if there is one.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|(_, known)| *known == name).map(|(sort, _)| sort)
-    }
-
-    /// Its name in the URL.
-    pub fn name(self) -> &'static str {
-        Self::ALL.into_iter().find(|(sort, _)| *sort == self).map_or("-since", |(_, name)| name)
-    }
 }
 
 /// How many assignments there are of a kind.

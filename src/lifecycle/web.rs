@@ -12,7 +12,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::state::{Operation, State};
-use super::types::{Assignment, Count, Family, Filter, Sort, Which};
+use super::types::{Assignment, Count, Family, Filter, Which};
 use super::{KINDS, counts, list};
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
@@ -66,14 +66,6 @@ impl ListQuery {
             kind: KINDS.into_iter().find(|kind| kind.as_str() == self.holder),
         }
     }
-
-    fn sort(&self) -> Result<Sort, Error> {
-        if self.sort.is_empty() {
-            return Ok(Sort::default());
-        }
-        Sort::named(&self.sort)
-            .ok_or(Error::BadRequest("there is no such order; sort by a column's heading"))
-    }
 }
 
 /// How many there are in each state, for the figures above a list.
@@ -109,7 +101,6 @@ struct IndexPage {
     shell: Shell,
     query: ListQuery,
     filter: Filter,
-    sort: Sort,
     found: Vec<Assignment>,
     pager: Pager,
     totals: Totals,
@@ -120,44 +111,26 @@ struct IndexPage {
 impl IndexPage {
     async fn new(by: &Operator, query: ListQuery) -> Result<Self, Error> {
         let (tenant, mut tx) = (by.tenant(), by.read().await?);
-        let (filter, sort) = (query.filter(), query.sort()?);
+        let (filter, sort) = (query.filter(), pages::order(&query.sort)?);
         let at = pages::stretch(&query.page, pages::size(&query.size));
         let (found, matching) = list(&mut tx, tenant, &filter, sort, at).await?;
         let totals = Totals::of(&counts(&mut tx, tenant).await?);
-        let sorted = if sort == Sort::default() { String::new() } else { sort.name().to_owned() };
         let kept = vec![
             ("q", filter.search.clone()),
             ("state", filter.which.name().to_owned()),
             ("family", filter.family.map_or("", Family::as_str).to_owned()),
             ("holder", filter.kind.map_or("", HolderKind::as_str).to_owned()),
-            ("sort", sorted),
         ];
         Ok(Self {
             shell: by.shell(&mut tx, LIST).await?,
-            pager: Pager::new(LIST, kept, at, matching),
+            pager: Pager::new(LIST, kept, at, matching).in_order(sort),
             may_manage: by.may(Right::ManageAddresses),
             now: by.state().clock.now(),
             query,
             filter,
-            sort,
             found,
             totals,
         })
-    }
-
-    /// The link on a column's heading: that order, or the other way round.
-    fn sorted(&self, column: &str) -> String {
-        let down = self.sort.name() == column;
-        self.pager.sorted(&if down { format!("-{column}") } else { column.to_owned() })
-    }
-
-    /// The value of `aria-sort` for a column.
-    fn order(&self, column: &str) -> &'static str {
-        match self.sort.name().strip_prefix('-') {
-            Some(name) if name == column => "descending",
-            None if self.sort.name() == column => "ascending",
-            _ => "none",
-        }
     }
 
     /// Where an operation is asked for, and from there back to this list.
@@ -186,24 +159,4 @@ async fn table(by: Operator, query: web::Query<ListQuery>) -> Answer {
 
 async fn find(tx: &mut Tx, by: &Operator, id: AssignmentId) -> Result<Assignment, Error> {
     super::get(tx, by.tenant(), id).await?.ok_or(Error::NotFound)
-}
-
-/// The list as it was filtered, if that is what `path` is; else all of it.
-fn list_at(path: &str) -> &str {
-    let ours = path.starts_with("/lifecycle?") && path.bytes().all(|byte| byte.is_ascii_graphic());
-    if ours { path } else { LIST }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::list_at;
-
-    #[test]
-    fn only_the_list_of_assignments_is_gone_back_to() {
-        assert_eq!(list_at("/lifecycle?q=a+b&page=2"), "/lifecycle?q=a+b&page=2");
-        for other in ["", "/lifecycle/x", "//evil.example", "/lifecycle?q=\r\nx", "/lifecycle?q=é"]
-        {
-            assert_eq!(list_at(other), "/lifecycle", "{other:?}");
-        }
-    }
 }

@@ -19,6 +19,7 @@ use crate::id::ProfileId;
 use crate::ipam::space::Space;
 use crate::models::{Kind, Model, Vendor};
 use crate::net::Mac;
+use crate::text::ByName;
 use crate::web::list;
 
 pub use shapes::{
@@ -152,8 +153,7 @@ impl PhoneListParams {
         if state.is_none() {
             wrong("state", &"use registered, unregistered, never_fetched, no_line or no_address");
         }
-        let sort =
-            if self.sort.is_empty() { Some(Sort::default()) } else { Sort::named(&self.sort) };
+        let sort = Sort::asked(&self.sort);
         if sort.is_none() {
             wrong("sort", &"there is no such order");
         }

@@ -8,6 +8,7 @@ use crate::models::{Kind, Model, Vendor};
 use crate::net::{self, Address, Mac, Range};
 use crate::numbering::ExtensionNumber;
 use crate::sql;
+use crate::text::ByName;
 use crate::time::Timestamp;
 use crate::users::lines;
 
@@ -59,9 +60,8 @@ pub enum Only {
     NoAddress,
 }
 
-impl Only {
-    /// Every choice with its name in the URL.
-    pub const ALL: [(Self, &'static str); 6] = [
+impl ByName for Only {
+    const ALL: &'static [(Self, &'static str)] = &[
         (Self::All, ""),
         (Self::Registered, "registered"),
         (Self::Unregistered, "unregistered"),
@@ -69,16 +69,6 @@ impl Only {
         (Self::NoLine, "no_line"),
         (Self::NoAddress, "no_address"),
     ];
-
-    /// The choice called `name`, if there is one.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|(_, known)| *known == name).map(|(only, _)| only)
-    }
-
-    /// Its name in the URL.
-    pub fn name(self) -> &'static str {
-        Self::ALL.into_iter().find(|(only, _)| *only == self).map_or("", |(_, name)| name)
-    }
 }
 
 /// How a list is sorted.
@@ -104,9 +94,8 @@ pub enum Sort {
     CreatedDown,
 }
 
-impl Sort {
-    /// Every order with its name in the URL.
-    pub const ALL: [(Self, &'static str); 16] = [
+impl ByName for Sort {
+    const ALL: &'static [(Self, &'static str)] = &[
         (Self::Title, "name"),
         (Self::TitleDown, "-name"),
         (Self::Number, "number"),
@@ -124,16 +113,6 @@ impl Sort {
         (Self::Created, "created"),
         (Self::CreatedDown, "-created"),
     ];
-
-    /// The order called `name`, if there is one.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|(_, known)| *known == name).map(|(sort, _)| sort)
-    }
-
-    /// Its name in the URL.
-    pub fn name(self) -> &'static str {
-        Self::ALL.into_iter().find(|(sort, _)| *sort == self).map_or("name", |(_, name)| name)
-    }
 }
 
 /// A phone as a list shows it.

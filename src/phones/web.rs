@@ -15,7 +15,7 @@ use actix_web::web;
 use askama::Template;
 use serde::Deserialize;
 
-use super::list::{self as phones_list, Filter, Listed, Only, Sort, Totals};
+use super::list::{self as phones_list, Filter, Listed, Only, Totals};
 use super::{Phone, profiles};
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
@@ -23,6 +23,7 @@ use crate::db::Tx;
 use crate::id::ProfileId;
 use crate::models::{Kind, Model, Vendor};
 use crate::net::Mac;
+use crate::text::ByName;
 use crate::web::list::{self, Pager};
 use crate::web::{Answer, Error, Shell, fragment, ok};
 
@@ -94,14 +95,6 @@ impl ListQuery {
             state: Only::named(&self.state).unwrap_or_default(),
         }
     }
-
-    fn sort(&self) -> Result<Sort, Error> {
-        if self.sort.is_empty() {
-            return Ok(Sort::default());
-        }
-        Sort::named(&self.sort)
-            .ok_or(Error::BadRequest("there is no such order; sort by a column's heading"))
-    }
 }
 
 /// `yealink` or `yealink/t46s`.
@@ -117,7 +110,6 @@ struct IndexPage {
     shell: Shell,
     query: ListQuery,
     only: Only,
-    sort: Sort,
     phones: Vec<Listed>,
     pager: Pager,
     totals: Totals,
@@ -130,10 +122,9 @@ struct IndexPage {
 impl IndexPage {
     async fn new(by: &Operator, query: ListQuery) -> Result<Self, Error> {
         let (tenant, mut tx) = (by.tenant(), by.read().await?);
-        let (filter, sort) = (query.filter(), query.sort()?);
+        let (filter, sort) = (query.filter(), list::order(&query.sort)?);
         let at = list::stretch(&query.page, list::size(&query.size));
         let (phones, matching) = phones_list::list(&mut tx, tenant, &filter, sort, at).await?;
-        let sorted = if sort == Sort::default() { String::new() } else { sort.name().to_owned() };
         let kept = vec![
             ("q", filter.search),
             ("model", query.model.clone()),
@@ -141,35 +132,18 @@ impl IndexPage {
             ("kind", query.kind.clone()),
             ("profile", query.profile.clone()),
             ("state", filter.state.name().to_owned()),
-            ("sort", sorted),
         ];
         Ok(Self {
             shell: by.shell(&mut tx, LIST).await?,
-            pager: Pager::new(LIST, kept, at, matching),
+            pager: Pager::new(LIST, kept, at, matching).in_order(sort),
             totals: phones_list::totals(&mut tx, tenant).await?,
             sites: phones_list::sites(&mut tx, tenant).await?,
             profiles: choices(&mut tx, by).await?,
             may_manage: by.may(Right::ManagePhones),
             only: filter.state,
             query,
-            sort,
             phones,
         })
-    }
-
-    /// The link on a column's heading: that order, or the other way round.
-    fn sorted(&self, column: &str) -> String {
-        let down = self.sort.name() == column;
-        self.pager.sorted(&if down { format!("-{column}") } else { column.to_owned() })
-    }
-
-    /// The value of `aria-sort` for a column.
-    fn order(&self, column: &str) -> &'static str {
-        match self.sort.name().strip_prefix('-') {
-            Some(name) if name == column => "descending",
-            None if self.sort.name() == column => "ascending",
-            _ => "none",
-        }
     }
 }
 
@@ -193,23 +167,9 @@ async fn find(tx: &mut Tx, by: &Operator, mac: Mac) -> Result<Phone, Error> {
     super::get(tx, by.tenant(), mac).await?.ok_or(Error::NotFound)
 }
 
-/// The list as it was filtered, if that is what `path` is; else all of it.
-fn list_at(path: &str) -> &str {
-    let ours = path.starts_with("/phones?") && path.bytes().all(|byte| byte.is_ascii_graphic());
-    if ours { path } else { LIST }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_the_list_of_phones_is_gone_back_to() {
-        assert_eq!(list_at("/phones?q=a+b&page=2"), "/phones?q=a+b&page=2");
-        for other in ["", "/users?x", "/phones/x", "//evil.example", "/phones?q=\r\nx"] {
-            assert_eq!(list_at(other), "/phones", "{other:?}");
-        }
-    }
 
     #[test]
     fn a_make_or_a_model_is_asked_for_by_name() {

@@ -4,7 +4,7 @@ use actix_web::web;
 use askama::Template;
 use serde::Deserialize;
 
-use super::map::{self, Filter, Flag, Row, Sort, Stats};
+use super::map::{self, Filter, Flag, Row, Stats};
 use super::{Registration, Subject, Word};
 use crate::audit::Page;
 use crate::auth::access::{Access, Route};
@@ -49,14 +49,6 @@ impl MapQuery {
         };
         Filter { search: self.q.trim().to_owned(), flag: Flag::named(&self.show), present }
     }
-
-    fn sort(&self) -> Result<Sort, Error> {
-        if self.sort.is_empty() {
-            return Ok(Sort::default());
-        }
-        Sort::named(&self.sort)
-            .ok_or(Error::BadRequest("there is no such order; sort by a column's heading"))
-    }
 }
 
 #[derive(Template)]
@@ -64,7 +56,6 @@ impl MapQuery {
 struct MapPage {
     shell: Shell,
     query: MapQuery,
-    sort: Sort,
     rows: Vec<Row>,
     pager: Pager,
     stats: Stats,
@@ -75,38 +66,21 @@ struct MapPage {
 
 impl MapPage {
     async fn new(by: &Operator, query: MapQuery) -> Result<Self, Error> {
-        let (filter, sort) = (query.filter(), query.sort()?);
+        let (filter, sort) = (query.filter(), list::order(&query.sort)?);
         let mut tx = map::read(by.state(), by.tenant()).await?;
         let at = list::stretch(&query.page, list::size(&query.size));
         let (rows, matching) = map::list(&mut tx, by.tenant(), &filter, sort, at).await?;
-        let sorted = if sort == Sort::default() { String::new() } else { sort.name().to_owned() };
-        let kept = vec![("q", filter.search), ("show", query.show.clone()), ("sort", sorted)];
+        let kept = vec![("q", filter.search), ("show", query.show.clone())];
         Ok(Self {
             shell: by.shell(&mut tx, MAP).await?,
-            pager: Pager::new(MAP, kept, at, matching),
+            pager: Pager::new(MAP, kept, at, matching).in_order(sort),
             stats: map::stats(&mut tx, by.tenant()).await?,
             word: super::word(&mut tx).await?,
             now: by.state().clock.now(),
             may_add: by.may(Right::ManagePhones),
             query,
-            sort,
             rows,
         })
-    }
-
-    /// The link on a column's heading: that order, or the other way round.
-    fn sorted(&self, column: &str) -> String {
-        let down = self.sort.name() == column;
-        self.pager.sorted(&if down { format!("-{column}") } else { column.to_owned() })
-    }
-
-    /// The value of `aria-sort` for a column.
-    fn order(&self, column: &str) -> &'static str {
-        match self.sort.name().strip_prefix('-') {
-            Some(name) if name == column => "descending",
-            None if self.sort.name() == column => "ascending",
-            _ => "none",
-        }
     }
 
     /// What is to be said of Asterisk's word, if it is not new.
@@ -166,7 +140,7 @@ const COLUMNS: [&str; 17] = [
 ];
 
 async fn export(by: Operator, query: web::Query<MapQuery>) -> Answer {
-    let (filter, sort) = (query.filter(), query.sort()?);
+    let (filter, sort) = (query.filter(), list::order(&query.sort)?);
     let mut tx = map::read(by.state(), by.tenant()).await?;
     let everything = Page { offset: 0, limit: i64::MAX };
     let (rows, _) = map::list(&mut tx, by.tenant(), &filter, sort, everything).await?;

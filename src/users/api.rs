@@ -12,6 +12,7 @@ use crate::api::{self, Answer, Body, Json, Once, Problem};
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
 use crate::id::UserId;
+use crate::text::ByName;
 use crate::web::list;
 use actix_web::http::Method;
 
@@ -258,8 +259,7 @@ async fn list_users(by: Operator, params: web::Query<ListParams>) -> Answer {
             ));
         }
     };
-    let sort =
-        if params.sort.is_empty() { Some(Sort::default()) } else { Sort::named(&params.sort) };
+    let sort = Sort::asked(&params.sort);
     let sort = sort.ok_or_else(|| {
         Problem::invalid([("sort".to_owned(), "there is no such order".to_owned())].into())
     })?;
@@ -352,7 +352,8 @@ async fn get_user(by: Operator, id: web::Path<UserId>) -> Answer {
 
 /// Change a user
 ///
-/// With `If-Match` the user is changed only if nobody else changed it since it was read (412).
+/// With `If-Match` the user is changed only if nobody else changed it since it was read (412). The
+/// help desk may change the name alone.
 #[utoipa::path(patch, path = "/api/v1/users/{id}", operation_id = "updateUser", tag = "Users", request_body = UserPatch,
     params(("id" = String, Path, description = "The user's id"),
         ("If-Match" = Option<String>, Header, description = "The ETag last read")),
@@ -366,8 +367,8 @@ async fn patch_user(
 ) -> Answer {
     let version = api::if_match(request.headers())?;
     let edit = patch.0.parse()?;
-    // Whether somebody may register is not for whoever may only rename.
-    if edit.enabled.is_some() && !by.may(Right::ManageUsers) {
+    let more = edit.enabled.is_some() || edit.email.is_some() || edit.number.is_some();
+    if more && !by.may(Right::ManageUsers) {
         return Err(Problem::forbidden());
     }
     let mut change = by.change().await?;

@@ -5,7 +5,7 @@
 
 use std::str::FromStr;
 
-use super::types::{Email, NewUser, PersonName};
+use super::types::{Email, NewUser, PersonName, SipSecret, User};
 use super::{Refusal, create_from};
 use crate::audit::Change;
 use crate::numbering::ExtensionNumber;
@@ -23,13 +23,14 @@ const COLUMNS: [Column; 3] =
     [Column::needed("name", &[]), Column::needed("email", &[]), Column::optional("extension", &[])];
 
 /// Adds the users of a table with the columns `name`, `email` and, if wished, `extension`.
-/// The change may be committed only if the report is clean.
+/// The change may be committed only if the report is clean. Who was added is told with the secret,
+/// which Patchbay does not show again without a password.
 pub async fn run(
     change: &mut Change,
     vault: &Vault,
     sheet: Result<Sheet, BadSheet>,
-) -> Result<Report, Error> {
-    let mut report = Report::default();
+) -> Result<(Report, Vec<(User, SipSecret)>), Error> {
+    let (mut report, mut added) = (Report::default(), Vec::new());
     let rows = match sheet {
         Ok(sheet) => read(sheet, &mut report).await,
         Err(error) => {
@@ -42,12 +43,13 @@ pub async fn run(
     let mut from = range.first();
     for (line, new) in rows {
         match create_from(change, vault, &new, &mut from, range).await {
-            Ok(_) => report.added += 1,
+            Ok(one) => added.push(one),
             Err(Refusal::Fault(error)) => return Err(error),
             Err(refusal) => report.fault(line, refusal.field().unwrap_or("name"), &refusal),
         }
     }
-    Ok(report)
+    report.added = added.len();
+    Ok((report, added))
 }
 
 /// Parses every row before anything is written. Rows with a fault are reported and left out.

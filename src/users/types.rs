@@ -8,7 +8,7 @@ use validator::ValidateEmail as _;
 use crate::id::UserId;
 use crate::numbering::ExtensionNumber;
 use crate::secrets::Entropy;
-use crate::text::is_invisible;
+use crate::text::{ByName, is_invisible};
 use crate::time::Timestamp;
 
 /// A person's name as phones show it: 1 to 60 characters and at most 79 bytes (Asterisk keeps no
@@ -246,9 +246,8 @@ pub enum Sort {
     CreatedDown,
 }
 
-impl Sort {
-    /// Every order with its name in the URL.
-    pub const ALL: [(Self, &'static str); 8] = [
+impl ByName for Sort {
+    const ALL: &'static [(Self, &'static str)] = &[
         (Self::Number, "number"),
         (Self::NumberDown, "-number"),
         (Self::Name, "name"),
@@ -258,16 +257,6 @@ impl Sort {
         (Self::Created, "created"),
         (Self::CreatedDown, "-created"),
     ];
-
-    /// The order called `name`, if there is one.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|(_, known)| *known == name).map(|(sort, _)| sort)
-    }
-
-    /// Its name in the URL.
-    pub fn name(self) -> &'static str {
-        Self::ALL.into_iter().find(|(sort, _)| *sort == self).map_or("number", |(_, name)| name)
-    }
 }
 
 #[cfg(test)]

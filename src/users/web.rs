@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::Refusal;
 use super::import;
 use super::lines::Rings;
-use super::types::{Edit, Email, Filter, NewUser, PersonName, SipSecret, Sort, User};
+use super::types::{Edit, Email, Filter, NewUser, PersonName, SipSecret, User};
 use crate::audit::{self, Page, Record};
 use crate::auth::access::{Access, Route};
 use crate::auth::{self, Operator, Right, SignInError};
@@ -73,14 +73,6 @@ impl ListQuery {
         };
         Filter { search: self.q.trim().to_owned(), enabled }
     }
-
-    fn sort(&self) -> Result<Sort, Error> {
-        if self.sort.is_empty() {
-            return Ok(Sort::default());
-        }
-        Sort::named(&self.sort)
-            .ok_or(Error::BadRequest("there is no such order; sort by a column's heading"))
-    }
 }
 
 #[derive(Template)]
@@ -88,7 +80,6 @@ impl ListQuery {
 struct IndexPage {
     shell: Shell,
     query: ListQuery,
-    sort: Sort,
     users: Vec<User>,
     pager: Pager,
     total: i64,
@@ -101,21 +92,19 @@ struct IndexPage {
 impl IndexPage {
     async fn new(by: &Operator, query: ListQuery) -> Result<Self, Error> {
         let mut tx = by.read().await?;
-        let (filter, sort) = (query.filter(), query.sort()?);
+        let (filter, sort) = (query.filter(), list::order(&query.sort)?);
         let at = list::stretch(&query.page, list::size(&query.size));
         let totals = super::totals(&mut tx, by.tenant()).await?;
         let (users, matching) =
             super::list(&mut tx, by.tenant(), &filter, sort, at, totals).await?;
-        let sorted = if sort == Sort::default() { String::new() } else { sort.name().to_owned() };
-        let kept = vec![("q", filter.search), ("state", query.state.clone()), ("sort", sorted)];
+        let kept = vec![("q", filter.search), ("state", query.state.clone())];
         Ok(Self {
             shell: by.shell(&mut tx, "/users").await?,
             range: tenants::get(&mut tx, by.tenant()).await?.range(),
-            pager: Pager::new("/users", kept, at, matching),
+            pager: Pager::new("/users", kept, at, matching).in_order(sort),
             may_edit: by.may(Right::EditUsers),
             may_manage: by.may(Right::ManageUsers),
             query,
-            sort,
             users,
             total: totals.all,
             disabled: totals.disabled,
@@ -124,21 +113,6 @@ impl IndexPage {
 
     fn free(&self) -> i64 {
         i64::from(self.range.size()) - self.total
-    }
-
-    /// The link on a column's heading: that order, or the other way round.
-    fn sorted(&self, column: &str) -> String {
-        let down = self.sort.name() == column;
-        self.pager.sorted(&if down { format!("-{column}") } else { column.to_owned() })
-    }
-
-    /// The value of `aria-sort` for a column.
-    fn order(&self, column: &str) -> &'static str {
-        match self.sort.name().strip_prefix('-') {
-            Some(name) if name == column => "descending",
-            None if self.sort.name() == column => "ascending",
-            _ => "none",
-        }
     }
 }
 
@@ -153,7 +127,7 @@ async fn table(by: Operator, query: web::Query<ListQuery>) -> Answer {
 
 async fn export(by: Operator, query: web::Query<ListQuery>) -> Answer {
     let mut tx = by.read().await?;
-    let (filter, sort) = (query.filter(), query.sort()?);
+    let (filter, sort) = (query.filter(), list::order(&query.sort)?);
     let users = super::everybody(&mut tx, by.tenant(), &filter, sort).await?;
     Ok(download("users.csv", "text/csv; charset=utf-8", to_csv(users)?))
 }
@@ -203,6 +177,21 @@ impl UserForm {
         let email = self.email.parse::<Email>();
         let number = self.extension.parse_optional::<ExtensionNumber>();
         Some(NewUser { name: name?, email: email?, number: number? })
+    }
+
+    /// Says beside each field what somebody who may only rename must leave as it is. Of a user that
+    /// changed meanwhile nothing is said: that comes first.
+    fn rename_only(&mut self, user: &User, new: &NewUser) {
+        const WHY: &str = "your role may change the name alone; ask an operator";
+        if self.version != user.version {
+            return;
+        }
+        if new.email != user.email {
+            self.email.reject(&WHY);
+        }
+        if new.number != Some(user.number) {
+            self.extension.reject(&WHY);
+        }
     }
 
     /// Puts a refusal beside the field it is about; false when it is about none.
@@ -322,13 +311,16 @@ struct EditPage {
     form: UserForm,
     /// What somebody else made of the user meanwhile.
     theirs: Option<User>,
+    /// Whether more than the name may be changed.
+    may_manage: bool,
 }
 
 async fn edit_page(by: Operator, id: web::Path<UserId>) -> Answer {
     let mut tx = by.read().await?;
     let user = find(&mut tx, &by, *id).await?;
     let shell = by.shell(&mut tx, "/users").await?;
-    ok(&EditPage { shell, id: *id, form: UserForm::of(&user), theirs: None })
+    let may_manage = by.may(Right::ManageUsers);
+    ok(&EditPage { shell, id: *id, form: UserForm::of(&user), theirs: None, may_manage })
 }
 
 /// What became of an edit.
@@ -342,7 +334,13 @@ async fn apply_edit(by: &Operator, id: UserId, mut form: UserForm) -> Result<Edi
     if form.extension.value.is_empty() {
         form.extension.reject(&"enter a number");
     }
-    let parsed = form.parse().filter(|_| form.extension.error.is_none());
+    let mut parsed = form.parse();
+    if let Some(new) = &parsed
+        && !by.may(Right::ManageUsers)
+    {
+        form.rename_only(&find(&mut by.read().await?, by, id).await?, new);
+    }
+    parsed = parsed.filter(|_| form.extension.error.is_none() && form.email.error.is_none());
     let Some(NewUser { name, email, number }) = parsed else {
         return Ok(Edited::Refused(StatusCode::UNPROCESSABLE_ENTITY, form, None));
     };
@@ -374,7 +372,8 @@ async fn update(by: Operator, id: web::Path<UserId>, form: Form<UserForm>) -> An
         }
         Edited::Refused(status, form, theirs) => {
             let shell = by.shell(&mut by.read().await?, "/users").await?;
-            respond(status, &EditPage { shell, id: *id, form, theirs })
+            let may_manage = by.may(Right::ManageUsers);
+            respond(status, &EditPage { shell, id: *id, form, theirs, may_manage })
         }
     }
 }
@@ -396,6 +395,7 @@ struct RowEditFragment {
     id: UserId,
     form: UserForm,
     theirs: Option<User>,
+    may_manage: bool,
 }
 
 fn row_of(by: &Operator, user: User) -> RowFragment {
@@ -415,15 +415,17 @@ async fn row(by: Operator, id: web::Path<UserId>) -> Answer {
 
 async fn row_edit(by: Operator, id: web::Path<UserId>) -> Answer {
     let user = find(&mut by.read().await?, &by, *id).await?;
-    ok(&RowEditFragment { id: *id, form: UserForm::of(&user), theirs: None })
+    let may_manage = by.may(Right::ManageUsers);
+    ok(&RowEditFragment { id: *id, form: UserForm::of(&user), theirs: None, may_manage })
 }
 
 async fn row_update(by: Operator, id: web::Path<UserId>, form: Form<UserForm>) -> Answer {
     match apply_edit(&by, *id, form.0).await? {
         Edited::Done(user, _) => ok(&row_of(&by, user)),
-        Edited::Refused(status, form, theirs) => {
-            respond(status, &RowEditFragment { id: *id, form, theirs })
-        }
+        Edited::Refused(status, form, theirs) => respond(
+            status,
+            &RowEditFragment { id: *id, form, theirs, may_manage: by.may(Right::ManageUsers) },
+        ),
     }
 }
 
@@ -517,7 +519,7 @@ impl DeletionPage {
 async fn delete(by: Operator, form: Form<DeletionForm>) -> Answer {
     let ids: Result<Vec<UserId>, _> = form.0.id.iter().map(|id| id.parse::<UserId>()).collect();
     let ids = ids.map_err(|_| Error::BadRequest("choose users from the list"))?;
-    let list = list_at(&form.0.list);
+    let list = list::back(&form.0.list, "/users");
     if ids.is_empty() {
         return Ok(see_other(list));
     }
@@ -534,12 +536,6 @@ async fn delete(by: Operator, form: Form<DeletionForm>) -> Answer {
     }
     let shell = by.shell(&mut tx, "/users").await?;
     ok(&DeletionPage { shell, users, list: list.to_owned() })
-}
-
-/// The list as it was filtered, if that is what `path` is; else all of it.
-fn list_at(path: &str) -> &str {
-    let ours = path.starts_with("/users?") && path.bytes().all(|byte| byte.is_ascii_graphic());
-    if ours { path } else { "/users" }
 }
 
 async fn delete_all(by: &Operator, mut ids: Vec<UserId>, list: &str) -> Answer {
@@ -568,6 +564,8 @@ async fn delete_all(by: &Operator, mut ids: Vec<UserId>, list: &str) -> Answer {
 struct ImportPage {
     shell: Shell,
     view: ImportView,
+    /// Whom an import added: the name, what the phone signs in as, and the secret.
+    added: Vec<(String, String, SipSecret)>,
 }
 
 const IMPORT: Import = Import {
@@ -580,43 +578,36 @@ const IMPORT: Import = Import {
     changes: false,
 };
 
-async fn import_answer(by: &Operator, view: ImportView) -> Answer {
-    let shell = by.shell(&mut by.read().await?, "/users").await?;
-    let status = view.status();
-    respond(status, &ImportPage { shell, view })
+async fn import_answer(by: &Operator, view: ImportView, added: Vec<(User, SipSecret)>) -> Answer {
+    let mut tx = by.read().await?;
+    let shell = by.shell(&mut tx, "/users").await?;
+    let tenant = tenants::get(&mut tx, by.tenant()).await?;
+    let row = |(user, secret): (User, SipSecret)| {
+        (user.name.to_string(), tenant.endpoint(user.number), secret)
+    };
+    let added = added.into_iter().map(row).collect();
+    respond(view.status(), &ImportPage { shell, view, added })
 }
 
 async fn import_page(by: Operator) -> Answer {
-    import_answer(&by, ImportView::new(IMPORT)).await
+    import_answer(&by, ImportView::new(IMPORT), Vec::new()).await
 }
 
 async fn import(by: Operator, mut upload: Upload) -> Answer {
     let spool = Spool::of(by.state());
     let Some(source) = upload.source(&spool, by.id())? else {
-        return import_answer(&by, ImportView::gone(IMPORT)).await;
+        return import_answer(&by, ImportView::gone(IMPORT), Vec::new()).await;
     };
     let sheet = source.open().await;
     let mut change = by.change().await?;
-    let report = import::run(&mut change, &by.state().vault, sheet).await?;
+    let (report, mut added) = import::run(&mut change, &by.state().vault, sheet).await?;
     let mut view = ImportView::checked(IMPORT, report, upload.is_confirmed());
     if view.done {
         change.commit().await?;
     } else {
         drop(change);
+        added.clear();
     }
     view.keep(source, &spool, by.id())?;
-    import_answer(&by, view).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::list_at;
-
-    #[test]
-    fn only_the_list_of_users_is_gone_back_to() {
-        assert_eq!(list_at("/users?q=a+b&page=2"), "/users?q=a+b&page=2");
-        for other in ["", "/users", "/users/x", "//evil.example", "/users?q=\r\nx", "/users?q=é"] {
-            assert_eq!(list_at(other), "/users", "{other:?}");
-        }
-    }
+    import_answer(&by, view, added).await
 }

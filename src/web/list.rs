@@ -1,7 +1,8 @@
 //! Lists: which page of how many, and links that keep everything else in the URL.
 
+use super::Error;
 use crate::audit::Page;
-use crate::text::grouped;
+use crate::text::{ByName, grouped};
 
 /// Page sizes a list offers; the first is the default.
 pub const SIZES: [i64; 4] = [25, 50, 100, 200];
@@ -17,6 +18,9 @@ pub struct Pager {
     pub total: i64,
     path: &'static str,
     query: Vec<(&'static str, String)>,
+    /// The order it is in, and every order there is.
+    order: &'static str,
+    orders: Vec<&'static str>,
 }
 
 /// The size asked for if it is one of [`SIZES`], else the default.
@@ -31,6 +35,18 @@ pub fn stretch(asked: &str, size: i64) -> Page {
     Page { offset: (page - 1) * size, limit: size }
 }
 
+/// The order called `asked`; no word means the default.
+pub fn order<O: ByName>(asked: &str) -> Result<O, Error> {
+    O::asked(asked).ok_or(Error::BadRequest("there is no such order; sort by a column's heading"))
+}
+
+/// `path` if it is the list at `list` as somebody filtered it, else `list`: where a form that was
+/// reached from a list leads back to.
+pub fn back<'p>(path: &'p str, list: &'p str) -> &'p str {
+    let ours = path.strip_prefix(list).is_some_and(|query| query.starts_with('?'));
+    if ours && path.bytes().all(|byte| byte.is_ascii_graphic()) { path } else { list }
+}
+
 impl Pager {
     /// A list at `path` whose other parameters are `query`; empty ones are left out.
     pub fn new(
@@ -40,7 +56,19 @@ impl Pager {
         total: i64,
     ) -> Self {
         let query = query.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        Self { page: at.offset / at.limit + 1, size: at.limit, total, path, query }
+        let (order, orders) = ("", Vec::new());
+        Self { page: at.offset / at.limit + 1, size: at.limit, total, path, query, order, orders }
+    }
+
+    /// The list in this order, which its links keep unless it is the default.
+    #[must_use]
+    pub fn in_order<O: ByName>(mut self, order: O) -> Self {
+        self.order = order.name();
+        self.orders = O::ALL.iter().map(|(_, name)| *name).collect();
+        if order != O::default() {
+            self.query.push(("sort", self.order.to_owned()));
+        }
+        self
     }
 
     /// How many pages there are; an empty list has one.
@@ -98,11 +126,23 @@ impl Pager {
         self.with(&[("size", size.to_string())])
     }
 
-    /// The link that sorts by `sort`.
-    pub fn sorted(&self, sort: &str) -> String {
+    /// The link on a column's heading: that order, or if it is in that order the other way round.
+    pub fn sorted(&self, column: &str) -> String {
+        let down = format!("-{column}");
+        let turn = self.order == column && self.orders.iter().any(|order| *order == down);
+        let sort = if turn { down } else { column.to_owned() };
         let mut pager = self.clone();
         pager.query.retain(|(name, _)| *name != "sort");
-        pager.with(&[("sort", sort.to_owned()), ("size", self.size.to_string())])
+        pager.with(&[("sort", sort), ("size", self.size.to_string())])
+    }
+
+    /// The value of `aria-sort` for a column.
+    pub fn order(&self, column: &str) -> &'static str {
+        match self.order.strip_prefix('-') {
+            Some(name) if name == column => "descending",
+            None if self.order == column => "ascending",
+            _ => "none",
+        }
     }
 
     /// The query string of the list as it is filtered and sorted, for exports.
@@ -143,5 +183,53 @@ mod tests {
         assert_eq!(pager.sized(&25), "/users?q=a+b");
         assert_eq!(pager.here(), "/users?q=a+b&size=50&page=3");
         assert_eq!((pager.pages(), pager.first(), pager.last()), (9, 101, 150));
+    }
+
+    #[derive(Clone, Copy, Debug, Default, PartialEq)]
+    enum Sort {
+        #[default]
+        Name,
+        NameDown,
+        Age,
+    }
+
+    impl ByName for Sort {
+        const ALL: &'static [(Self, &'static str)] =
+            &[(Self::Name, "name"), (Self::NameDown, "-name"), (Self::Age, "age")];
+    }
+
+    #[test]
+    fn a_heading_sorts_by_its_column_and_then_the_other_way_round_if_there_is_one() {
+        let pager = |sort: &str| {
+            let query = vec![("q", "x".to_owned())];
+            Pager::new("/users", query, stretch("2", 25), 99).in_order(order::<Sort>(sort).unwrap())
+        };
+        let links = |sort: &str| ["name", "age"].map(|column| pager(sort).sorted(column));
+        assert_eq!(links(""), ["/users?q=x&sort=-name", "/users?q=x&sort=age"]);
+        assert_eq!(links("-name"), ["/users?q=x&sort=name", "/users?q=x&sort=age"]);
+        assert_eq!(links("age"), ["/users?q=x&sort=name", "/users?q=x&sort=age"]);
+        let said = |sort: &str| ["name", "age"].map(|column| pager(sort).order(column));
+        assert_eq!(said(""), ["ascending", "none"]);
+        assert_eq!(said("-name"), ["descending", "none"]);
+        assert_eq!(pager("").here(), "/users?q=x&page=2", "the default goes without saying");
+        assert_eq!(pager("age").here(), "/users?q=x&sort=age&page=2");
+        assert!(order::<Sort>("-age").is_err());
+    }
+
+    #[test]
+    fn only_the_list_itself_is_gone_back_to() {
+        assert_eq!(back("/users?q=a+b&page=2", "/users"), "/users?q=a+b&page=2");
+        for other in [
+            "",
+            "/users",
+            "/users/x",
+            "/users/x?y",
+            "/phones?x",
+            "//evil.example",
+            "/users?q=\r\nx",
+            "/users?q=é",
+        ] {
+            assert_eq!(back(other, "/users"), "/users", "{other:?}");
+        }
     }
 }

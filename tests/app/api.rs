@@ -104,13 +104,15 @@ both_databases! {
         }
     }
 
-    async fn helpdesk_scripts_rename_but_do_not_disable(app: TestApp) {
+    async fn helpdesk_scripts_rename_and_change_nothing_else(app: TestApp) {
         let admin = app.script(Role::Admin).await;
         let desk = app.script(Role::Helpdesk).await;
         let made = admin.add("Ann", "ann@example.com").await;
         let path = format!("/api/v1/users/{}", made["id"].as_str().unwrap());
         assert_eq!(desk.send("PATCH", &path, &json!({ "name": "Bob" })).await.status, 200);
-        is_problem(&desk.send("PATCH", &path, &json!({ "enabled": false })).await, 403, &[]);
+        for more in [json!({ "enabled": false }), json!({ "email": "b@example.com" }), json!({ "name": "Cid", "extension": 1001 })] {
+            is_problem(&desk.send("PATCH", &path, &more).await, 403, &[]);
+        }
     }
 
     async fn what_cannot_be_accepted_is_4xx_and_names_the_fields(app: TestApp) {
@@ -136,14 +138,15 @@ both_databases! {
         ] {
             is_problem(&script.send("POST", "/api/v1/users", &body).await, status, &fields);
         }
-        for body in [
-            with("secret", json!("mine")), with("id", json!("x")), with("tenant_id", json!("x")), with("enabled", json!(true)),
-            with("extension", json!("1001")), with("extension", json!(1.5)), with("extension", json!([1])),
-            with("name", json!(7)), with("name", json!(null)), json!([]), json!("x"), json!(7), json!(null),
+        for (body, field) in [
+            (with("secret", json!("mine")), "secret"), (with("id", json!("x")), "id"),
+            (with("tenant_id", json!("x")), "tenant_id"), (with("enabled", json!(true)), "enabled"),
+            (with("extension", json!("1001")), "extension"), (with("extension", json!(1.5)), "extension"),
+            (with("extension", json!([1])), "extension"), (with("name", json!(7)), "name"),
+            (with("name", json!(null)), "name"), (json!({ "name": "Bob" }), "email"),
+            (json!([]), "body"), (json!("x"), "body"), (json!(7), "body"), (json!(null), "body"),
         ] {
-            let answer = script.send("POST", "/api/v1/users", &body).await;
-            assert_eq!((answer.status, answer.header("content-type")), (422, Some("application/problem+json")), "{body}: {answer:?}");
-            assert!(!answer.json()["errors"].as_object().unwrap().is_empty());
+            is_problem(&script.send("POST", "/api/v1/users", &body).await, 422, &[field]);
         }
         for patch in [json!({ "role": "admin" }), json!({ "version": 9 }), json!({ "enabled": "yes" }), json!({ "name": "" }), json!({ "email": "x" }), json!({ "extension": 5 })] {
             assert_eq!(script.send("PATCH", &path, &patch).await.status, 422, "{patch}");

@@ -8,7 +8,7 @@ use patchbay::auth::Role;
 use patchbay::web::form::Limits;
 use patchbay::web::sheet::Row;
 
-use crate::support::app::{Answer, Browser, TestApp, both_databases};
+use crate::support::app::{Answer, Browser, PASSWORD, TestApp, both_databases, logged};
 
 const GOOD: &str =
     "name,email,extension\nAnn,ann@example.com,\nBob,bob@example.com,1000\nCid,cid@example.com,\n";
@@ -191,9 +191,16 @@ both_databases! {
         assert_eq!(page.status, 200);
         page.shows("Everything fits: <b>3</b> users would be added. Nothing has been changed yet.");
         page.shows("Add 3 users");
+        page.hides("class=\"secret\"");
         assert_eq!(app.contents().await, before);
         let page = admin.post("/users/import", &[("text", &bad), ("confirmed", "1")]).await;
         page.shows("<b>3</b> users added");
+        // Each secret is shown this once, and is the one the phone will need.
+        let id = app.texts("SELECT id FROM users WHERE email_key = 'bob@example.com'").await.remove(0);
+        let revealed = admin.post(&format!("/users/{id}/secret/reveal"), &[("password", PASSWORD)]).await;
+        let secret = revealed.between(r#"id="secret">"#, "<").to_owned();
+        page.shows(&format!(r#"Bob</th><td><code>1999</code></td><td><code class="secret">{secret}</code>"#));
+        assert!(!logged().contains(&secret));
         assert_eq!(app.texts("SELECT CAST(number AS TEXT) FROM extension ORDER BY number").await, ["1000", "1001", "1999"]);
         assert_eq!(app.number("SELECT count(*) FROM audit_event WHERE action = 'user.created'").await, 3);
     }

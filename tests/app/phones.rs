@@ -11,6 +11,7 @@ use patchbay::phones::{
     self, Edit, Filter, KeyKind, Kind, Model, NewLine, NewPhone, Only, Phone, PhoneKey, Refusals,
     Sort, Spec, Static, Vendor, profiles,
 };
+use patchbay::text::ByName as _;
 
 use crate::support::app::{TestApp, both_databases, tester};
 
@@ -289,7 +290,7 @@ both_databases! {
         ] {
             assert_eq!(listed(&app, &Filter::default(), sort).await.0, found, "{sort:?}");
         }
-        for (sort, _) in Sort::ALL {
+        for &(sort, _) in Sort::ALL {
             assert_eq!(listed(&app, &Filter::default(), sort).await.1, 3, "{sort:?}");
         }
         let totals = phones::totals(&mut app.state.read().await.unwrap(), tenant).await.unwrap();

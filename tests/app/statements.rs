@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use patchbay::audit::Page;
 use patchbay::db::TABLES;
 use patchbay::id::TenantId;
+use patchbay::text::ByName as _;
 use patchbay::users::{self, Filter, Sort};
 
 use crate::support::app::{TestApp, both_databases};
@@ -153,7 +154,7 @@ both_databases! {
 
     async fn the_list_is_understood_in_every_order(app: TestApp) {
         let mut tx = app.state.read().await.unwrap();
-        for (sort, name) in Sort::ALL {
+        for &(sort, name) in Sort::ALL {
             for (search, enabled) in
                 [("", None), ("x", None), ("x", Some(true)), ("", Some(false))]
             {

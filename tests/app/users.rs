@@ -496,5 +496,21 @@ both_databases! {
         }
         secret(&desk.post(&format!("/users/{id}/secret"), &[]).await);
         desk.get("/users").await.hides("Add user");
+
+        let path = format!("/users/{id}");
+        let version = app.number("SELECT version FROM users").await.to_string();
+        let before = app.contents().await;
+        for (field, email, extension) in [("email", "other@example.com", "1000"), ("extension", "ann@example.com", "1001")] {
+            let form = [("name", "Ann"), ("email", email), ("extension", extension), ("version", version.as_str())];
+            for path in [path.clone(), format!("{path}/row")] {
+                let page = desk.post(&path, &form).await;
+                assert_eq!(page.status, 422, "{path}");
+                assert!(page.field_error(field).contains("the name alone"), "{page:?}");
+            }
+        }
+        assert_eq!(app.contents().await, before);
+        let renamed = [("name", "Ann B"), ("email", "ann@example.com"), ("extension", "1000"), ("version", version.as_str())];
+        assert_eq!(desk.post(&path, &renamed).await.status, 303);
+        assert_eq!(desk.post(&path, &renamed).await.status, 412, "somebody changed it meanwhile: that comes first");
     }
 }

@@ -16,7 +16,7 @@ use crate::auth::{Operator, Right};
 use crate::id::HostId;
 use crate::ipam::space::Space;
 use crate::net::{Address, Mac};
-use crate::text::Line;
+use crate::text::{ByName, Line};
 use crate::web::list;
 
 /// Every call about hosts.
@@ -318,8 +318,7 @@ async fn answer(by: &Operator, status: StatusCode, host: &Host) -> Answer {
 async fn list_hosts(by: Operator, params: web::Query<HostListParams>) -> Answer {
     let only =
         Only::named(&params.show).ok_or_else(|| unknown("show", "use conflict or orphan"))?;
-    let sort =
-        if params.sort.is_empty() { Some(Sort::default()) } else { Sort::named(&params.sort) };
+    let sort = Sort::asked(&params.sort);
     let sort = sort.ok_or_else(|| unknown("sort", "there is no such order"))?;
     let at = list::stretch(&params.page, list::size(&params.size));
     let mut tx = by.read().await?;

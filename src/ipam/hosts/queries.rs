@@ -7,6 +7,7 @@ use crate::id::{HostId, TenantId};
 use crate::ipam::space::{Space, damaged};
 use crate::net::{Address, Mac};
 use crate::sql;
+use crate::text::ByName;
 use crate::time::Timestamp;
 
 macro_rules! columns {

@@ -3,7 +3,7 @@
 use crate::id::HostId;
 use crate::ipam::addresses::{BadHostname, Hostname};
 use crate::net::{Address, Mac};
-use crate::text::Line;
+use crate::text::{ByName, Line};
 use crate::time::Timestamp;
 
 /// What a host is called: a host name, unique in the tenant whatever its case.
@@ -103,9 +103,8 @@ pub enum Sort {
     MakerDown,
 }
 
-impl Sort {
-    /// Every order with its name in the URL.
-    pub const ALL: [(Self, &'static str); 8] = [
+impl ByName for Sort {
+    const ALL: &'static [(Self, &'static str)] = &[
         (Self::Name, "hostname"),
         (Self::NameDown, "-hostname"),
         (Self::Address, "address"),
@@ -115,16 +114,6 @@ impl Sort {
         (Self::Maker, "manufacturer"),
         (Self::MakerDown, "-manufacturer"),
     ];
-
-    /// The order called `name`, if there is one.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|(_, known)| *known == name).map(|(sort, _)| sort)
-    }
-
-    /// Its name in the URL.
-    pub fn name(self) -> &'static str {
-        Self::ALL.into_iter().find(|(sort, _)| *sort == self).map_or("hostname", |(_, name)| name)
-    }
 }
 
 /// Which hosts a list shows.
@@ -139,18 +128,7 @@ pub enum Only {
     Orphan,
 }
 
-impl Only {
-    /// Every choice with its name in the URL.
-    pub const ALL: [(Self, &'static str); 3] =
-        [(Self::All, ""), (Self::Conflict, "conflict"), (Self::Orphan, "orphan")];
-
-    /// The choice called `name`, if there is one.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|(_, known)| *known == name).map(|(only, _)| only)
-    }
-
-    /// Its name in the URL.
-    pub fn name(self) -> &'static str {
-        Self::ALL.into_iter().find(|(only, _)| *only == self).map_or("", |(_, name)| name)
-    }
+impl ByName for Only {
+    const ALL: &'static [(Self, &'static str)] =
+        &[(Self::All, ""), (Self::Conflict, "conflict"), (Self::Orphan, "orphan")];
 }

@@ -8,12 +8,13 @@ use actix_web::web;
 use askama::Template;
 use serde::Deserialize;
 
-use super::types::{Host, Only, Sort};
+use super::types::{Host, Only};
 use super::{Standing, list_standing, standing};
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
 use crate::db::Tx;
 use crate::id::HostId;
+use crate::text::ByName;
 use crate::web::list::{self, Pager};
 use crate::web::{Answer, Error, Shell, fragment, ok};
 
@@ -52,14 +53,6 @@ impl ListQuery {
     fn only(&self) -> Only {
         Only::named(&self.show).unwrap_or_default()
     }
-
-    fn sort(&self) -> Result<Sort, Error> {
-        if self.sort.is_empty() {
-            return Ok(Sort::default());
-        }
-        Sort::named(&self.sort)
-            .ok_or(Error::BadRequest("there is no such order; sort by a column's heading"))
-    }
 }
 
 #[derive(Template)]
@@ -68,7 +61,6 @@ struct IndexPage {
     shell: Shell,
     query: ListQuery,
     only: Only,
-    sort: Sort,
     hosts: Vec<(Host, Standing)>,
     pager: Pager,
     total: i64,
@@ -80,44 +72,23 @@ struct IndexPage {
 impl IndexPage {
     async fn new(by: &Operator, query: ListQuery) -> Result<Self, Error> {
         let (tenant, mut tx) = (by.tenant(), by.read().await?);
-        let (only, sort) = (query.only(), query.sort()?);
+        let (only, sort) = (query.only(), list::order(&query.sort)?);
         let at = list::stretch(&query.page, list::size(&query.size));
         let (hosts, matching) = super::list_only(&mut tx, tenant, &query.q, only, sort, at).await?;
         let standings = list_standing(&mut tx, tenant, &hosts).await?;
         let (total, conflicts, orphans) = super::counts(&mut tx, tenant).await?;
-        let sorted = if sort == Sort::default() { String::new() } else { sort.name().to_owned() };
-        let kept = vec![
-            ("q", query.q.trim().to_owned()),
-            ("show", only.name().to_owned()),
-            ("sort", sorted),
-        ];
+        let kept = vec![("q", query.q.trim().to_owned()), ("show", only.name().to_owned())];
         Ok(Self {
             shell: by.shell(&mut tx, LIST).await?,
-            pager: Pager::new(LIST, kept, at, matching),
+            pager: Pager::new(LIST, kept, at, matching).in_order(sort),
             may_manage: by.may(Right::ManageAddresses),
             hosts: hosts.into_iter().zip(standings).collect(),
             query,
             only,
-            sort,
             total,
             conflicts,
             orphans,
         })
-    }
-
-    /// The link on a column's heading: that order, or the other way round.
-    fn sorted(&self, column: &str) -> String {
-        let down = self.sort.name() == column;
-        self.pager.sorted(&if down { format!("-{column}") } else { column.to_owned() })
-    }
-
-    /// The value of `aria-sort` for a column.
-    fn order(&self, column: &str) -> &'static str {
-        match self.sort.name().strip_prefix('-') {
-            Some(name) if name == column => "descending",
-            None if self.sort.name() == column => "ascending",
-            _ => "none",
-        }
     }
 }
 
@@ -153,23 +124,4 @@ async fn find(tx: &mut Tx, by: &Operator, id: HostId) -> Result<Host, Error> {
 async fn row(by: Operator, id: web::Path<HostId>) -> Answer {
     let host = find(&mut by.read().await?, &by, *id).await?;
     ok(&RowFragment::new(&by, host).await?)
-}
-
-/// The list as it was filtered, if that is what `path` is; else all of it.
-fn list_at(path: &str) -> &str {
-    let ours = path.starts_with("/ipam/hosts?") && path.bytes().all(|byte| byte.is_ascii_graphic());
-    if ours { path } else { LIST }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::list_at;
-
-    #[test]
-    fn only_the_list_of_hosts_is_gone_back_to() {
-        assert_eq!(list_at("/ipam/hosts?q=a+b&page=2"), "/ipam/hosts?q=a+b&page=2");
-        for other in ["", "/users?x", "/ipam/hosts/x", "//evil.example", "/ipam/hosts?q=\r\nx"] {
-            assert_eq!(list_at(other), "/ipam/hosts", "{other:?}");
-        }
-    }
 }

@@ -4,8 +4,8 @@ use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
+use super::LIST;
 use super::operation::{consequence, outside};
-use super::{LIST, list_at};
 use crate::auth::Operator;
 use crate::id::AssignmentId;
 use crate::lifecycle::act::{self, Act};
@@ -16,6 +16,7 @@ use crate::lifecycle::types::{Assignment, How, Release, Step};
 use crate::lifecycle::{Refusal, get};
 use crate::text::Line;
 use crate::web::form::{Field, Form, Tick};
+use crate::web::list as pages;
 use crate::web::{Answer, Error, Shell, flash, ok, respond, see_other};
 
 /// Most at once.
@@ -75,7 +76,7 @@ impl BulkPage {
 /// of its own; what cannot be done to one is told, and does not keep the others.
 pub(super) async fn bulk(by: Operator, form: Form<BulkForm>) -> Answer {
     let mut form = form.0;
-    let list = list_at(&form.list).to_owned();
+    let list = pages::back(&form.list, LIST).to_owned();
     let operation = match form.action.as_str() {
         "suspend" => Operation::Suspend,
         "revoke" => Operation::Revoke,

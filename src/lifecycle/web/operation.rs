@@ -5,7 +5,7 @@ use actix_web::web;
 use askama::Template;
 use serde::Deserialize;
 
-use super::{LIST, find, list_at};
+use super::{LIST, find};
 use crate::auth::Operator;
 use crate::id::AssignmentId;
 use crate::lifecycle::act::{self, Act};
@@ -18,6 +18,7 @@ use crate::net::Address;
 use crate::text::Line;
 use crate::time::Timestamp;
 use crate::web::form::{Field, Form, Tick};
+use crate::web::list as pages;
 use crate::web::{Answer, Error, Shell, flash, ok, respond};
 
 #[derive(Clone, Default, Deserialize)]
@@ -162,7 +163,7 @@ impl OperationPage {
         if self.form.list.is_empty() {
             format!("{LIST}/{}", self.assignment.id)
         } else {
-            list_at(&self.form.list).to_owned()
+            pages::back(&self.form.list, LIST).to_owned()
         }
     }
 }
@@ -217,7 +218,7 @@ pub(super) async fn run(
             let back = if form.list.is_empty() {
                 format!("{LIST}/{id}")
             } else {
-                list_at(&form.list).to_owned()
+                pages::back(&form.list, LIST).to_owned()
             };
             Ok(flash::done_if(done.changed, &back, &said(operation, &done.assignment, done.calls)))
         }

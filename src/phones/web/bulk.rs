@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
-use super::{LIST, choices, list_at};
+use super::{LIST, choices};
 use crate::auth::Operator;
 use crate::id::ProfileId;
 use crate::ipam::space::Space;
@@ -14,6 +14,7 @@ use crate::phones::types::{Edit, Phone};
 use crate::phones::{delete as delete_phone, get, update};
 use crate::text::{Line, grouped};
 use crate::web::form::{Field, Form, Tick};
+use crate::web::list;
 use crate::web::{Answer, Error, Shell, flash, ok, respond, see_other};
 
 #[derive(Template)]
@@ -59,7 +60,7 @@ async fn chosen(by: &Operator, macs: &[Mac]) -> Result<Vec<Phone>, Error> {
 
 /// Deletes one phone or many: first shows which, and only when confirmed does it.
 pub(super) async fn delete(by: Operator, form: Form<ChosenForm>) -> Answer {
-    let (macs, list) = (form.0.macs()?, list_at(&form.0.list));
+    let (macs, list) = (form.0.macs()?, list::back(&form.0.list, LIST));
     if macs.is_empty() {
         return Ok(see_other(list));
     }
@@ -104,7 +105,7 @@ struct BulkPage {
 /// Gives many phones a profile or a site.
 pub(super) async fn change(by: Operator, form: Form<ChosenForm>) -> Answer {
     let mut form = form.0;
-    let (macs, list) = (form.macs()?, list_at(&form.list).to_owned());
+    let (macs, list) = (form.macs()?, list::back(&form.list, LIST).to_owned());
     if macs.is_empty() {
         return Ok(see_other(&list));
     }

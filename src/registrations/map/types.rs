@@ -4,6 +4,7 @@ use crate::id::{SubnetId, UserId};
 use crate::net::{Address, Mac};
 use crate::numbering::ExtensionNumber;
 use crate::registrations::device::Source;
+use crate::text::ByName;
 use crate::time::Timestamp;
 
 /// Something that should not be as it is.
@@ -269,9 +270,8 @@ pub enum Sort {
     SeenDown,
 }
 
-impl Sort {
-    /// Every order with its name in the URL.
-    pub const ALL: [(Self, &'static str); 10] = [
+impl ByName for Sort {
+    const ALL: &'static [(Self, &'static str)] = &[
         (Self::Number, "number"),
         (Self::NumberDown, "-number"),
         (Self::Name, "name"),
@@ -283,14 +283,4 @@ impl Sort {
         (Self::Seen, "seen"),
         (Self::SeenDown, "-seen"),
     ];
-
-    /// The order called `name`, if there is one.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|(_, known)| *known == name).map(|(sort, _)| sort)
-    }
-
-    /// Its name in the URL.
-    pub fn name(self) -> &'static str {
-        Self::ALL.into_iter().find(|(sort, _)| *sort == self).map_or("number", |(_, name)| name)
-    }
 }

@@ -6,11 +6,12 @@ use serde::Deserialize;
 use super::super::standing::Standing;
 use super::super::types::Host;
 use super::super::{Refusal, list_standing};
-use super::{LIST, list_at};
+use super::LIST;
 use crate::auth::Operator;
 use crate::id::HostId;
 use crate::ipam::space::Space;
 use crate::web::form::{Form, Tick};
+use crate::web::list;
 use crate::web::{Answer, Error, Shell, flash, ok, see_other};
 
 #[derive(Template)]
@@ -34,7 +35,7 @@ pub(super) struct DeletionForm {
 pub(super) async fn delete(by: Operator, form: Form<DeletionForm>) -> Answer {
     let ids: Result<Vec<HostId>, _> = form.0.id.iter().map(|id| id.parse::<HostId>()).collect();
     let ids = ids.map_err(|_| Error::BadRequest("choose hosts from the list"))?;
-    let list = list_at(&form.0.list);
+    let list = list::back(&form.0.list, LIST);
     if ids.is_empty() {
         return Ok(see_other(list));
     }
