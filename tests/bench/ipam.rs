@@ -35,7 +35,9 @@ pub async fn run(
             if wanted("ipam-list") {
                 let small = lists(report, database, &few, FEW).await?;
                 let large = lists(report, database, &many, SUBNETS).await?;
-                growth(report, database, "list", small, large);
+                for ((kind, small), (_, large)) in small.into_iter().zip(large) {
+                    growth(report, database, &format!("list, {kind}"), small, large);
+                }
                 subnet_pages(report, database, &many).await?;
                 let small = single_takes(&few).await?;
                 let large = single_takes(&many).await?;
@@ -171,13 +173,13 @@ fn cases(subnets: u32) -> Vec<(&'static str, Vec<String>)> {
     ]
 }
 
-/// The median of medians of all kinds.
+/// Each kind of page with its median, one at a time.
 async fn lists(
     report: &mut Report,
     database: &str,
     filled: &Filled,
     subnets: u32,
-) -> anyhow::Result<Duration> {
+) -> anyhow::Result<Vec<(String, Duration)>> {
     let program = filled.site.serve(&format!("address list, {database}")).await?;
     let browser = Client::signed_in(program.address, NAME, PASSWORD).await?;
     let script = Client::with_token(program.address, &filled.token);
@@ -194,7 +196,7 @@ async fn lists(
             };
             let alone = ask(client, path, &queries, 1).await?;
             let busy = ask(client, path, &queries, AT_ONCE).await?;
-            medians.push(alone.median());
+            medians.push((format!("{kind}, {who}"), alone.median()));
             let addresses = u64::from(subnets) * 100;
             report.add(
                 &format!(
@@ -214,7 +216,7 @@ async fn lists(
         }
     }
     program.stop().await?;
-    Ok(Times::of(medians).median())
+    Ok(medians)
 }
 
 async fn ask(
