@@ -338,11 +338,11 @@ both_databases! {
 
     async fn an_ipv6_subnet_is_slowed_down_as_one(app: TestApp) {
         for n in 0..20 {
-            let answer = guess(&app, &format!("nobody{n}"), &format!("2001:db8:0:1::{n:x}"), "").await;
+            let answer = guess(&app, &format!("nobody{n}"), &format!("[2001:db8:0:1::{n:x}]"), "").await;
             assert_eq!(answer.status, 422, "{n}");
         }
-        assert_eq!(guess(&app, "nobody", "2001:db8:0:1:ffff::1", "").await.status, 429);
-        assert_eq!(guess(&app, "nobody", "2001:db8:0:2::1", "").await.status, 422);
+        assert_eq!(guess(&app, "nobody", "[2001:db8:0:1:ffff::1]", "").await.status, 429);
+        assert_eq!(guess(&app, "nobody", "[2001:db8:0:2::1]", "").await.status, 422);
     }
 
     async fn what_was_typed_as_a_name_is_not_written_down(app: TestApp) {

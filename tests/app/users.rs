@@ -500,12 +500,12 @@ both_databases! {
         let path = format!("/users/{id}");
         let version = app.number("SELECT version FROM users").await.to_string();
         let before = app.contents().await;
-        for (field, email, extension) in [("email", "other@example.com", "1000"), ("extension", "ann@example.com", "1001")] {
+        for (email, extension) in [("other@example.com", "1000"), ("ann@example.com", "1001")] {
             let form = [("name", "Ann"), ("email", email), ("extension", extension), ("version", version.as_str())];
             for path in [path.clone(), format!("{path}/row")] {
                 let page = desk.post(&path, &form).await;
                 assert_eq!(page.status, 422, "{path}");
-                assert!(page.field_error(field).contains("the name alone"), "{page:?}");
+                page.shows("your role may change the name alone; ask an operator");
             }
         }
         assert_eq!(app.contents().await, before);
