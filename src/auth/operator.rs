@@ -179,6 +179,7 @@ impl Operator {
                 plain("Hosts", "/ipam/hosts"),
                 plain("Prefixes", "/ipam/prefixes"),
                 plain("Lifecycle", "/lifecycle"),
+                plain("Observation", "/ipam/observe"),
                 plain("Report", "/ipam/report"),
                 plain("Outbox", "/outbox"),
             ],

@@ -52,6 +52,15 @@ async fn subnet(app: &TestApp, cidr: &str) -> SubnetId {
     change(app, async |space| subnets::create(space, &spec, true, false).await.unwrap().id).await
 }
 
+/// Where the link with this text leads.
+#[track_caller]
+fn link(page: &Answer, text: &str) -> String {
+    let found = page.text.split_once(&format!(">{text}</a>"));
+    let (before, _) = found.unwrap_or_else(|| panic!("no link {text} in {}", page.text));
+    let (_, tag) = before.rsplit_once("<a ").unwrap();
+    tag.split_once("href=\"").unwrap().1.split('"').next().unwrap().to_owned()
+}
+
 /// One change to addresses.
 async fn change<T>(app: &TestApp, work: impl AsyncFnOnce(&mut Space<'_>) -> T) -> T {
     let mut change = app.state.change(&tester()).await.unwrap();
@@ -233,6 +242,28 @@ async fn import(script: &Script<'_>, query: &str, text: &str) -> Answer {
 }
 
 both_databases! {
+    async fn observation_is_reached_by_following_links(app: TestApp) {
+        subnet(&app, "10.1.0.0/24").await;
+        allocate(&app, "10.1.0.10", PHONE).await;
+        let by = app.signed_in("operator", Role::Operator).await;
+        let home = by.get("/ipam/subnets").await;
+        let all = by.get(&link(&home, "Observation")).await;
+        all.shows("No sweep yet");
+        all.shows(r#"<a href="/ipam/observe" aria-current="page">"#);
+        by.get(&link(&all, "Import leases")).await.shows("Lease file of Kea or dnsmasq");
+        // With scripts the panel is put into the subnet's page, without them a link leads to it.
+        let page = by.get(&link(&home, "10.1.0.0/24")).await;
+        by.get(&link(&page, "Sweep it, and say how it is observed")).await.shows("Sweep now");
+        let panel = by.get(&format!("/ipam/observe{}", page.between("hx-get=\"/ipam/observe", "\""))).await;
+        panel.shows("Sweep now");
+        panel.hides("<html");
+        let list = by.get(&link(&page, "Addresses")).await;
+        let address = by.get(&link(&list, "10.1.0.10")).await;
+        let seen = by.get(&link(&address, "As it is seen")).await;
+        seen.shows("Ask DNS");
+        assert_eq!(link(&seen, "The address"), "/ipam/addresses/10.1.0.10");
+    }
+
     async fn a_free_address_that_answers_is_not_given_out_until_it_has_been_silent_for_days(app: TestApp) {
         let net = subnet(&app, "10.1.0.0/24").await;
         let found = one(&app, "10.1.0.3", What::Present, "").await;

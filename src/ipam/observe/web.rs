@@ -24,7 +24,7 @@ use crate::web::{Answer, Error, Shell, flash, invalid, ok, respond, see_other};
 /// Bytes of leases that may be pasted.
 const PASTE_LIMIT: usize = 8 << 20;
 /// Where these pages are in the sidebar.
-const NAV: &str = "/ipam/subnets";
+const NAV: &str = "/ipam/observe";
 
 /// Every page of observation.
 pub fn routes() -> Vec<Route> {
@@ -173,7 +173,7 @@ async fn subnet(by: Operator, id: web::Path<SubnetId>) -> Answer {
     ok(&SubnetPage { unable: unable(), ..page })
 }
 
-/// The panel alone, for other pages to put in.
+/// The panel alone, for the page of the subnet.
 async fn panel(by: Operator, id: web::Path<SubnetId>) -> Answer {
     let page = SubnetPage { unable: unable(), ..SubnetPage::new(&by, *id).await? };
     ok(&page.as_panel())
