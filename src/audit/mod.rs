@@ -60,6 +60,8 @@ pub struct Change {
     at: Timestamp,
     actor: Actor,
     events: Vec<Event>,
+    /// Why all of it is done; what has no note of its own carries it.
+    why: String,
     /// Whether some of them are already in the log.
     flushed: bool,
     /// Rows that have their numbers and are being chained.
@@ -78,6 +80,7 @@ impl Change {
             at,
             actor: actor.clone(),
             events: Vec::new(),
+            why: String::new(),
             flushed: false,
             chaining: None,
         })
@@ -103,9 +106,14 @@ impl Change {
         &mut self.tx
     }
 
+    /// Says why all that is recorded from now on is done, in the doer's words.
+    pub fn explain(&mut self, why: &impl ToString) {
+        self.why = why.to_string();
+    }
+
     /// Notes one thing done.
     pub fn record(&mut self, event: Event) {
-        self.events.push(event);
+        self.events.push(event.or_note(&self.why));
     }
 
     /// Writes down what was done and makes it so.

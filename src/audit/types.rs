@@ -106,6 +106,14 @@ impl Event {
         self
     }
 
+    /// The same why, if none was said of it.
+    pub(super) fn or_note(mut self, why: &str) -> Self {
+        if self.note.is_empty() {
+            why.clone_into(&mut self.note);
+        }
+        self
+    }
+
     /// It changes what Asterisk must be told by the next Apply.
     #[must_use]
     pub fn affects_asterisk(mut self) -> Self {

@@ -7,6 +7,7 @@ use crate::id::ClaimId;
 use crate::ipam::space::Space;
 use crate::ipam::web::reserver;
 use crate::net::Address;
+use crate::text::Line;
 use crate::time::Timestamp;
 
 /// What is to be done.
@@ -43,16 +44,18 @@ pub enum Job {
     Forget,
 }
 
-/// Does it, if the address still has the `stamp` (`None`: whatever it has); whether anything is
-/// different now.
+/// Does it, if the address still has the `stamp` (`None`: whatever it has), and notes `why` in its
+/// history; whether anything is different now.
 pub async fn perform(
     by: &Operator,
     address: Address,
     stamp: Option<i64>,
     job: &Job,
+    why: &Line<500>,
 ) -> Outcome<bool> {
     let who = reserver(by);
     let mut change = by.change().await?;
+    change.explain(why);
     let mut space = Space::open(&mut change, by.state().vault.entropy()).await?;
     unchanged(&mut space, address, stamp).await?;
     match job {

@@ -32,6 +32,8 @@ pub struct AddressPatch {
     reason: Option<String>,
     /// When a reservation or a quarantine ends by itself: a moment (RFC 3339) or a day.
     until: Option<String>,
+    /// Why, for the history.
+    why: Option<String>,
 }
 
 /// A reservation.
@@ -70,6 +72,17 @@ pub struct Allocation {
     platform: Option<String>,
     /// Who made it.
     manufacturer: Option<String>,
+    /// Why, for the history.
+    why: Option<String>,
+}
+
+/// What may be said of a release.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AddressRelease {
+    /// Why, for the history.
+    #[schema(example = "The printer is gone")]
+    why: Option<String>,
 }
 
 /// How a conflict is decided.
@@ -84,8 +97,19 @@ pub struct Resolution {
 
 /// Does it, and answers what the address is then.
 async fn done(request: &HttpRequest, by: &Operator, address: Address, job: &Job) -> Answer {
+    done_for(request, by, address, job, &Line::default()).await
+}
+
+/// As [`done`]; `why` is for the history.
+async fn done_for(
+    request: &HttpRequest,
+    by: &Operator,
+    address: Address,
+    job: &Job,
+    why: &Line<500>,
+) -> Answer {
     let stamp = api::if_match(request.headers())?;
-    perform(by, address, stamp, job).await?;
+    perform(by, address, stamp, job, why).await?;
     let found = current(&mut by.read().await?, by.tenant(), address).await;
     match found {
         Ok(found) => api::tagged(StatusCode::OK, found.version, &found),
@@ -118,8 +142,17 @@ pub(super) async fn update_address(
 ) -> Answer {
     let address = named(&address)?;
     let mut errors = Errors::new();
-    let AddressPatch { hostname, mac, platform, manufacturer, description, reason, until: end } =
-        patch.0;
+    let AddressPatch {
+        hostname,
+        mac,
+        platform,
+        manufacturer,
+        description,
+        reason,
+        until: end,
+        why,
+    } = patch.0;
+    let why = field::<Line<500>>("why", why, &mut errors).unwrap_or_default();
     let edit = Edit {
         hostname: field::<Hostname>("hostname", hostname, &mut errors),
         mac: match mac.as_deref() {
@@ -133,7 +166,7 @@ pub(super) async fn update_address(
         until: end.map(|end| until(Some(end), by.zone(), &mut errors)),
     };
     let job = fine(Job::Edit(edit), errors)?;
-    done(&request, &by, address, &job).await
+    done_for(&request, &by, address, &job, &why).await
 }
 
 /// Reserve an address
@@ -162,16 +195,22 @@ pub(super) async fn reserve_address(
 ///
 /// A reserved or allocated one is free again, or its oldest claimant's; a quarantine ends.
 #[utoipa::path(post, path = "/api/v1/addresses/{address}/release", operation_id = "releaseAddress", tag = "Addresses",
+    request_body = Option<AddressRelease>,
     params(("address" = String, Path, description = "The address"),
         ("If-Match" = Option<String>, Header, description = "The ETag last read")),
     responses((status = 200, body = ApiAddress), (status = 204), (status = 404, body = Problem),
-        (status = 409, body = Problem), (status = 412, body = Problem)))]
+        (status = 409, body = Problem), (status = 412, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn release_address(
     request: HttpRequest,
     by: Operator,
     address: web::Path<String>,
+    body: Json<AddressRelease>,
 ) -> Answer {
-    done(&request, &by, named(&address)?, &Job::Release).await
+    let address = named(&address)?;
+    let mut errors = Errors::new();
+    let why = field::<Line<500>>("why", body.0.why, &mut errors).unwrap_or_default();
+    let job = fine(Job::Release, errors)?;
+    done_for(&request, &by, address, &job, &why).await
 }
 
 /// Put an address in quarantine
@@ -213,11 +252,12 @@ pub(super) async fn allocate_address(
 ) -> Answer {
     let address = named(&address)?;
     let mut errors = Errors::new();
-    let Allocation { holder, hostname, mac, platform, manufacturer } = body.0;
+    let Allocation { holder, hostname, mac, platform, manufacturer, why } = body.0;
+    let why = field::<Line<500>>("why", why, &mut errors).unwrap_or_default();
     let given = Given { holder: Some(holder), hostname, mac, platform, manufacturer };
     let job = fine(given.tenure(&mut errors).map(Job::Allocate), errors)?;
     let job = job.ok_or_else(|| Problem::bad_request("say who gets it"))?;
-    done(&request, &by, address, &job).await
+    done_for(&request, &by, address, &job, &why).await
 }
 
 /// Decide a conflict

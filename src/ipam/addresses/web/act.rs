@@ -16,6 +16,7 @@ use crate::ipam::addresses::{
 };
 use crate::ipam::class::Status;
 use crate::net::Address;
+use crate::text::Line;
 use crate::time::{Timestamp, Zone};
 use crate::web::form::Form;
 use crate::web::{Answer, Error, Shell, flash, respond, see_other};
@@ -233,14 +234,14 @@ async fn act(
     let mut tx = by.read().await?;
     let standing = standing(&mut tx, by.tenant(), address).await?;
     let before = standing.status().unwrap_or(Status::Available);
-    let Some(job) = parse(&mut tx, &by, &mut form, &standing, act).await? else {
+    let Some((job, why)) = parse(&mut tx, &by, &mut form, &standing, act).await? else {
         let people = std::mem::take(&mut form.people);
         let mut view = View::new(&mut tx, &by, address, act, form).await?;
         view.people = people;
         return shown(&request, &by, &mut tx, StatusCode::UNPROCESSABLE_ENTITY, view).await;
     };
     drop(tx);
-    match perform(&by, address, form.stamp(act), &job).await {
+    match perform(&by, address, form.stamp(act), &job, &why).await {
         Ok(changed) => {
             if by_htmx(&request) {
                 return put_back(&by, address, form.gap.parse().ok()).await;
@@ -263,16 +264,17 @@ async fn parse(
     form: &mut ActForm,
     standing: &Standing,
     act: Act,
-) -> Result<Option<Job>, Error> {
-    let parsed = form.parse(act, standing.record(), by.zone());
-    match parsed {
-        Some(Parsed::Job(job)) => Ok(Some(job)),
+) -> Result<Option<(Job, Line<500>)>, Error> {
+    let why = form.why.parse::<Line<500>>();
+    let job = match form.parse(act, standing.record(), by.zone()) {
+        Some(Parsed::Job(job)) => Some(job),
         Some(Parsed::ToUser) => {
             let people = places::people(tx, by.tenant(), &form.holder.value, PEOPLE).await?;
-            Ok(form.choose(people))
+            form.choose(people)
         }
-        None => Ok(None),
-    }
+        None => None,
+    };
+    Ok(job.zip(why))
 }
 
 macro_rules! handlers {

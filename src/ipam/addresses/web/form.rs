@@ -30,6 +30,8 @@ pub(super) struct ActForm {
     pub(super) mac: Field,
     pub(super) platform: Field,
     pub(super) manufacturer: Field,
+    /// Why it is done, for the history; may be empty.
+    pub(super) why: Field,
     /// `user` or `external`.
     pub(super) kind: String,
     pub(super) holder: Field,
