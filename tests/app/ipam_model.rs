@@ -99,7 +99,7 @@ impl Model {
     fn lines(
         &self,
         within: &[Range],
-        wanted: impl Fn(Option<Status>, Kind, bool) -> bool,
+        wanted: impl Fn(Address, Option<Status>, Kind, bool) -> bool,
         expanded: bool,
     ) -> Vec<Shown> {
         let mut lines: Vec<Shown> = Vec::new();
@@ -109,7 +109,7 @@ impl Model {
             .filter(|address| within.iter().any(|range| range.contains(*address)))
         {
             if let Some((status, kind)) = self.rows.get(&address) {
-                if wanted(Some(*status), *kind, false) {
+                if wanted(address, Some(*status), *kind, false) {
                     lines.push(Shown::Row(address));
                 }
                 last = None;
@@ -120,7 +120,7 @@ impl Model {
                 continue;
             };
             let status = (pool.2 == Kind::Static).then_some(Status::Available);
-            if wanted(status, pool.2, true) {
+            if wanted(address, status, pool.2, true) {
                 let same = last
                     .is_some_and(|(before, known)| known == pool && before.next() == Some(address))
                     && !(expanded && pool.2 == Kind::Static);
@@ -191,7 +191,12 @@ fn piece(dice: &mut Dice, cidr: Cidr) -> Option<Range> {
 
 fn random_spec(dice: &mut Dice, n: u64) -> Spec {
     let block: Cidr = dice.of(&BLOCKS).parse().unwrap();
-    let length = block.length() + u8::try_from(dice.roll(5)).unwrap();
+    let bits = block.family().bits();
+    let length = match dice.roll(8) {
+        // Links of two, and single addresses.
+        0 => bits - u8::try_from(dice.roll(2)).unwrap(),
+        _ => block.length() + u8::try_from(dice.roll(5)).unwrap(),
+    };
     let at = block
         .network()
         .plus(u128::from(dice.roll(u64::try_from(block.range().size()).unwrap())))
@@ -416,19 +421,38 @@ async fn compare(app: &TestApp, model: &Model, dice: &mut Dice, n: u64) {
     ]);
     let kind = *dice.of(&[None, None, Some(Kind::Static), Some(Kind::Dhcp)]);
     (filter.status, filter.kind) = (status, kind);
+    match dice.roll(10) {
+        0 => filter.active = Some(dice.roll(4) == 0),
+        1 => filter.conflict = Some(dice.roll(2) == 0),
+        2 => filter.reserved_by = Some("tester".to_owned()),
+        3 => filter.orphaned = true,
+        4 => (filter.reserved_by, filter.orphaned) = (Some("tester".to_owned()), true),
+        _ => {}
+    }
+    let rows = rows_there_are(app).await;
+    let seen = filter.active.is_some() || filter.conflict.is_some();
+    let rows_only = seen || filter.reserved_by.is_some() || filter.orphaned;
     let expanded = filter.expanded || status == Some(Status::Available);
-    let wanted = |s: Option<Status>, k: Kind, _gap: bool| {
-        status.is_none_or(|status| s == Some(status)) && kind.is_none_or(|kind| k == kind)
+    let wanted = |address: Address, s: Option<Status>, k: Kind, gap: bool| {
+        let row = rows.get(&address);
+        status.is_none_or(|status| s == Some(status))
+            && kind.is_none_or(|kind| k == kind)
+            && !(gap && rows_only)
+            // Nothing here was ever seen.
+            && filter.active != Some(true)
+            && filter.conflict.is_none_or(|is| row.is_some_and(|row| row.conflict == is))
+            && filter.reserved_by.as_ref().is_none_or(|_| s == Some(Status::Reserved))
+            && !(filter.orphaned && model.around(address).is_some())
     };
-    let lines = model.lines(&within, wanted, expanded);
+    let sort = dice.of(&Sort::ALL).0;
+    let lines = in_order(model.lines(&within, wanted, expanded), sort, &rows);
     let size = [3, 25, 200][usize::try_from(dice.roll(3)).unwrap()];
     let pages = i64::try_from(lines.len()).unwrap() / size + 1;
     let offset = i64::try_from(dice.roll(u64::try_from(pages).unwrap())).unwrap() * size;
     let mut tx = app.state.read().await.unwrap();
     let page = Page { offset, limit: size };
-    let listing =
-        addresses::list(&mut tx, TenantId::DEFAULT, &filter, Sort::Address, page).await.unwrap();
-    let what = format!("step {n}: {filter:?} {page:?}");
+    let listing = addresses::list(&mut tx, TenantId::DEFAULT, &filter, sort, page).await.unwrap();
+    let what = format!("step {n}: {filter:?} {sort:?} {page:?}");
     assert_eq!(listing.total, i64::try_from(lines.len()).unwrap(), "{what}");
     let expected: Vec<Shown> = lines
         .into_iter()
@@ -436,11 +460,50 @@ async fn compare(app: &TestApp, model: &Model, dice: &mut Dice, n: u64) {
         .take(usize::try_from(size).unwrap())
         .collect();
     assert_eq!(listing.entries.iter().map(shown).collect::<Vec<_>>(), expected, "{what}");
-    if status.is_none() && kind.is_none() {
+    if status.is_none() && kind.is_none() && !rows_only {
         // Who was put in quarantine while holding an address still claims it: the model has no claims.
         let stats = Stats { conflicts: 0, ..listing.stats };
         assert_eq!(stats, model.stats(&within), "{what}");
     }
+}
+
+/// Every row, by its address.
+async fn rows_there_are(app: &TestApp) -> BTreeMap<Address, addresses::Record> {
+    let mut tx = app.state.read().await.unwrap();
+    let (all, page) = (Filter::default(), Page { offset: 0, limit: 10_000 });
+    let all = addresses::list(&mut tx, TenantId::DEFAULT, &all, Sort::Address, page).await.unwrap();
+    let rows = all.entries.into_iter().filter_map(|entry| match entry {
+        Entry::Row(record) => Some((record.address, record)),
+        Entry::Gap(_) => None,
+    });
+    rows.collect()
+}
+
+/// Lines in another order than that of addresses: what has no such column comes last.
+fn in_order(
+    lines: Vec<Shown>,
+    sort: Sort,
+    rows: &BTreeMap<Address, addresses::Record>,
+) -> Vec<Shown> {
+    if sort == Sort::Address {
+        return lines;
+    }
+    let name = |line: &Shown| match line {
+        Shown::Row(address) => Some(rows[address].hostname.key()).filter(|name| !name.is_empty()),
+        Shown::Gap(..) => None,
+    };
+    // Nothing here has a MAC.
+    let by_name = matches!(sort, Sort::Hostname | Sort::HostnameDown);
+    let (mut named, bare): (Vec<Shown>, Vec<Shown>) =
+        lines.into_iter().partition(|line| by_name && name(line).is_some());
+    let (rows, gaps): (Vec<Shown>, Vec<Shown>) =
+        bare.into_iter().partition(|line| matches!(line, Shown::Row(_)));
+    // Of the same name the lower address is first, and all of that the other way round.
+    named.sort_by_key(name);
+    if sort == Sort::HostnameDown {
+        named.reverse();
+    }
+    [named, rows, gaps].concat()
 }
 
 /// What each subnet counts for itself, and which subnet each line belongs to.

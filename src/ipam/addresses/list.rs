@@ -2,7 +2,9 @@
 //!
 //! In the order of addresses, and without a search for words, ranks are counted by the tallies:
 //! the last page costs what the first does. A search for words goes through an index of pieces of
-//! words and shows rows only, as do the other orders.
+//! words and shows rows only. In the order of a column come first the rows, then the gaps, which
+//! have no such column, in the order of addresses: what matches and how much it is never depends
+//! on the order.
 
 mod rank;
 mod stream;
@@ -10,7 +12,7 @@ mod stream;
 pub use stream::Stream;
 
 use super::queries;
-use super::rows::{Matching, Words};
+use super::rows::{Hull, Matching, Words};
 use super::types::Record;
 use crate::audit::Page;
 use crate::db::{Result, Tx};
@@ -219,70 +221,77 @@ pub async fn list(
 ) -> Result<Listing> {
     let meaning = meaning(&filter.search);
     let extents = extents(tx, tenant, filter, meaning.as_ref()).await?;
+    // Nothing can match: no such subnet, or what is searched lies outside of it.
+    let Some(hull) = Hull::of(&extents) else { return Ok(Listing::default()) };
     let words = match &meaning {
         Some(Meaning::Words { patterns, begins }) => Some((patterns, *begins)),
         _ => None,
     };
-    let by_rows = words.is_some() || filter.reserved_by.is_some() || filter.orphaned;
-    if !by_rows && (sort == Sort::Address || extents.len() > 1) {
-        return rank::by_rank(tx, tenant, filter, &extents, page).await;
-    }
-    if !by_rows {
-        return by_column(tx, tenant, filter, extents.first().copied().flatten(), sort, page).await;
+    if words.is_none() && filter.reserved_by.is_none() && !filter.orphaned {
+        let counted = counted(tx, tenant, &extents).await?;
+        return if sort == Sort::Address {
+            by_address(tx, tenant, filter, &counted, page).await
+        } else {
+            by_column(tx, tenant, filter, &counted, &hull, sort, page).await
+        };
     }
     let pieces = match words {
         Some((_, false)) => tx.pieces().await?,
         _ => std::sync::Arc::default(),
     };
-    let mut all = Listing::default();
-    let mut counts = Counts::default();
-    let mut skip = page.offset;
-    for extent in extents {
-        let words = words.map(|(patterns, begins)| Words { patterns, begins, pieces: &pieces });
-        let range = extent.map(|range| (range.first(), range.last()));
-        let matching = Matching::of(filter, classes(filter, true), range, words.as_ref());
-        let left = page.limit - i64::try_from(all.entries.len()).unwrap_or(page.limit);
-        let here = Page { offset: skip, limit: left };
-        let lines = match matching.few(tx, tenant, FEW).await? {
-            Some(found) => {
-                for (_, class) in &found {
-                    counts.add(*class, Count { entries: 1, addresses: 1 });
-                }
-                let lines = i64::try_from(found.len()).unwrap_or(i64::MAX);
-                if skip < lines && left > 0 {
-                    let rows = some(tx, tenant, &matching, &found, sort, here).await?;
-                    all.entries.extend(rows.into_iter().map(Entry::Row));
-                }
-                lines
-            }
-            None if words.is_none() => {
-                let here_counts = matching.count(tx, tenant).await?;
-                counts.merge(&here_counts, 1);
-                let lines = here_counts.of(Classes::of(|_| true)).entries;
-                if skip < lines && left > 0 {
-                    let rows = matching.page(tx, tenant, sort, here).await?;
-                    all.entries.extend(rows.into_iter().map(Entry::Row));
-                }
-                lines
-            }
-            None => {
-                all.more = true;
-                if skip < FEW && left > 0 {
-                    let rows = matching.common().page(tx, tenant, sort, here).await?;
-                    all.entries.extend(rows.into_iter().map(Entry::Row));
-                }
-                FEW
-            }
-        };
-        skip = (skip - lines).max(0);
-        all.total += lines;
-    }
-    all.stats = Stats::of(&counts);
-    Ok(all)
+    let words = words.map(|(patterns, begins)| Words { patterns, begins, pieces: &pieces });
+    let matching = Matching::of(filter, classes(filter, true), &hull, words.as_ref());
+    of_rows(tx, tenant, matching, words.is_some(), sort, page).await
 }
 
-/// Most matches that a search counts.
-const FEW: i64 = 2_000;
+/// A page of a list of rows alone.
+async fn of_rows(
+    tx: &mut Tx,
+    tenant: TenantId,
+    matching: Matching,
+    words: bool,
+    sort: Sort,
+    page: Page,
+) -> Result<Listing> {
+    let mut listing = Listing::default();
+    let rows = match matching.few(tx, tenant, FEW).await? {
+        Some(found) => {
+            let mut counts = Counts::default();
+            for (_, class) in &found {
+                counts.add(*class, Count { entries: 1, addresses: 1 });
+            }
+            listing.total = i64::try_from(found.len()).unwrap_or(i64::MAX);
+            listing.stats = Stats::of(&counts);
+            if page.offset >= listing.total {
+                return Ok(listing);
+            }
+            some(tx, tenant, &matching, &found, sort, page).await?
+        }
+        None if words => {
+            // So common a word is not counted: walking over all it fits would be slow.
+            (listing.total, listing.more) = (FEW, true);
+            let limit = page.limit.min(FEW - page.offset);
+            if limit <= 0 {
+                return Ok(listing);
+            }
+            matching.common().page(tx, tenant, sort, Page { limit, ..page }).await?
+        }
+        None => {
+            let counts = matching.count(tx, tenant).await?;
+            listing.total = counts.of(Classes::of(|_| true)).entries;
+            listing.stats = Stats::of(&counts);
+            if page.offset >= listing.total {
+                return Ok(listing);
+            }
+            matching.page(tx, tenant, sort, page).await?
+        }
+    };
+    listing.entries = rows.into_iter().map(Entry::Row).collect();
+    Ok(listing)
+}
+
+/// Most matches that a search for words counts.
+pub const FEW: i64 = 2_000;
 
 /// A page of rows that are known to match.
 async fn some(
@@ -305,26 +314,62 @@ async fn some(
     Ok(rows)
 }
 
-/// A page in the order of a column: rows alone, counted by the tallies.
+/// A page in the order of addresses: rows and gaps.
+async fn by_address(
+    tx: &mut Tx,
+    tenant: TenantId,
+    filter: &Filter,
+    counted: &[Counted],
+    page: Page,
+) -> Result<Listing> {
+    let wanted = classes(filter, false);
+    let (entries, total) = rank::ranked(tx, tenant, filter, wanted, counted, page).await?;
+    Ok(Listing { entries, total, more: false, stats: stats_of(counted, wanted) })
+}
+
+/// A page in the order of a column: the rows, then the gaps as in the order of addresses.
 async fn by_column(
     tx: &mut Tx,
     tenant: TenantId,
     filter: &Filter,
-    extent: Extent,
+    counted: &[Counted],
+    hull: &Hull,
     sort: Sort,
     page: Page,
 ) -> Result<Listing> {
-    let wanted = classes(filter, true);
-    let counts = counts_of(tx, tenant, extent).await?.only(wanted);
-    let range = extent.map(|range| (range.first(), range.last()));
-    let rows = Matching::of(filter, wanted, range, None).page(tx, tenant, sort, page).await?;
-    let entries = rows.into_iter().map(Entry::Row).collect();
-    Ok(Listing {
-        entries,
-        total: counts.of(wanted).entries,
-        more: false,
-        stats: Stats::of(&counts),
-    })
+    let wanted = classes(filter, false);
+    let (rows, gaps) = (wanted.only(|class| !class.is_gap()), wanted.only(Class::is_gap));
+    let before: i64 = counted.iter().map(|(_, counts)| counts.of(rows).entries).sum();
+    let mut entries = Vec::new();
+    if page.offset < before {
+        let found = Matching::of(filter, rows, hull, None).page(tx, tenant, sort, page).await?;
+        entries.extend(found.into_iter().map(Entry::Row));
+    }
+    let left = page.limit - i64::try_from(entries.len()).unwrap_or(page.limit);
+    let rest = Page { offset: (page.offset - before).max(0), limit: left };
+    let (behind, more) = rank::ranked(tx, tenant, filter, gaps, counted, rest).await?;
+    entries.extend(behind);
+    let total = before.saturating_add(more);
+    Ok(Listing { entries, total, more: false, stats: stats_of(counted, wanted) })
+}
+
+fn stats_of(counted: &[Counted], wanted: Classes) -> Stats {
+    let mut all = Counts::default();
+    for (_, counts) in counted {
+        all.merge(counts, 1);
+    }
+    Stats::of(&all.only(wanted))
+}
+
+/// An extent with the counts of all there is in it.
+type Counted = (Extent, Counts);
+
+async fn counted(tx: &mut Tx, tenant: TenantId, extents: &[Extent]) -> Result<Vec<Counted>> {
+    let mut all = Vec::new();
+    for extent in extents {
+        all.push((*extent, counts_of(tx, tenant, *extent).await?));
+    }
+    Ok(all)
 }
 
 /// A range, or with none everything.

@@ -10,11 +10,11 @@ use crate::id::TenantId;
 use crate::ipam::class::{Class, Classes};
 use crate::ipam::space::damaged;
 use crate::ipam::tally::{Count, Counts};
-use crate::net::Address;
+use crate::net::{Address, Range};
 
 /// Which rows are listed, by the index that finds them.
 enum Found {
-    /// All, or those of a range.
+    /// All, or those of a range, or of several.
     All { ranged: bool },
     /// Those with a word: what the index of pieces of words is asked for, and what must be there.
     Words { pieces: [String; 2 * PIECES], exact: [String; 2] },
@@ -34,11 +34,44 @@ const PIECES: usize = 4;
 /// be read from end to end.
 const NOWHERE: &str = "qzxjvkwq";
 
+/// Ranges in their order as one, and the holes between them.
+pub(super) struct Hull {
+    first: Address,
+    last: Address,
+    /// Each with the addresses on both its sides.
+    holes: Vec<(Address, Address)>,
+    ranged: bool,
+}
+
+/// Holes a statement names: a search for part of an address comes to four ranges at most.
+const HOLES: usize = 3;
+
+impl Hull {
+    /// From one address to another, which may be of the other family.
+    pub fn between(first: Address, last: Address) -> Self {
+        Self { first, last, holes: Vec::new(), ranged: true }
+    }
+
+    /// Of ranges in their order, of which `None` is everything; `None` if there are none.
+    pub fn of(extents: &[Option<Range>]) -> Option<Self> {
+        let (first, last) = (extents.first()?, extents.last()?);
+        let (Some(first), Some(last)) = (first, last) else {
+            let (first, last) = (Address::from_number(0), Address::from_number(u128::MAX));
+            return Some(Self { first, last, holes: Vec::new(), ranged: false });
+        };
+        let pairs = extents.iter().zip(extents.iter().skip(1));
+        let holes = pairs.filter_map(|(a, b)| Some(((*a)?.last(), (*b)?.first())));
+        let holes: Vec<_> = holes.take(HOLES).collect();
+        Some(Self { first: first.first(), last: last.last(), holes, ranged: true })
+    }
+}
+
 /// Rows to be listed.
 pub(super) struct Matching {
     classes: Classes,
     first: Address,
     last: Address,
+    holes: Vec<(Address, Address)>,
     found: Found,
     /// Besides, only those this operator reserved.
     reserved_by: String,
@@ -50,6 +83,15 @@ pub(super) struct Matching {
 macro_rules! common {
     () => {
         "tenant_id = $1 AND (CAST($2 AS BIGINT) >> CAST(class AS INT)) & 1 = 1 AND address >= $3 AND address <= $4"
+    };
+}
+
+/// The same in several ranges. Only where no word is searched can there be more than one.
+macro_rules! several {
+    () => {
+        "tenant_id = $1 AND (CAST($2 AS BIGINT) >> CAST(class AS INT)) & 1 = 1 AND address >= $3 AND address <= $4
+         AND NOT (address > $5 AND address < $6) AND NOT (address > $7 AND address < $8)
+         AND NOT (address > $9 AND address < $10)"
     };
 }
 
@@ -128,6 +170,8 @@ static ALL: Texts = texts!(
 );
 static RANGED: Texts =
     texts!(concat!("address WHERE ", common!()), "LIMIT $5 OFFSET $6", "$7", "$5");
+static SEVERAL: Texts =
+    texts!(concat!("address WHERE ", several!()), "LIMIT $11 OFFSET $12", "$13", "$11");
 /// CROSS JOIN tells `SQLite` to begin with what the index found. What only has the pieces is left
 /// out before, where its text is at hand; as an expression, for the index would take the whole word
 /// apart again.
@@ -173,18 +217,18 @@ static BEGINS: Texts = texts!(
 static RESERVED: Texts = texts!(
     concat!(
         "address WHERE ",
-        common!(),
-        " AND reserved_by = $5 AND reserved_by <> '' AND ($6 = 0 OR subnet_id IS NULL)"
+        several!(),
+        " AND reserved_by = $11 AND reserved_by <> '' AND ($12 = 0 OR subnet_id IS NULL)"
     ),
-    "LIMIT $7 OFFSET $8",
-    "$9",
-    "$7"
+    "LIMIT $13 OFFSET $14",
+    "$15",
+    "$13"
 );
 static ORPHANS: Texts = texts!(
-    concat!("address WHERE ", common!(), " AND subnet_id IS NULL"),
-    "LIMIT $5 OFFSET $6",
-    "$7",
-    "$5"
+    concat!("address WHERE ", several!(), " AND subnet_id IS NULL"),
+    "LIMIT $11 OFFSET $12",
+    "$13",
+    "$11"
 );
 
 /// A word looked for, and how it is looked for.
@@ -198,13 +242,8 @@ pub(super) struct Words<'w> {
 }
 
 impl Matching {
-    /// The rows a filter asks for, in a range or everywhere.
-    pub fn of(
-        filter: &Filter,
-        classes: Classes,
-        range: Option<(Address, Address)>,
-        words: Option<&Words<'_>>,
-    ) -> Self {
+    /// The rows a filter asks for, in some ranges or everywhere.
+    pub fn of(filter: &Filter, classes: Classes, hull: &Hull, words: Option<&Words<'_>>) -> Self {
         let reserved_by = filter.reserved_by.clone().unwrap_or_default();
         let found = match words {
             Some(Words { patterns: [name, _], begins: true, .. }) => {
@@ -226,17 +265,24 @@ impl Matching {
             }
             None if !reserved_by.is_empty() => Found::Reserved(reserved_by.clone()),
             None if filter.orphaned => Found::Orphans,
-            None => Found::All { ranged: range.is_some() },
+            None => Found::All { ranged: hull.ranged },
         };
-        let all = (Address::from_number(0), Address::from_number(u128::MAX));
-        let (first, last) = range.unwrap_or(all);
-        Self { classes, first, last, found, reserved_by, orphaned: filter.orphaned }
+        Self {
+            classes,
+            first: hull.first,
+            last: hull.last,
+            holes: hull.holes.clone(),
+            found,
+            reserved_by,
+            orphaned: filter.orphaned,
+        }
     }
 
     fn texts(&self) -> &'static Texts {
         match self.found {
             Found::All { ranged: false } => &ALL,
-            Found::All { ranged: true } => &RANGED,
+            Found::All { ranged: true } if self.holes.is_empty() => &RANGED,
+            Found::All { ranged: true } => &SEVERAL,
             Found::Words { .. } => &WORDS,
             Found::Common { .. } => &COMMON,
             Found::Begins { .. } => &BEGINS,
@@ -253,7 +299,8 @@ impl Matching {
         let query = query.bind(self.first.key()).bind(self.last.key());
         let orphaned = i64::from(self.orphaned);
         match &self.found {
-            Found::All { .. } | Found::Orphans => query,
+            Found::All { .. } if self.holes.is_empty() => query,
+            Found::All { .. } | Found::Orphans => self.bind_holes(query),
             Found::Words { pieces, exact } => {
                 let query =
                     pieces.iter().chain(exact).fold(query, |query, text| query.bind(text.clone()));
@@ -268,8 +315,15 @@ impl Matching {
                 .bind(until.clone())
                 .bind(self.reserved_by.clone())
                 .bind(orphaned),
-            Found::Reserved(by) => query.bind(by.clone()).bind(orphaned),
+            Found::Reserved(by) => self.bind_holes(query).bind(by.clone()).bind(orphaned),
         }
+    }
+
+    /// A hole with nothing in it stands for one there is not.
+    fn bind_holes<'q>(&self, query: Query<'q>) -> Query<'q> {
+        let none = (self.last, self.last);
+        let holes = self.holes.iter().copied().chain(std::iter::repeat(none)).take(HOLES);
+        holes.fold(query, |query, (before, behind)| query.bind(before.key()).bind(behind.key()))
     }
 
     /// All there are, in order, if that are at most `most`.

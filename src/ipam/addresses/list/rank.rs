@@ -4,8 +4,7 @@
 use std::collections::HashMap;
 
 use super::{
-    Entry, Extent, Filter, Listing, Stats, classes, classes_within, counts_of, ends, gaps_between,
-    straddling, whole,
+    Counted, Entry, Extent, Filter, classes_within, ends, gaps_between, straddling, whole,
 };
 use crate::audit::Page;
 use crate::db::{Result, Tx};
@@ -18,22 +17,21 @@ use crate::ipam::tally::{self, Count, Counts, Weigh};
 use crate::net::{Address, Range};
 use crate::sql;
 
-pub(super) async fn by_rank(
+/// A page of the lines of these classes, and how many there are in all.
+pub(super) async fn ranked(
     tx: &mut Tx,
     tenant: TenantId,
     filter: &Filter,
-    extents: &[Extent],
+    wanted: Classes,
+    counted: &[Counted],
     page: Page,
-) -> Result<Listing> {
-    let wanted = classes(filter, false);
+) -> Result<(Vec<Entry>, i64)> {
     let weigh = if filter.each() { Weigh::Addresses } else { Weigh::Entries };
-    let mut all = Counts::default();
-    let mut listing = Listing::default();
+    let mut entries = Vec::new();
     let (mut total, mut skip) = (0, i128::from(page.offset));
-    for extent in extents {
-        let counts = counts_of(tx, tenant, *extent).await?;
-        let here = weigh.of(&counts, wanted);
-        let left = page.limit - lines(i128::try_from(listing.entries.len()).unwrap_or(0));
+    for (extent, counts) in counted {
+        let here = weigh.of(counts, wanted);
+        let left = page.limit - lines(i128::try_from(entries.len()).unwrap_or(0));
         if skip < here && left > 0 {
             let present = Classes::of(|class| wanted.contains(class) && counts.has(class));
             let rows = counts.of(present.only(|class| !class.is_gap())).entries;
@@ -45,17 +43,14 @@ pub(super) async fn by_rank(
                 _ => Gaps::Some,
             };
             let want = Want { classes: present, weigh, skip, limit: left, rare, gaps };
-            listing.entries.extend(select(tx, tenant, *extent, &want).await?);
+            entries.extend(select(tx, tenant, *extent, &want).await?);
             skip = 0;
         } else {
             skip -= here.min(skip);
         }
         total += here;
-        all.merge(&counts, 1);
     }
-    listing.total = lines(total);
-    listing.stats = Stats::of(&all.only(wanted));
-    Ok(listing)
+    Ok((entries, lines(total)))
 }
 
 /// A number of lines as pages count them.

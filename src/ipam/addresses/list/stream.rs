@@ -3,10 +3,9 @@
 
 use std::collections::VecDeque;
 
-use super::Words;
 use super::{
-    Entry, Extent, Filter, Matching, Meaning, classes, ends, extents, gaps_between, meaning,
-    straddling,
+    Entry, Extent, Filter, Hull, Matching, Meaning, Words, classes, ends, extents, gaps_between,
+    meaning, straddling,
 };
 use crate::audit::Page;
 use crate::db::{Result, Tx};
@@ -103,8 +102,8 @@ impl Stream {
             let words = words.map(|(patterns, begins)| Words { patterns, begins, pieces: &pieces });
             // All there are is walked over anyway: the index of words would be asked each time.
             let wanted = classes(&self.filter, true);
-            let matching =
-                Matching::of(&self.filter, wanted, Some((from, last)), words.as_ref()).common();
+            let hull = Hull::between(from, last);
+            let matching = Matching::of(&self.filter, wanted, &hull, words.as_ref()).common();
             let page = Page { offset: 0, limit: most };
             place.rows = matching.page(tx, self.tenant, Sort::Address, page).await?.into();
             let full = place.rows.back().filter(|_| place.rows.len() == limit);

@@ -201,8 +201,7 @@ impl IndexPage {
 
     /// Whether gaps are part of this list at all.
     fn has_gaps(&self) -> bool {
-        self.sort == Sort::Address
-            && self.query.status.is_empty()
+        self.query.status.is_empty()
             && self.lines.iter().any(|line| line.record.is_none() && !line.is_dhcp_space())
     }
 
