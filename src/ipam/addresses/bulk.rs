@@ -13,6 +13,7 @@ use crate::id::TenantId;
 use crate::ipam::class::{Kind, Status};
 use crate::ipam::space::Space;
 use crate::net::Address;
+use crate::secrets;
 use crate::time::Timestamp;
 
 /// Most addresses changed at once.
@@ -117,14 +118,36 @@ pub struct Verdict {
     pub fit: Vec<Target>,
     /// The others.
     pub refused: Vec<(Address, Refusal)>,
-    /// How many were selected, if they are too many to look at each.
-    pub too_many: Option<i128>,
+    /// Why none was looked at, if more are selected than are changed at once.
+    pub too_many: Option<TooMany>,
+}
+
+/// Why a selection is too large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TooMany {
+    /// So many are selected.
+    Counted(i128),
+    /// The search is for a word that more have than a search counts: which all of them are is not
+    /// known.
+    Uncounted,
 }
 
 impl Verdict {
     /// How many were selected.
     pub fn selected(&self) -> usize {
         self.fit.len() + self.refused.len()
+    }
+
+    /// Which addresses the action fits, and whose they are, as one short word: another set of the
+    /// same size has another. What is merely seen of an address is not part of it.
+    pub fn digest(&self) -> String {
+        let mut all = Vec::new();
+        for Target { address, record, .. } in &self.fit {
+            let keeper = record.as_ref().map(|record| (record.status, record.keeper()));
+            let (status, keeper) = keeper.unwrap_or((Status::Available, String::new()));
+            all.extend(format!("{address} {status} {keeper}\n").into_bytes());
+        }
+        secrets::fingerprint(&all)
     }
 }
 
@@ -147,13 +170,13 @@ pub async fn judge(
         Selection::These(addresses) => {
             let count = i128::try_from(addresses.len()).unwrap_or(i128::MAX);
             if count > MOST {
-                return Ok(Verdict { too_many: Some(count), ..verdict });
+                return Ok(Verdict { too_many: Some(TooMany::Counted(count)), ..verdict });
             }
             these(tx, tenant, addresses).await?
         }
         Selection::Matching(filter) => match matching(tx, tenant, filter).await? {
             Ok(targets) => targets,
-            Err(count) => return Ok(Verdict { too_many: Some(count), ..verdict }),
+            Err(why) => return Ok(Verdict { too_many: Some(why), ..verdict }),
         },
     };
     for target in targets {
@@ -177,19 +200,22 @@ async fn these(tx: &mut Tx, tenant: TenantId, addresses: &[Address]) -> Result<V
     Ok(targets)
 }
 
-/// Those a filter shows, or how many there are when they are too many.
+/// Those a filter shows, or why they are too many.
 async fn matching(
     tx: &mut Tx,
     tenant: TenantId,
     filter: &Filter,
-) -> Result<std::result::Result<Vec<Target>, i128>> {
+) -> Result<std::result::Result<Vec<Target>, TooMany>> {
     let mut targets = Vec::new();
     let mut page = Page { offset: 0, limit: STRIDE };
     loop {
         let listing = list::list(tx, tenant, filter, Sort::Address, page).await?;
+        if listing.more {
+            return Ok(Err(TooMany::Uncounted));
+        }
         let count = selects(filter, &listing.stats);
         if count > MOST {
-            return Ok(Err(count));
+            return Ok(Err(TooMany::Counted(count)));
         }
         if listing.entries.is_empty() {
             return Ok(Ok(targets));

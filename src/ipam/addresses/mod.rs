@@ -34,7 +34,7 @@ pub(super) use claims::vacate;
 pub use claims::{Claimed, claim, end, expire, forget_seen, note_seen, resolve, withdraw};
 pub(super) use holders::erase;
 pub use holders::{leave, rename};
-pub use list::{Entry, Filter, Listing, Sort, Stats, Stream, counts, list};
+pub use list::{Entry, FEW, Filter, Listing, Sort, Stats, Stream, counts, list};
 pub use queries::held_by;
 pub(super) use queries::{after, among, user_name, within};
 pub use standing::{Standing, is_static, standing};

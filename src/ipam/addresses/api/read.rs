@@ -121,6 +121,7 @@ pub(super) async fn list_addresses(by: Operator, params: web::Query<ListParams>)
     let list = AddressList {
         entries,
         total: listing.total,
+        more: listing.more,
         page: at.offset / at.limit + 1,
         size: at.limit,
         stats: (&listing.stats).into(),

@@ -283,8 +283,11 @@ impl From<&Stats> for AddressStats {
 pub struct AddressList {
     /// The lines of this page.
     pub entries: Vec<ApiEntry>,
-    /// How many lines there are in all.
+    /// How many lines there are in all; with `more` at least so many.
     pub total: i64,
+    /// Whether the search is for a word so common that its matches were not counted: then only the
+    /// first `total` are listed, and the statistics are all 0.
+    pub more: bool,
     /// This page, from 1.
     pub page: i64,
     /// Lines a page.

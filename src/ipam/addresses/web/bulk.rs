@@ -8,8 +8,10 @@ use serde::Deserialize;
 use super::Rights;
 use super::index::ListQuery;
 use crate::auth::Operator;
-use crate::ipam::addresses::bulk::{Action, MOST, Selection, Target, Verb, Verdict, judge, run};
-use crate::ipam::addresses::{Note, Refusal};
+use crate::ipam::addresses::bulk::{
+    Action, MOST, Selection, Target, TooMany, Verb, Verdict, judge, run,
+};
+use crate::ipam::addresses::{FEW, Note, Refusal};
 use crate::ipam::space::Space;
 use crate::ipam::web::end_of_day;
 use crate::net::Address;
@@ -30,8 +32,8 @@ pub(super) struct BulkForm {
     /// The list to go back to, with its filters; with `all` what matches them.
     list: String,
     confirmed: Tick,
-    /// How many it was to be when somebody confirmed.
-    count: String,
+    /// The set it was to be when somebody confirmed.
+    seen: String,
     /// Whether those it does not fit are left out.
     skip: Tick,
     note: Field,
@@ -118,12 +120,19 @@ impl BulkPage {
         matches!(self.verb, Verb::Reserve | Verb::Quarantine)
     }
 
-    fn most() -> String {
-        grouped(&MOST)
-    }
-
+    /// Why all of them cannot be changed at once.
     fn too_many(&self) -> Option<String> {
-        self.verdict.too_many.map(|count| grouped(&count))
+        Some(match self.verdict.too_many? {
+            TooMany::Counted(count) => format!(
+                "{} addresses match; at most {} are changed at once. Narrow the list first, to one subnet for instance.",
+                grouped(&count),
+                grouped(&MOST)
+            ),
+            TooMany::Uncounted => format!(
+                "More than {} addresses match. A search for words lists no more than that, so nobody has seen which they all are. Search for more of the word, or choose addresses on the list.",
+                grouped(&FEW)
+            ),
+        })
     }
 
     /// The addresses ticked, to be sent again.
@@ -237,7 +246,7 @@ async fn done(by: &Operator, mut form: BulkForm, action: &Action, selection: &Se
     let tenant = space.tenant();
     let verdict = judge(space.tx(), tenant, selection, verb, &who).await?;
     let fit = verdict.fit.len();
-    let other = form.count != fit.to_string();
+    let other = form.seen != verdict.digest();
     if verdict.too_many.is_some() || fit == 0 || other || (!form.skip.0 && fit < verdict.selected())
     {
         drop(space);
