@@ -7,9 +7,10 @@ use futures_util::future::join;
 use patchbay::audit::{Change, Page};
 use patchbay::auth::Role;
 use patchbay::id::{SubnetId, TenantId};
-use patchbay::ipam::addresses::{self, Holder, HolderKind, Purpose, Reserver, Tenure};
+use patchbay::ipam::addresses::{self, Holder, HolderKind, Purpose, Reserver, Tenure, Wish};
 use patchbay::ipam::class::Status;
-use patchbay::ipam::space::Space;
+use patchbay::ipam::prefixes::{self, NewPool};
+use patchbay::ipam::space::{Source, Space};
 use patchbay::ipam::subnets::{self, Filter, Map, Pools, Refusal, Spec, Subnet, Usage, What};
 use patchbay::net::{Address, Cidr};
 use serde_json::{Value, json};
@@ -69,6 +70,31 @@ async fn reserved(app: &TestApp, address: &str, note: &str) {
     })
     .await
     .unwrap();
+}
+
+/// As many rows like that of `first`, and behind it, as a list can have: counts do not know them.
+async fn crowd(app: &TestApp, first: &str, count: u32) {
+    let first: u32 = first.parse::<std::net::Ipv4Addr>().unwrap().into();
+    let (numbers, key) = if app.is_sqlite() {
+        (
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})",
+            "unhex(substr(hex(address), 1, length(hex(address)) - 8) || printf('%08X', {first} + i))",
+        )
+    } else {
+        (
+            "WITH n (i) AS (SELECT generate_series(1, {count}))",
+            "decode(left(encode(address, 'hex'), -8) || lpad(to_hex({first} + i), 8, '0'), 'hex')",
+        )
+    };
+    let columns = "subnet_id, status, kind, active, conflict, class, hostname, hostname_sort, mac, mac_sort, platform,
+        manufacturer, holder_kind, holder_id, holder_name, description, reserved_by, reason, since, seen_mac, search,
+        created_at, updated_at";
+    let text = format!(
+        "{numbers} INSERT INTO address (tenant_id, address, id, {columns})
+         SELECT tenant_id, {key}, 1000000 + i, {columns} FROM address CROSS JOIN n WHERE id = 1"
+    );
+    let text = text.replace("{count}", &(count - 1).to_string());
+    app.sql(&text.replace("{first}", &first.to_string())).await;
 }
 
 fn of_cells(map: &Map) -> Usage {
@@ -275,6 +301,48 @@ both_databases! {
         recounted(&app).await;
     }
 
+    async fn a_gateway_that_somebody_has_is_asked_about(app: TestApp) {
+        let operator = app.signed_in("operator", Role::Operator).await;
+        let page = add(&operator, &[("name", "Desk"), ("cidr", "10.1.0.0/24")]).await;
+        held(&app, &["10.1.0.60", "10.2.0.1"]).await;
+        let form = [("name", "Desk"), ("cidr", "10.1.0.0/24"), ("gateway", "10.1.0.60"), ("version", "1")];
+        let checked = operator.post(&page, &[&form[..], &[("check", "1"), ("force", "1")]].concat()).await;
+        checked.shows("or the gateway: 10.1.0.60");
+        let harm = operator.post(&page, &form).await;
+        assert_eq!(harm.status, 409);
+        harm.shows("or the gateway: 10.1.0.60");
+        assert_eq!(operator.post(&page, &[&form[..], &[("force", "1")]].concat()).await.status, 303);
+        // It is said once: what else changes of the subnet is no matter of the gateway.
+        let form = [("name", "Desks"), ("cidr", "10.1.0.0/24"), ("gateway", "10.1.0.60"), ("version", "2")];
+        assert_eq!(operator.post(&page, &form).await.status, 303);
+        // A new subnet over somebody's address, and over a router's, which is a host.
+        let form = [("name", "New"), ("cidr", "10.2.0.0/24"), ("gateway", "10.2.0.1")];
+        let harm = operator.post("/ipam/subnets", &form).await;
+        assert_eq!(harm.status, 409);
+        harm.shows("or the gateway: 10.2.0.1");
+        let host = [("hostname", "gw-1"), ("primary_ip", "10.3.0.1")];
+        assert_eq!(operator.post("/ipam/hosts", &host).await.status, 303);
+        add(&operator, &[("name", "Routed"), ("cidr", "10.3.0.0/24"), ("gateway", "10.3.0.1")]).await;
+    }
+
+    async fn who_would_lose_an_address_is_found_however_many_others_there_are(app: TestApp) {
+        let outer = made(&app, &spec("Outer", "10.0.0.0/8")).await;
+        made(&app, &spec("Crowd", "10.16.0.0/12")).await;
+        held(&app, &["10.16.0.0", "10.200.0.1"]).await;
+        crowd(&app, "10.16.0.0", 100_001).await;
+        let smaller = spec("Outer", "10.0.0.0/9");
+        let refused = change(&app, async |space| subnets::update(space, outer.id, None, &smaller, true, false).await).await;
+        assert!(refused.unwrap_err().to_string().contains("in no subnet any more: 10.200.0.1"));
+        let refused = change(&app, async |space| subnets::delete(space, outer.id, None, false).await).await;
+        assert!(refused.unwrap_err().to_string().contains("in no subnet any more: 10.200.0.1"));
+        // Not all of very many are named.
+        let crowd = by_name(&app, "Crowd").await;
+        app.sql(&format!("UPDATE subnet SET parent_id = NULL WHERE id = '{}'", crowd.id)).await;
+        let refused = change(&app, async |space| subnets::delete(space, crowd.id, None, false).await).await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("10.16.0.49; and 99952 more"), "{refused}");
+    }
+
     async fn the_tree_is_in_order_with_true_counts(app: TestApp) {
         made(&app, &spec("All", "10.0.0.0/8")).await;
         made(&app, &Spec { site: "Berlin".parse().unwrap(), vlan: Some("205".parse().unwrap()), gateway: Some("10.20.5.1".parse().unwrap()), ..spec("Voice Berlin", "10.20.5.0/24") }).await;
@@ -448,6 +516,39 @@ both_databases! {
         assert_eq!(script.get("/api/v1/subnets/free?within=10.0.0.0/8&length=4").await.status, 422);
     }
 
+    async fn space_that_somebody_uses_is_not_offered(app: TestApp) {
+        made(&app, &spec("Ten", "10.0.0.0/8")).await;
+        made(&app, &spec("One", "10.0.0.0/26")).await;
+        let fair = made(&app, &spec("Fair", "10.64.0.0/20")).await;
+        // In a frame, in no subnet at all, and more than are looked at in one go.
+        held(&app, &["10.0.0.65", "172.16.0.1"]).await;
+        let by = Reserver { name: "tester".to_owned(), anybodys: true };
+        let purpose = Purpose::Reserve { note: "Fair".parse().unwrap(), until: None };
+        let wish = Wish::Next { count: 1024, contiguous: false };
+        change(&app, async |space| {
+            addresses::take(space, Source::Subnet(fair.id), &wish, &purpose, &by).await.unwrap();
+            let pool = NewPool {
+                name: "Customers".parse().unwrap(),
+                cidr: "2001:db8::/48".parse().unwrap(),
+                delegated: "56".parse().unwrap(),
+            };
+            prefixes::create(space, &pool).await.unwrap();
+            Ok(())
+        }).await.unwrap();
+        let script = app.script(Role::Auditor).await;
+        for (within, length, expected) in [
+            ("10.0.0.0/24", 26, json!(["10.0.0.128/26", "10.0.0.192/26"])),
+            ("172.16.0.0/24", 25, json!(["172.16.0.128/25"])),
+            ("172.16.0.1/32", 32, json!([])),
+            ("10.64.0.0/20", 24, json!(["10.64.5.0/24", "10.64.6.0/24"])),
+            ("2001:db8::/47", 48, json!(["2001:db8:1::/48"])),
+            ("2001:db8:0:10::/60", 64, json!([])),
+        ] {
+            let free = script.get(&format!("/api/v1/subnets/free?within={within}&length={length}&count=2")).await.json();
+            assert_eq!(free["free"], expected, "{within}");
+        }
+    }
+
     async fn split_and_merged_again_nothing_is_lost(app: TestApp) {
         let operator = app.signed_in("operator", Role::Operator).await;
         let whole = made(&app, &Spec { gateway: Some("10.5.0.1".parse().unwrap()), excluded: vec!["10.5.0.2".parse().unwrap()], ..spec("Floor", "10.5.0.0/24") }).await;
@@ -457,7 +558,7 @@ both_databases! {
         operator.get(&path).await.shows("4 subnets of /26");
         let preview = operator.post(&path, &[("length", "26")]).await;
         assert_eq!(preview.status, 200);
-        for text in ["Nothing has been changed yet", "10.5.0.192/26", "data-label=\"In use\">2<", "network or broadcast address: 10.5.0.64"] {
+        for text in ["Nothing has been changed yet", "10.5.0.192/26", "data-label=\"In use\">2<", "network or broadcast address or the gateway: 10.5.0.64"] {
             preview.shows(text);
         }
         assert_eq!(app.number("SELECT count(*) FROM subnet").await, 1);

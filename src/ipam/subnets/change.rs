@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use serde_json::json;
 
+use super::queries::InUse;
 use super::types::{Pool, PoolKind, Spec, Subnet};
 use super::{Effects, Outcome, Refusal, describe, label, queries, spec};
 use crate::audit::Event;
 use crate::id::SubnetId;
-use crate::ipam::addresses::{self, Record};
+use crate::ipam::addresses;
 use crate::ipam::class::{Kind, Status};
 use crate::ipam::prefixes::{self, PrefixPool};
 use crate::ipam::space::Space;
@@ -16,8 +17,6 @@ use crate::net::{self, Address, Family, Range};
 
 /// Addresses listed at most when somebody would lose by a change.
 const LISTED: usize = 50;
-/// Rows looked at for that.
-const LOOKED_AT: i64 = 100_000;
 
 /// What lies around and inside a block.
 struct Place {
@@ -184,9 +183,19 @@ async fn gained(space: &mut Space<'_>, spec: &Spec, parent: Option<&Subnet>) -> 
     let mut effects = Effects::default();
     let tenant = space.tenant();
     let from = parent.map(|parent| parent.id);
-    for (never, _) in spec.cidr.never() {
-        let record = addresses::get(space.tx(), tenant, never).await?;
-        let taken = record.filter(|r| r.status != Status::Available && r.subnet == from);
+    // Who has the gateway around it already keeps it: nothing is different.
+    let known = parent.and_then(|parent| parent.gateway);
+    let gateway = spec.gateway.filter(|gateway| known != Some(*gateway));
+    let never = spec.cidr.never().into_iter().map(|(never, _)| never);
+    for address in never.chain(gateway) {
+        let record = addresses::get(space.tx(), tenant, address).await?;
+        // A router is a host, and may have the gateway.
+        let router = gateway == Some(address);
+        let taken = record.filter(|record| {
+            record.status != Status::Available
+                && record.subnet == from
+                && !(router && record.is_named_by_host())
+        });
         effects.forbidden.extend(taken.map(|record| record.address.to_string()));
     }
     let count = space.held_in(spec.cidr.range(), from).await?;
@@ -399,41 +408,37 @@ async fn lost(
     around: Option<&Subnet>,
 ) -> Outcome<Effects> {
     let tenant = space.tenant();
-    let records = addresses::within(space.tx(), tenant, old.cidr.range(), LOOKED_AT).await?;
-    let records = records
-        .into_iter()
-        .filter(|record| record.subnet == Some(old.id) && record.status != Status::Available);
+    let held = queries::in_use(space.tx(), tenant, old).await?;
     let before: Vec<_> = pools.iter().map(|pool| (pool.kind, pool.range)).collect();
     let after: Vec<_> = new.pools().into_iter().map(|(kind, range, _)| (kind, range)).collect();
-    let within = |ranges: &[Range], record: &Record| {
-        ranges.iter().any(|range| range.contains(record.address))
-    };
+    let within = |ranges: &[Range], address| ranges.iter().any(|range| range.contains(address));
     let pool = |pools: &[(PoolKind, Range)]| {
         (given(pools, PoolKind::Static), given(pools, PoolKind::Dhcp))
     };
     let ((statics_before, dhcp_before), (statics_after, dhcp_after)) =
         (pool(&before), pool(&after));
-    let stranded = |record: &Record| match record.kind {
-        Kind::Static => within(&statics_before, record) && !within(&statics_after, record),
+    let stranded = |address, kind| match kind {
+        Kind::Static => within(&statics_before, address) && !within(&statics_after, address),
         Kind::Dhcp => {
-            within(&dhcp_before, record)
-                && !within(&dhcp_after, record)
-                && !within(&statics_after, record)
+            within(&dhcp_before, address)
+                && !within(&dhcp_after, address)
+                && !within(&statics_after, address)
         }
     };
     let never: Vec<_> = new.cidr.never().into_iter().map(|(address, _)| address).collect();
+    let gateway = new.gateway.filter(|gateway| old.gateway != Some(*gateway));
     let mut effects = Effects::default();
     let mut moved = 0;
-    for record in records {
-        if !new.cidr.contains(record.address) {
+    for InUse { address, kind, of_host } in held {
+        if !new.cidr.contains(address) {
             match around {
                 Some(_) => moved += 1,
-                None => effects.list(&record, |effects| &mut effects.orphaned),
+                None => effects.list(address, |effects| &mut effects.orphaned),
             }
-        } else if never.contains(&record.address) {
-            effects.list(&record, |effects| &mut effects.forbidden);
-        } else if stranded(&record) {
-            effects.list(&record, |effects| &mut effects.stranded);
+        } else if never.contains(&address) || (gateway == Some(address) && !of_host) {
+            effects.list(address, |effects| &mut effects.forbidden);
+        } else if stranded(address, kind) {
+            effects.list(address, |effects| &mut effects.stranded);
         }
     }
     if let Some(around) = around.filter(|_| moved > 0) {
@@ -444,11 +449,11 @@ async fn lost(
 
 impl Effects {
     /// Adds an address to one of the lists, while they are short.
-    fn list(&mut self, record: &Record, into: impl Fn(&mut Self) -> &mut Vec<String>) {
+    fn list(&mut self, address: Address, into: impl Fn(&mut Self) -> &mut Vec<String>) {
         if self.orphaned.len() + self.stranded.len() + self.forbidden.len() >= LISTED {
             self.more += 1;
         } else {
-            into(self).push(record.address.to_string());
+            into(self).push(address.to_string());
         }
     }
 
@@ -535,15 +540,13 @@ async fn removal(space: &mut Space<'_>, old: &Subnet) -> Outcome<Effects> {
             let record = addresses::get(space.tx(), tenant, never).await?;
             let own = record.filter(|record| record.subnet == Some(old.id));
             if let Some(record) = own.filter(|record| record.status != Status::Available) {
-                effects.list(&record, |effects| &mut effects.forbidden);
+                effects.list(record.address, |effects| &mut effects.forbidden);
             }
         }
         return Ok(effects);
     }
-    for record in addresses::within(space.tx(), tenant, old.cidr.range(), LOOKED_AT).await? {
-        if record.subnet == Some(old.id) && record.status != Status::Available {
-            effects.list(&record, |effects| &mut effects.orphaned);
-        }
+    for in_use in queries::in_use(space.tx(), tenant, old).await? {
+        effects.list(in_use.address, |effects| &mut effects.orphaned);
     }
     Ok(effects)
 }

@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 
 use crate::db::{Result, Tx};
 use crate::id::{PoolId, SubnetId, TenantId};
-use crate::net::{self, Address, BadRange, Cidr, Range};
+use crate::ipam::prefixes;
+use crate::net::{self, Address, BadRange, Cidr, Family, Range};
 use crate::web::Error;
 
 pub use bulk::create_all;
@@ -38,7 +39,7 @@ pub struct Effects {
     pub orphaned: Vec<String>,
     /// Those that would no longer lie in the pool they are given from.
     pub stranded: Vec<String>,
-    /// Those that would be a network or broadcast address.
+    /// Those that would be a network or broadcast address, or the gateway.
     pub forbidden: Vec<String>,
     /// How many would go to another subnet, and to which.
     pub moved: Vec<(String, i64)>,
@@ -69,7 +70,7 @@ impl Effects {
         }
         if !self.forbidden.is_empty() {
             all.push(format!(
-                "in use, but would be a network or broadcast address: {}",
+                "in use, but would be a network or broadcast address or the gateway: {}",
                 list(&self.forbidden)
             ));
         }
@@ -229,8 +230,54 @@ pub async fn free_blocks(
         inside.iter().filter_map(|subnet| subnet.parent).collect();
     let taken =
         inside.iter().filter(|subnet| subnet.cidr != within && !frames.contains(&subnet.id));
-    let taken: Vec<Range> = taken.map(|subnet| subnet.cidr.range()).collect();
-    Ok(net::free_blocks(within, &taken, length).take(count).collect())
+    let mut taken: Vec<Range> = taken.map(|subnet| subnet.cidr.range()).collect();
+    if within.family() == Family::V6 {
+        let pools = prefixes::list(tx, tenant).await?;
+        taken.extend(pools.iter().map(|pool| pool.cidr.range()));
+    }
+    let mut held = Held::default();
+    let mut free = Vec::new();
+    for block in net::free_blocks(within, &taken, length) {
+        if free.len() >= count {
+            break;
+        }
+        if !held.any_in(tx, tenant, block, within).await? {
+            free.push(block);
+        }
+    }
+    Ok(free)
+}
+
+/// Addresses somebody has, read some at a time as blocks are asked about in their order: of a
+/// crowded network each is read once, of an empty one nothing.
+#[derive(Default)]
+struct Held {
+    addresses: Vec<Address>,
+    /// Up to here all are known.
+    until: Option<Address>,
+}
+
+impl Held {
+    const AT_ONCE: i64 = 1_000;
+
+    async fn any_in(
+        &mut self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        block: Cidr,
+        within: Cidr,
+    ) -> Result<bool> {
+        let (first, last) = (block.network(), block.last());
+        if self.until.is_none_or(|until| until < last) {
+            let ends = (first, within.last());
+            self.addresses = queries::held_between(tx, tenant, ends, Self::AT_ONCE).await?;
+            let full = i64::try_from(self.addresses.len()).is_ok_and(|n| n == Self::AT_ONCE);
+            let end = self.addresses.last().copied().filter(|_| full);
+            self.until = Some(end.unwrap_or(within.last()));
+        }
+        let at = self.addresses.partition_point(|address| *address < first);
+        Ok(self.addresses.get(at).is_some_and(|address| *address <= last))
+    }
 }
 
 /// What a subnet was laid down as.

@@ -7,7 +7,8 @@ use super::types::{Pool, Spec, Subnet};
 use crate::audit::Page;
 use crate::db::{self, Bulk, Query, Result, Tx};
 use crate::id::{PoolId, SubnetId, TenantId};
-use crate::ipam::class::Status;
+use crate::ipam::addresses::HolderKind;
+use crate::ipam::class::{Kind, Status};
 use crate::ipam::space::{Gap, GapRow, Space, damaged, range};
 use crate::net::{Address, Cidr, Family, Range};
 use crate::sql;
@@ -427,6 +428,60 @@ pub(super) async fn homes(
         Ok((address.try_into().map_err(damaged)?, subnet))
     };
     rows.into_iter().map(home).collect()
+}
+
+/// An address of a subnet that somebody has.
+pub(super) struct InUse {
+    pub address: Address,
+    pub kind: Kind,
+    /// Whether a host names it: a router is one, and its address the gateway.
+    pub of_host: bool,
+}
+
+/// The addresses of a subnet that somebody has. Those of subnets inside it are not its own.
+pub(super) async fn in_use(tx: &mut Tx, tenant: TenantId, subnet: &Subnet) -> Result<Vec<InUse>> {
+    let rows: Vec<(Vec<u8>, String, String)> = tx
+        .query(sql!(
+            "SELECT address, kind, holder_kind FROM address
+             WHERE tenant_id = $1 AND address >= $2 AND address <= $3 AND subnet_id = $4 AND status <> 'available'
+             ORDER BY address"
+        ))
+        .bind(tenant.to_string())
+        .bind(subnet.cidr.network().key())
+        .bind(subnet.cidr.last().key())
+        .bind(subnet.id.to_string())
+        .all()
+        .await?;
+    let in_use = |(address, kind, holder): (Vec<u8>, String, String)| {
+        Ok(InUse {
+            address: address.try_into().map_err(damaged)?,
+            kind: kind.try_into().map_err(damaged)?,
+            of_host: holder.parse().is_ok_and(HolderKind::is_host),
+        })
+    };
+    rows.into_iter().map(in_use).collect()
+}
+
+/// The lowest addresses between two that somebody has, whatever subnet they are in.
+pub(super) async fn held_between(
+    tx: &mut Tx,
+    tenant: TenantId,
+    (first, last): (Address, Address),
+    limit: i64,
+) -> Result<Vec<Address>> {
+    let rows: Vec<(Vec<u8>,)> = tx
+        .query(sql!(
+            "SELECT address FROM address
+             WHERE tenant_id = $1 AND address >= $2 AND address <= $3 AND status <> 'available'
+             ORDER BY address LIMIT $4"
+        ))
+        .bind(tenant.to_string())
+        .bind(first.key())
+        .bind(last.key())
+        .bind(limit)
+        .all()
+        .await?;
+    rows.into_iter().map(|(key,)| key.try_into().map_err(damaged)).collect()
 }
 
 // Lists

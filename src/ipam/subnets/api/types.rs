@@ -320,7 +320,7 @@ pub struct SubnetEffects {
     pub orphaned: Vec<String>,
     /// Those that are no longer in the pool they are given from.
     pub stranded: Vec<String>,
-    /// Those that are a network or broadcast address now.
+    /// Those that are a network or broadcast address, or the gateway, now.
     pub forbidden: Vec<String>,
     /// How many went to which subnet.
     pub moved: Vec<SubnetMoved>,
