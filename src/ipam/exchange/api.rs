@@ -215,7 +215,7 @@ async fn file(by: &Operator, asked: &Asked, kind: Kind) -> Answer {
 /// Comes back unchanged by the import.
 #[utoipa::path(get, path = "/api/v1/subnets/export", operation_id = "exportSubnets", tag = "Import and export",
     params(("format" = Option<String>, Query, description = "`csv` or `xlsx`; without it CSV"),
-        ("q" = Option<String>, Query, description = "Part of the name, the description, the site or the addresses, or a VLAN"),
+        ("q" = Option<String>, Query, description = "Part of the name or of the site, a VLAN, an address, part of one or a CIDR; as in the list"),
         ("site" = Option<String>, Query, description = "Only those of this site"),
         ("family" = Option<String>, Query, description = "`4` or `6`")),
     responses((status = 200, body = String, content_type = "text/csv"), (status = 422, body = Problem)))]
@@ -226,7 +226,7 @@ async fn export_subnets(by: Operator, asked: web::Query<Asked>) -> Answer {
 /// Export addresses
 ///
 /// Those with a row, in the order of addresses, as they were at one moment; comes back unchanged by
-/// the import.
+/// the import. Of those that are available, the free ones between two others are one row.
 #[utoipa::path(get, path = "/api/v1/addresses/export", operation_id = "exportAddresses", tag = "Import and export",
     params(("format" = Option<String>, Query, description = "`csv` or `xlsx`; without it CSV"),
         ("q" = Option<String>, Query, description = "Part of an address, a CIDR, part of a MAC, a host name, a holder or a description"),

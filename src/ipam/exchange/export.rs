@@ -122,19 +122,14 @@ impl Asked {
         }
     }
 
-    /// Whether a subnet is one of those asked for.
-    fn wants(&self, subnet: &Subnet, family: Option<Family>) -> bool {
-        let search = self.q.trim().to_lowercase();
-        let vlan = subnet.vlan.map(|vlan| vlan.to_string()).unwrap_or_default();
-        let texts = [subnet.name.key(), subnet.description.key(), subnet.site.key(), vlan];
-        let inside = || {
-            net::ranges_matching(&search).is_some_and(|ranges| {
-                ranges.iter().any(|range| range.overlaps(subnet.cidr.range()))
-            })
-        };
-        (search.is_empty() || texts.iter().any(|text| text.contains(&search)) || inside())
-            && (self.site.is_empty() || subnet.site.key() == self.site.to_lowercase())
-            && family.is_none_or(|family| subnet.cidr.family() == family)
+    /// Which subnets: the list's own filter, so that a file has what the list shows.
+    fn subnets(&self) -> std::result::Result<subnets::Filter, BadQuery> {
+        Ok(subnets::Filter {
+            search: self.q.trim().to_owned(),
+            site: self.site.clone(),
+            family: self.family()?,
+            ..subnets::Filter::default()
+        })
     }
 }
 
@@ -229,13 +224,12 @@ pub async fn rows(
             Source::Hosts { tenant, search: asked.q.clone(), after: Some(String::new()) }
         }
         Kind::Subnets => {
-            let family = match asked.family() {
-                Ok(family) => family,
+            let filter = match asked.subnets() {
+                Ok(filter) => filter,
                 Err(bad) => return Ok(Err(bad)),
             };
-            let mut list = subnets::all(tx, tenant).await?;
-            let names = names(&list);
-            list.retain(|subnet| asked.wants(subnet, family));
+            let names = names(&subnets::all(tx, tenant).await?);
+            let list = subnets::matching(tx, tenant, &filter).await?;
             let pools = subnets::all_pools(tx, tenant).await?;
             Source::Subnets { list: list.into_iter(), pools, names }
         }

@@ -125,6 +125,19 @@ pub async fn list(
     Ok((lines(tx, tenant, subnets, &around).await?, total))
 }
 
+/// Every subnet a list shows, whatever the page and whichever branches are closed.
+pub async fn matching(tx: &mut Tx, tenant: TenantId, filter: &Filter) -> Result<Vec<Subnet>> {
+    if filter.is_tree() {
+        return queries::all(tx, tenant).await;
+    }
+    match Looked::of(filter, meaning(filter)) {
+        Some(looked) => {
+            queries::page(tx, tenant, &looked, Page { offset: 0, limit: i64::MAX }).await
+        }
+        None => Ok(Vec::new()),
+    }
+}
+
 /// The first subnets directly in one, at most `limit`, and how many there are in all.
 pub async fn first_children(
     tx: &mut Tx,

@@ -23,7 +23,8 @@ use crate::web::Error;
 pub use bulk::create_all;
 pub use change::{create, create_told, delete, update};
 pub use listing::{
-    Filter, Line as Listed, Usage, branches, first_children, lines, list, path, sites, usage,
+    Filter, Line as Listed, Usage, branches, first_children, lines, list, matching, path, sites,
+    usage,
 };
 pub use map::{Block, Cell, Map, What, cells_of, map, short};
 pub use reshape::{Piece, merge, pieces, split};
@@ -216,8 +217,9 @@ pub(super) async fn ranges_inside(
     queries::ranges_inside(tx, tenant, id).await
 }
 
-/// The first blocks of `length` bits under `within` that no subnet has, at most `count`. A subnet
-/// that has others inside is only a frame: what is free in it counts as free.
+/// The first blocks of `length` bits under `within` that no subnet and no prefix pool has and in
+/// which nobody has an address, at most `count`. A subnet that has others inside is only a frame:
+/// what is free in it counts as free.
 pub async fn free_blocks(
     tx: &mut Tx,
     tenant: TenantId,

@@ -41,7 +41,8 @@ fn after(address: Address) -> Option<Address> {
 }
 
 impl Stream {
-    /// The rows a filter asks for, and with `free` the gaps between them.
+    /// The rows a filter asks for, and with `free` the gaps between them. Whoever asks for what is
+    /// available asks for the gaps.
     pub async fn new(tx: &mut Tx, tenant: TenantId, filter: Filter, free: bool) -> Result<Self> {
         let meaning = meaning(&filter.search);
         let extents = extents(tx, tenant, &filter, meaning.as_ref()).await?.into();
@@ -49,7 +50,8 @@ impl Stream {
             || filter.reserved_by.is_some()
             || filter.orphaned;
         let gaps = classes(&filter, false).only(Class::is_gap);
-        let gaps = Some(gaps).filter(|gaps| free && !rows_only && !gaps.is_empty());
+        let gaps =
+            Some(gaps).filter(|gaps| (free || filter.each()) && !rows_only && !gaps.is_empty());
         Ok(Self { tenant, filter, meaning, extents, gaps, at: None })
     }
 
