@@ -242,7 +242,7 @@ both_databases! {
             ("subnets", "name,cidr\nA,10.30.0.0/24\nB,10.30.0.0/24\n", "3 cidr: line 2 is about 10.30.0.0/24 already"),
             ("subnets", "name,cidr\nA,10.30.0.0/24\na,10.30.1.0/24\n", "3 name: the subnet in line 2 is called so too"),
             ("subnets", "name,cidr\nA,10.30.0.0/24\nvoice,10.30.1.0/24\n", "3 name: another subnet is called voice"),
-            ("subnets", "name,cidr\nA,10.20.5.10/31\nB,10.20.5.12/30\n", "3 cidr: addresses are in use: in use, but would be a network or broadcast address: 10.20.5.12"),
+            ("subnets", "name,cidr\nA,10.20.5.10/31\nB,10.20.5.12/30\n", "3 cidr: addresses are in use: in use, but would be a network or broadcast address or the gateway: 10.20.5.12"),
             ("subnets", "name,cidr,vlan\nA,10.30.0.0/24,5000\n", "2 vlan: use a VLAN number from 1 to 4094"),
             ("hosts", "hostname,primary_ip\na,10.20.5.70\nb,10.20.5.10\n", "3 primary_ip: 10.20.5.10 is allocated: external Front desk; b claims it too"),
             ("hosts", "hostname,primary_ip\na,10.20.5.70\nb,10.20.5.70\n", "3 primary_ip: line 2 gives 10.20.5.70 to another host"),
@@ -337,10 +337,64 @@ both_databases! {
             assert_eq!(answer.status, 422, "{query}");
             assert!(answer.json()["errors"][query.split('=').next().unwrap()].is_string());
         }
-        for (path, expected) in [("subnets/export?q=205", 2), ("subnets/export?site=berlin&family=4", 2), ("subnets/export?q=10.20.6.", 2), ("hosts/export?q=gate", 1), ("hosts/export", 2)] {
+        for (path, expected) in [("subnets/export?q=205", 2), ("subnets/export?site=berlin&family=4", 2), ("subnets/export?q=10.20.6.", 2), ("hosts/export?q=gate", 1), ("hosts/export", 2), ("subnets/export?q=vlan+205", 2), ("subnets/export?q=20", 4)] {
             let answer = script.get(&format!("/api/v1/{path}")).await;
             assert_eq!(answer.text.lines().count() - 1, expected, "{path}: {}", answer.text);
         }
+    }
+
+    async fn a_file_has_what_the_list_shows(app: TestApp) {
+        let script = app.script(Role::Operator).await;
+        take(&script, "subnets", SUBNETS).await;
+        take(&script, "addresses", ADDRESSES).await;
+        let column = |text: &str, n: usize| -> Vec<String> {
+            let mut reader = csv::Reader::from_reader(text.as_bytes());
+            reader.records().map(|row| row.unwrap()[n].to_owned()).collect()
+        };
+        for query in ["", "q=205", "q=vlan+205", "q=20", "q=5", "q=all+of+it", "q=voice", "q=BERLIN", "q=10.20.5.9", "q=2001:db8:5::/64", "site=berlin", "family=6", "site=berlin&family=4&q=camp", "q=nothing"] {
+            let list = script.get(&format!("/api/v1/subnets?{query}&size=200")).await;
+            let listed: Vec<String> = list.json()["subnets"].as_array().unwrap().iter().map(|subnet| subnet["cidr"].as_str().unwrap().to_owned()).collect();
+            let file = script.get(&format!("/api/v1/subnets/export?{query}")).await;
+            assert_eq!(column(&file.text, 1), listed, "{query}");
+        }
+        // Free addresses in a row are one row of the file; each is a line of the list.
+        let each = |text: &str| -> Vec<String> {
+            let ends = |cell: &str| -> (u32, u32) {
+                let (first, last) = cell.split_once('-').unwrap_or((cell, cell));
+                let number = |text: &str| text.parse::<std::net::Ipv4Addr>().unwrap().into();
+                (number(first), number(last))
+            };
+            let ranges = column(text, 0).into_iter().map(|cell| ends(&cell));
+            ranges.flat_map(|(first, last)| (first..=last).map(|n| std::net::Ipv4Addr::from(n).to_string())).collect()
+        };
+        for query in ["status=available&q=10.20.5.", "status=available&q=10.20.5.9", "status=reserved", "status=allocated&q=10.", "status=available&type=dhcp", "status=available&mine=true", "status=quarantine&active=false"] {
+            let list = script.get(&format!("/api/v1/addresses?{query}&size=200")).await.json();
+            let listed: Vec<String> = list["entries"].as_array().unwrap().iter()
+                .map(|entry| entry["address"].as_str().or(entry["first"].as_str()).unwrap().to_owned()).collect();
+            assert_eq!(list["total"], listed.len());
+            let file = script.get(&format!("/api/v1/addresses/export?{query}")).await;
+            assert_eq!(each(&file.text), listed, "{query}: {}", file.text);
+        }
+    }
+
+    async fn an_end_in_a_file_is_what_it_is_on_the_page(app: TestApp) {
+        app.sql("UPDATE tenant SET time_zone = 'Europe/Lisbon'").await;
+        let script = app.script(Role::Operator).await;
+        take(&script, "subnets", SUBNETS).await;
+        take(&script, "addresses", "address,status,description,until\n10.20.5.11,reserved,door,2031-07-01\n10.20.5.12,reserved,door,2031-07-01T18:00:00Z\n").await;
+        let page = app.signed_in("operator", Role::Operator).await;
+        assert_eq!(page.post("/ipam/addresses/10.20.5.13/reserve", &[("note", "door"), ("until", "2031-07-01")]).await.status, 303);
+        let until = async |n: u8| script.get(&format!("/api/v1/addresses/10.20.5.{n}")).await.json()["until"].clone();
+        assert_eq!(until(11).await, "2031-07-01T23:00:00Z");
+        assert_eq!(until(12).await, "2031-07-01T18:00:00Z");
+        assert_eq!(until(13).await, until(11).await);
+        // What is over is refused, for a new reservation and for one there is.
+        for address in ["10.20.5.14", "10.20.5.11"] {
+            let past = format!("address,status,description,until\n{address},reserved,door,2020-01-01\n");
+            let refused = send(&script, "addresses", "", past).await;
+            assert_eq!(faults(&refused), ["2 until: that time is over; choose a later one, or none"]);
+        }
+        assert_eq!(until(11).await, "2031-07-01T23:00:00Z");
     }
 
     async fn an_export_is_whole_however_many_pages_it_has(app: TestApp) {

@@ -19,6 +19,7 @@ use crate::audit::{Actor, Event};
 use crate::auth::access::Route;
 use crate::ipam::space::Space;
 use crate::state::State;
+use crate::tenants;
 use crate::web::Error;
 use crate::web::sheet::{BadSheet, Column, Columns, Report, Row, Sheet};
 
@@ -121,10 +122,12 @@ impl Importer<'_> {
     }
 
     async fn addresses(self, sheet: Sheeted, dry: bool, report: &mut Report) -> Result<(), Error> {
-        let Some(rows) = addresses::read(sheet, report).await? else { return Ok(()) };
+        let tenant = self.actor.tenant;
+        let zone = tenants::get(&mut self.state.read().await?, tenant).await?.time_zone;
+        let Some(rows) = addresses::read(sheet, zone, report).await? else { return Ok(()) };
         // What cannot be imported is looked at without a lock, as a dry run is.
         if dry || !report.is_clean() {
-            let (tenant, at) = (self.actor.tenant, self.state.clock.now());
+            let at = self.state.clock.now();
             let mut tx = self.state.read().await?;
             return addresses::check(&mut tx, tenant, self.name, at, rows, report).await;
         }

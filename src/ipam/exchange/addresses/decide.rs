@@ -114,7 +114,17 @@ fn free(
         Status::Quarantine | Status::Available => {}
     }
     write(&mut new, wish);
+    if is_over(new.until, by) {
+        return Verdict::Refused("until", OVER.to_owned());
+    }
     if old.is_some() { Verdict::Changed(new) } else { Verdict::Added(new) }
+}
+
+/// What is said of an end that is past: as where it is typed.
+const OVER: &str = "that time is over; choose a later one, or none";
+
+fn is_over(until: Option<Timestamp>, by: By<'_>) -> bool {
+    until.is_some_and(|until| until <= by.at)
 }
 
 /// Whoever gets an address nobody has.
@@ -179,6 +189,9 @@ fn kept(old: &Record, wish: &Wish, by: By<'_>) -> Verdict {
     write(&mut new, wish);
     if new == *old {
         return Verdict::Unchanged;
+    }
+    if new.until != old.until && is_over(new.until, by) {
+        return Verdict::Refused("until", OVER.to_owned());
     }
     if machine(&new) != machine(old) && old.holder.as_ref().is_some_and(is_machine) {
         let why = format!(

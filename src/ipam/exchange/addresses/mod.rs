@@ -10,6 +10,7 @@ mod wish;
 use super::columns::ADDRESSES;
 use super::{MOST_ADDRESSES, Sheeted};
 use crate::ipam::space::Space;
+use crate::time::Zone;
 use crate::web::Error;
 use crate::web::sheet::{Columns, Report, Row, Sheet};
 
@@ -23,11 +24,13 @@ const BATCH: usize = 1000;
 /// What a file has, in the order of addresses.
 pub struct Rows {
     layout: Layout,
+    /// Where a day without a time is meant.
+    zone: Zone,
     rows: Vec<Packed>,
 }
 
 /// Reads a file: what is wrong with single rows is in the report.
-pub async fn read(sheet: Sheeted, report: &mut Report) -> Result<Option<Rows>, Error> {
+pub async fn read(sheet: Sheeted, zone: Zone, report: &mut Report) -> Result<Option<Rows>, Error> {
     let sheet = match sheet {
         Ok(sheet) => sheet,
         Err(error) => {
@@ -37,17 +40,17 @@ pub async fn read(sheet: Sheeted, report: &mut Report) -> Result<Option<Rows>, E
     };
     let Some(columns) = Columns::find(sheet.header(), &ADDRESSES, report) else { return Ok(None) };
     let layout = Layout::of(&columns);
-    let rows = gather(sheet, &layout, report).await;
+    let rows = gather(sheet, &layout, &zone, report).await;
     let sorted = tokio::task::spawn_blocking(move || {
         let mut rows = rows;
         rows.sort_unstable_by_key(|row: &Packed| (row.address, row.line));
         rows
     });
     let rows = sorted.await.map_err(std::io::Error::other)?;
-    Ok(Some(Rows { layout, rows: once_each(rows, report) }))
+    Ok(Some(Rows { layout, zone, rows: once_each(rows, report) }))
 }
 
-async fn gather(sheet: Sheet, layout: &Layout, report: &mut Report) -> Vec<Packed> {
+async fn gather(sheet: Sheet, layout: &Layout, zone: &Zone, report: &mut Report) -> Vec<Packed> {
     let mut rows = Vec::new();
     let mut batches = sheet.batches(BATCH);
     while let Some(batch) = batches.next().await {
@@ -61,7 +64,7 @@ async fn gather(sheet: Sheet, layout: &Layout, report: &mut Report) -> Vec<Packe
                 return rows;
             }
             match row {
-                Ok(row) => rows.extend(parse(layout, &row, report)),
+                Ok(row) => rows.extend(parse(layout, zone, &row, report)),
                 Err(error) => report.unreadable(&error),
             }
             report.rows += 1;
@@ -70,7 +73,7 @@ async fn gather(sheet: Sheet, layout: &Layout, report: &mut Report) -> Vec<Packe
     rows
 }
 
-fn parse(layout: &Layout, row: &Row, report: &mut Report) -> Option<Packed> {
+fn parse(layout: &Layout, zone: &Zone, row: &Row, report: &mut Report) -> Option<Packed> {
     let cells = layout.cells(row);
     if cells.is_gap() {
         return None;
@@ -82,7 +85,7 @@ fn parse(layout: &Layout, row: &Row, report: &mut Report) -> Option<Packed> {
             None
         }
     };
-    if let Err(faults) = Wish::read(&cells) {
+    if let Err(faults) = Wish::read(&cells, zone) {
         for (column, why) in faults {
             report.refuse(row.line, column, &why);
         }

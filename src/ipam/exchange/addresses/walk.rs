@@ -182,7 +182,8 @@ fn read_ahead(rows: Arc<Rows>) -> Receiver<Vec<Option<Wish>>> {
     let (sender, receiver) = channel(2);
     tokio::task::spawn_blocking(move || {
         for some in rows.rows.chunks(AHEAD) {
-            let wishes = some.iter().map(|row| Wish::read(&rows.layout.unpack(row)).ok());
+            let wishes =
+                some.iter().map(|row| Wish::read(&rows.layout.unpack(row), &rows.zone).ok());
             if sender.blocking_send(wishes.collect()).is_err() {
                 return;
             }

@@ -7,9 +7,10 @@ use std::str::FromStr;
 use crate::ipam::addresses::{HolderKind, Hostname, Note};
 use crate::ipam::class::{Kind, Status};
 use crate::ipam::exchange::columns::{self, ADDRESSES, said};
+use crate::ipam::web::end_of_day;
 use crate::net::{Address, Mac, Range};
 use crate::text::Line;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, Zone};
 use crate::web::sheet::{Columns, Row};
 
 /// Stands between the cells of a packed row; no cell that is accepted holds it.
@@ -202,9 +203,9 @@ impl Reader<'_> {
         })
     }
 
-    fn until(&mut self) -> Option<Option<Timestamp>> {
+    fn until(&mut self, zone: &Zone) -> Option<Option<Timestamp>> {
         let text = self.cells.column("until")?;
-        let read = moment(text);
+        let read = moment(text, zone);
         if read.is_none() && !text.is_empty() {
             self.fault("until", &"write a time such as 2026-12-31 or 2026-12-31T18:00:00Z");
         }
@@ -268,17 +269,17 @@ impl Reader<'_> {
     }
 }
 
-/// A moment or a day, in UTC.
-fn moment(text: &str) -> Option<Timestamp> {
+/// A moment, or the end of a day where the tenant is.
+fn moment(text: &str, zone: &Zone) -> Option<Timestamp> {
     if let Ok(moment) = text.parse::<jiff::Timestamp>() {
         return Some(Timestamp(moment.as_second()));
     }
-    crate::time::Zone::default().midnight(text.parse().ok()?)
+    end_of_day(&mut text.to_owned().into(), zone).flatten()
 }
 
 impl Wish {
     /// Reads a row; everything that is wrong with it if anything is.
-    pub fn read(cells: &Cells<'_>) -> Result<Self, Faults> {
+    pub fn read(cells: &Cells<'_>, zone: &Zone) -> Result<Self, Faults> {
         let mut reader = Reader { cells, faults: Vec::new() };
         let (status, dynamic) = reader.status();
         let kind = match cells.cell("type").to_lowercase().as_str() {
@@ -299,7 +300,7 @@ impl Wish {
             },
             note: reader.note(status),
             reserved_by: reader.read("reserved_by"),
-            until: reader.until(),
+            until: reader.until(zone),
             gateway: matches!(cells.cell("gateway").to_lowercase().as_str(), "yes" | "true" | "1"),
         };
         wish.fits(&mut reader);
@@ -337,8 +338,8 @@ mod tests {
         let cells = layout.cells(&row);
         let packed = cells.pack(cells.address().unwrap(), 2, 0);
         // What was packed says the same.
-        let again = Wish::read(&layout.unpack(&packed));
-        let wish = Wish::read(&cells);
+        let again = Wish::read(&layout.unpack(&packed), &Zone::default());
+        let wish = Wish::read(&cells, &Zone::default());
         assert_eq!(format!("{wish:?}"), format!("{again:?}"));
         wish
     }
@@ -363,6 +364,15 @@ mod tests {
         assert_eq!(wish.mac.unwrap().unwrap().to_string(), "00:15:65:aa:bb:cc");
         let wish = read("address,status", "10.0.0.7,deprecated").unwrap();
         assert_eq!(wish.note.unwrap().to_string(), "deprecated in the file it came from");
+    }
+
+    #[test]
+    fn a_day_is_over_when_it_is_where_the_tenant_is() {
+        let zone: Zone = "Europe/Lisbon".parse().unwrap();
+        let read = |text: &str| moment(text, &zone).unwrap().to_string();
+        assert_eq!(read("2026-07-01"), "2026-07-01T23:00:00Z");
+        assert_eq!(read("2026-07-01T18:00:00Z"), "2026-07-01T18:00:00Z");
+        assert_eq!(moment("soon", &zone), None);
     }
 
     #[test]
