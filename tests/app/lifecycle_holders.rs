@@ -128,6 +128,23 @@ both_databases! {
         agrees(&app).await;
     }
 
+    async fn a_machine_renamed_by_a_file_is_renamed_at_its_assignment(app: TestApp) {
+        office(&app).await;
+        switch_on(&app).await;
+        let script = app.script(Role::Admin).await;
+        let given = give(&script, Family::Ipv4, "external", "c-17").await;
+        let before = app.number("SELECT count(*) FROM outside_call").await;
+        let file = "address,status,hostname,holder_id,holder\n10.20.5.10,allocated,cpe-17,c-17,Customer Seventeen\n";
+        let ask = script.ask("POST", "/api/v1/addresses/import").header("content-type", "text/csv");
+        let done = ask.body(file).send().await;
+        assert_eq!((done.status, done.json()["changed"].as_u64()), (200, Some(1)), "{done:?}");
+        let now = state_of(&app, given["id"].as_str().unwrap().parse().unwrap()).await;
+        assert_eq!((now.hostname.to_string().as_str(), now.holder.name.as_str()), ("cpe-17", "Customer Seventeen"));
+        assert!(app.number("SELECT count(*) FROM outside_call").await > before);
+        assert!(app.number("SELECT count(*) FROM outside_call WHERE payload LIKE '%cpe-17%'").await > 0);
+        agrees(&app).await;
+    }
+
     async fn an_address_given_for_another_purpose_is_not_the_pages_to_take(app: TestApp) {
         office(&app).await;
         let admin = app.signed_in("admin", Role::Admin).await;

@@ -58,7 +58,7 @@ pub(super) async fn follow(space: &mut Space<'_>, old: &Record, new: &Record) ->
         return Ok(());
     }
     let now = space.at();
-    queries::name_machine(space.tx(), id, &new.hostname, now).await?;
+    queries::name_machine(space.tx(), id, holder, &new.hostname, now).await?;
     tell(space, id, Leased::Address(new.address), (holder, Some(&new.hostname))).await
 }
 

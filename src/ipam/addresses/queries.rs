@@ -609,19 +609,22 @@ pub(super) async fn prefixes_of(
     rows.into_iter().map(prefix).collect()
 }
 
-/// The name of a machine is also at the assignment of its address.
+/// The names of a holder and of the machine are also at the assignment of the address.
 pub(super) async fn name_machine(
     tx: &mut Tx,
     id: AssignmentId,
+    holder: &Holder,
     hostname: &Hostname,
     now: Timestamp,
 ) -> Result<()> {
     tx.query(sql!(
-        "UPDATE assignment SET hostname = $2, version = version + 1, updated_at = $3
-         WHERE id = $1 AND hostname <> $2"
+        "UPDATE assignment SET hostname = $2, holder_name = $3, holder_key = $4, version = version + 1, updated_at = $5
+         WHERE id = $1 AND (hostname <> $2 OR holder_name <> $3)"
     ))
     .bind(id.to_string())
     .bind(hostname.to_string())
+    .bind(holder.name.clone())
+    .bind(holder.name.to_lowercase())
     .bind(now)
     .run()
     .await

@@ -10,7 +10,7 @@ use super::decide::{By, Place, Verdict, decide};
 use super::wish::{Packed, Wish};
 use crate::db::Tx;
 use crate::id::{SubnetId, TenantId};
-use crate::ipam::addresses::{self, HolderKind, Record, describe, event};
+use crate::ipam::addresses::{self, HolderKind, Record, Refusal, describe, event};
 use crate::ipam::space::{Laid, Space};
 use crate::ipam::subnets;
 use crate::net::{Address, Range};
@@ -166,14 +166,18 @@ impl<'s, 'c, 'r> Walk<'s, 'c, 'r> {
         for record in &added {
             space.record(event("address.imported", record).after(describe(record)));
         }
-        for (old, mut new) in changed {
-            new.version = old.version + 1;
-            new.updated_at = space.at();
-            space.update(&old, &new).await?;
-            let event = event("address.imported", &new);
-            space.record(event.before(describe(&old)).after(describe(&new)));
+        for (old, new) in changed {
+            // As everywhere: what an assignment says of the machine follows.
+            addresses::change(space, &old, new, "address.imported").await.map_err(fault)?;
         }
         Ok(space.flush().await?)
+    }
+}
+
+fn fault(refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::Fault(error) => error,
+        other => sqlx::Error::Protocol(other.to_string()).into(),
     }
 }
 
