@@ -1,4 +1,4 @@
-//! Taking the next free addresses of a subnet, or the one wished for.
+//! Taking the next free addresses of a subnet or of one of its pools, or the one wished for.
 
 use actix_web::http::StatusCode;
 use actix_web::web;
@@ -11,8 +11,9 @@ use crate::id::SubnetId;
 use crate::ipam::addresses::places::{self, Place};
 use crate::ipam::addresses::{MOST_TAKEN, Note, Purpose, Record, Refusal, Wish, take as take_from};
 use crate::ipam::space::{Source, Space};
+use crate::ipam::subnets;
 use crate::ipam::web::{end_of_day, last_day, reserver};
-use crate::net::Address;
+use crate::net::{Address, Range};
 use crate::time::Zone;
 use crate::web::form::{Field, Form, Tick};
 use crate::web::{Answer, Error, Shell, ok, respond};
@@ -22,6 +23,8 @@ use crate::web::{Answer, Error, Shell, ok, respond};
 #[serde(default)]
 pub(super) struct TakeForm {
     pub(super) subnet: String,
+    /// The pool they are to come from; empty for any of the subnet.
+    pub(super) pool: String,
     pub(super) note: Field,
     pub(super) until: Field,
     pub(super) count: Field,
@@ -41,6 +44,13 @@ impl TakeForm {
             None => Wish::Next { count: count?, contiguous: self.contiguous.0 },
         };
         Some((wish, purpose))
+    }
+
+    fn source(&self) -> Result<Source, Error> {
+        if self.pool.is_empty() {
+            return self.subnet.parse().map(Source::Subnet).map_err(|_| Error::NotFound);
+        }
+        self.pool.parse().map(Source::Pool).map_err(|_| Error::NotFound)
     }
 
     fn count(&mut self) -> Option<u32> {
@@ -69,6 +79,8 @@ impl TakeForm {
 struct TakePage {
     shell: Shell,
     place: Place,
+    /// The addresses of the pool chosen.
+    pool: Option<Range>,
     form: TakeForm,
 }
 
@@ -93,7 +105,15 @@ async fn page(by: &Operator, form: TakeForm) -> Result<TakePage, Error> {
     let id: SubnetId = form.subnet.parse().map_err(|_| Error::NotFound)?;
     let mut tx = by.read().await?;
     let place = places::named(&mut tx, by.tenant(), &[id]).await?.pop().ok_or(Error::NotFound)?;
-    Ok(TakePage { shell: by.shell(&mut tx, "/ipam/addresses").await?, place, form })
+    let pool = match form.pool.as_str() {
+        "" => None,
+        id => {
+            let pools = subnets::pools(&mut tx, place.id).await?;
+            let pool = pools.iter().find(|pool| pool.id.to_string() == id);
+            Some(pool.ok_or(Error::NotFound)?.range)
+        }
+    };
+    Ok(TakePage { shell: by.shell(&mut tx, "/ipam/addresses").await?, place, pool, form })
 }
 
 pub(super) async fn form(by: Operator, query: web::Query<TakeForm>) -> Answer {
@@ -106,13 +126,13 @@ pub(super) async fn form(by: Operator, query: web::Query<TakeForm>) -> Answer {
 
 pub(super) async fn take(by: Operator, form: Form<TakeForm>) -> Answer {
     let mut form = form.0;
-    let id: SubnetId = form.subnet.parse().map_err(|_| Error::NotFound)?;
+    let source = form.source()?;
     let Some((wish, purpose)) = form.parse(by.zone()) else {
         return respond(StatusCode::UNPROCESSABLE_ENTITY, &page(&by, form).await?);
     };
     let mut change = by.change().await?;
     let mut space = Space::open(&mut change, by.state().vault.entropy()).await?;
-    let taken = take_from(&mut space, Source::Subnet(id), &wish, &purpose, &reserver(&by)).await;
+    let taken = take_from(&mut space, source, &wish, &purpose, &reserver(&by)).await;
     match taken {
         Ok(taken) => {
             space.close().await?;

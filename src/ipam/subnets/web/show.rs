@@ -36,6 +36,7 @@ struct ShowPage {
     map: MapView,
     history: Vec<Record>,
     may_manage: bool,
+    may_reserve: bool,
 }
 
 impl ShowPage {
@@ -198,6 +199,7 @@ pub(super) async fn show(
         usage: subnets::usage(&mut tx, tenant, &subnet, inside == 0).await?,
         map: MapView::of(&subnet, block, map),
         may_manage: by.may(Right::ManageAddresses),
+        may_reserve: by.may(Right::ReserveAddresses),
         subnet,
         pools,
         children,
