@@ -7,7 +7,7 @@ use patchbay::ipam::space::Space;
 use patchbay::ipam::subnets::{self, Pools, Spec};
 use serde_json::json;
 
-use crate::support::app::{Answer, TestApp, both_databases, next, tester};
+use crate::support::app::{Answer, Browser, TestApp, both_databases, next, tester};
 
 /// A subnet with static addresses `.10` to `.19`, the gateway `.1`, and DHCP for what is left.
 async fn office(app: &TestApp) -> String {
@@ -116,6 +116,14 @@ fn legal(from: &str, to: &str) -> bool {
             | ("allocated", "available" | "quarantine")
             | ("quarantine", "available")
     )
+}
+
+/// Asks for a bulk change and confirms what is then shown.
+async fn sure(by: &Browser<'_>, form: &[(&str, &str)]) -> Answer {
+    let asked = by.post("/ipam/addresses/bulk", form).await;
+    let seen = asked.between(r#"name="seen" value=""#, "\"").to_owned();
+    let confirmed = [("confirmed", "1"), ("seen", seen.as_str())];
+    by.post("/ipam/addresses/bulk", &[form, &confirmed[..]].concat()).await
 }
 
 /// Everything stored of addresses.
@@ -238,11 +246,13 @@ both_databases! {
         for n in 0..101 {
             let mut spec = Spec::new(format!("Floor {n:03}").parse().unwrap(), format!("10.50.{n}.0/28").parse().unwrap());
             spec.dhcp = Pools::These(Vec::new());
+            spec.vlan = Some((300 + n).try_into().unwrap());
+            spec.site = if n < 2 { "Hamburg".parse().unwrap() } else { spec.site };
             subnet(&app, &spec).await;
         }
         let desk = app.signed_in("desk", Role::Helpdesk).await;
-        desk.get("/ipam/addresses").await.shows("Subnet: name or CIDR");
-        for name in ["Floor+042", "floor+042", "042", "10.50.42.0/28"] {
+        desk.get("/ipam/addresses").await.shows("Subnet, VLAN or site");
+        for name in ["Floor+042", "floor+042", "042", "10.50.42.0/28", "vlan+342", "342"] {
             let found = desk.get(&format!("/ipam/addresses?in={name}")).await;
             assert_eq!(found.status, 303, "{name}");
             assert!(found.location().starts_with("/ipam/addresses?subnet="), "{found:?}");
@@ -252,6 +262,129 @@ both_databases! {
         }
         desk.get("/ipam/addresses?in=Floor+04").await.shows("Which subnet?");
         desk.get("/ipam/addresses?in=Cellar").await.shows("No subnet is called “Cellar”");
+        let page = desk.get("/ipam/addresses?in=hamburg").await;
+        for text in ["Which subnet?", "10.50.0.0/28", "10.50.1.0/28", "VLAN 301"] {
+            page.shows(text);
+        }
+        page.hides("10.50.2.0/28</span>");
+    }
+
+    async fn sorting_changes_the_order_and_nothing_else(app: TestApp) {
+        let id = office(&app).await;
+        for (address, name) in [("10.20.5.10", "b"), ("10.20.5.11", "d"), ("10.20.5.12", "a"), ("10.20.5.100", "c")] {
+            put(&app, address, "allocated", "ann").await;
+            app.signed_in("admin", Role::Admin).await.post(&format!("/ipam/addresses/{address}/edit"), &[("hostname", name)]).await;
+        }
+        let admin = app.signed_in("admin", Role::Admin).await;
+        // What is not there has no addresses, in whatever order.
+        let gone = "00000000-0000-7000-8000-000000000000";
+        for nothing in [format!("subnet={gone}"), format!("subnet={id}&q=192.168.")] {
+            for sort in ["address", "hostname", "-hostname", "mac"] {
+                let page = admin.get(&format!("/ipam/addresses?{nothing}&sort={sort}")).await;
+                assert_eq!(listed(&page), Vec::<String>::new(), "{nothing} {sort}");
+            }
+        }
+        // Part of an address means several ranges: they are sorted as one.
+        let page = admin.get("/ipam/addresses?q=10.20.5.1&status=allocated&sort=-hostname").await;
+        assert_eq!(listed(&page), ["10.20.5.11", "10.20.5.100", "10.20.5.10", "10.20.5.12"]);
+        page.shows(r#"aria-sort="descending"><a id="sort-hostname""#);
+        let page = admin.get("/ipam/addresses?q=10.20.5.1&sort=hostname&size=200").await;
+        let all = listed(&page);
+        assert_eq!(all[..4], ["10.20.5.12", "10.20.5.10", "10.20.5.100", "10.20.5.11"]);
+        assert!(all.len() > 4, "{all:?}");
+        // Whatever is free comes last, and is counted.
+        let page = admin.get(&format!("/ipam/addresses?subnet={id}&status=available&sort=hostname")).await;
+        assert_eq!(listed(&page), ["10.20.5.13", "10.20.5.14", "10.20.5.15", "10.20.5.16", "10.20.5.17", "10.20.5.18", "10.20.5.19"]);
+        let script = app.script(Role::Auditor).await;
+        let stats = async |sort: &str| {
+            let list = script.get(&format!("/api/v1/addresses?subnet={id}&sort={sort}")).await.json();
+            (list["total"].clone(), list["stats"].clone())
+        };
+        assert_eq!(stats("hostname").await, stats("address").await);
+        assert_eq!(stats("-mac").await, stats("address").await);
+    }
+
+    async fn a_word_that_very_many_have_says_so_and_is_not_changed_at_once(app: TestApp) {
+        let id = subnet(&app, &Spec::new("Fair".parse().unwrap(), "10.64.0.0/20".parse().unwrap())).await;
+        let admin = app.signed_in("admin", Role::Admin).await;
+        for _ in 0..2 {
+            let form = [("subnet", id.as_str()), ("note", "Carousel"), ("count", "1024")];
+            assert_eq!(admin.post("/ipam/addresses/take", &form).await.status, 201);
+        }
+        let script = app.script(Role::Admin).await;
+        let list = script.get("/api/v1/addresses?q=carousel&size=25").await.json();
+        assert_eq!((&list["total"], &list["more"], &list["stats"]["reserved"]), (&json!(2000), &json!(true), &json!(0)));
+        let few = script.get("/api/v1/addresses?q=10.64.0.&status=reserved").await.json();
+        assert_eq!((&few["more"], &few["stats"]["reserved"]), (&json!(false), &json!(255)));
+        let page = admin.get("/ipam/addresses?q=carousel").await;
+        page.shows("More than 2000");
+        page.hides("that match</label>");
+        let form = [("action", "release"), ("all", "1"), ("list", "/ipam/addresses?q=carousel")];
+        let refused = admin.post("/ipam/addresses/bulk", &form).await;
+        assert_eq!(refused.status, 422);
+        refused.shows("More than 2,000 addresses match");
+        let forced = [&form[..], &[("confirmed", "1"), ("skip", "1")]].concat();
+        admin.post("/ipam/addresses/bulk", &forced).await.shows("More than 2,000 addresses match");
+        assert_eq!(app.number("SELECT count(*) FROM address WHERE status = 'reserved'").await, 2048);
+    }
+
+    async fn the_next_free_address_of_a_pool_is_taken_from_its_line(app: TestApp) {
+        let mut spec = Spec::new("Two".parse().unwrap(), "10.7.0.0/24".parse().unwrap());
+        spec.statics = Pools::These(vec!["10.7.0.10-10.7.0.19".parse().unwrap(), "10.7.0.50-10.7.0.51".parse().unwrap()]);
+        spec.vlan = Some(77.try_into().unwrap());
+        let id = subnet(&app, &spec).await;
+        let desk = app.signed_in("desk", Role::Helpdesk).await;
+        desk.get("/ipam/addresses").await.shows("10.7.0.0/24 Two, VLAN 77</option>");
+        let page = desk.get(&format!("/ipam/subnets/{id}")).await;
+        let (before, _) = page.text.split_once("of 10.7.0.50-10.7.0.51").unwrap();
+        let link = before.rsplit_once("href=\"").unwrap().1.split('"').next().unwrap().replace("&amp;", "&");
+        let form = desk.get(&link).await;
+        form.shows("10.7.0.50-10.7.0.51");
+        let pool = form.between(r#"name="pool" value=""#, "\"").to_owned();
+        let fields = [("subnet", id.as_str()), ("pool", pool.as_str()), ("note", "Door"), ("count", "1")];
+        for expected in ["10.7.0.50", "10.7.0.51"] {
+            let taken = desk.post("/ipam/addresses/take", &fields).await;
+            assert_eq!(taken.status, 201, "{taken:?}");
+            taken.shows(expected);
+        }
+        let full = desk.post("/ipam/addresses/take", &fields).await;
+        assert_eq!(full.status, 409);
+        let auditor = app.signed_in("auditor", Role::Auditor).await;
+        auditor.get(&format!("/ipam/subnets/{id}")).await.hides("Take next free");
+        let strange = [&fields[..1], &[("pool", "00000000-0000-7000-8000-000000000000"), ("note", "x")]].concat();
+        assert_eq!(desk.post("/ipam/addresses/take", &strange).await.status, 404);
+    }
+
+    async fn the_history_says_why(app: TestApp) {
+        office(&app).await;
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let script = app.script(Role::Admin).await;
+        let at = "/ipam/addresses/10.20.5.10";
+        admin.get(&format!("{at}/allocate")).await.shows("Why, for its history");
+        let form = [("kind", "external"), ("holder", "Lift company"), ("why", "ticket 4711")];
+        assert_eq!(admin.post(&format!("{at}/allocate"), &form).await.status, 303);
+        assert_eq!(admin.post(&format!("{at}/edit"), &[("hostname", "lift"), ("why", "they told us")]).await.status, 303);
+        let long = "x".repeat(501);
+        assert_eq!(admin.post(&format!("{at}/release"), &[("why", long.as_str())]).await.status, 422);
+        assert_eq!(admin.post(&format!("{at}/release"), &[("why", "lift <b>gone</b>")]).await.status, 303);
+        let page = admin.get(at).await;
+        for why in ["ticket 4711", "they told us", "lift <b>gone</b>"] {
+            page.shows(why);
+        }
+        assert!(!page.text.contains("<b>gone"));
+        let api = "/api/v1/addresses/10.20.5.11";
+        let body = json!({ "holder": { "kind": "external", "name": "Ann" }, "why": "ticket 1" });
+        assert_eq!(script.send("POST", &format!("{api}/allocate"), &body).await.status, 200);
+        assert_eq!(script.send("PATCH", api, &json!({ "hostname": "ann", "why": "ticket 2" })).await.status, 200);
+        assert_eq!(script.send("POST", &format!("{api}/release"), &json!({ "why": 7 })).await.status, 422);
+        assert_eq!(script.send("POST", &format!("{api}/release"), &json!({ "why": "ticket 3" })).await.status, 200);
+        let events = script.get(&format!("{api}/history")).await.json()["events"].clone();
+        let notes: Vec<&str> = events.as_array().unwrap().iter().map(|event| event["note"].as_str().unwrap()).collect();
+        assert_eq!(notes, ["ticket 3", "ticket 2", "ticket 1"]);
+        // Nobody has to say anything.
+        let body = json!({ "holder": { "kind": "external", "name": "Ann" } });
+        assert_eq!(script.send("POST", &format!("{api}/allocate"), &body).await.status, 200);
+        assert_eq!(script.ask("POST", &format!("{api}/release")).send().await.status, 200);
     }
 
     async fn every_transition_that_is_not_allowed_is_refused_everywhere(app: TestApp) {
@@ -296,8 +429,8 @@ both_databases! {
                         }
                         "bulk page" if to == "allocated" => continue,
                         "bulk page" => {
-                            let form = [("action", end), ("id", address.as_str()), ("confirmed", "1"), ("count", "1"), ("note", "x")];
-                            admin.post("/ipam/addresses/bulk", &form).await.status
+                            let form = [("action", end), ("id", address.as_str()), ("note", "x")];
+                            sure(&admin, &form).await.status
                         }
                         _ => {
                             let mut body = json!({ "action": end, "addresses": [address], "note": "x", "reason": "x" });
@@ -387,8 +520,7 @@ both_databases! {
             page.shows("only ");
             let edit = desk.post(&format!("/ipam/addresses/{address}/edit"), &[("description", "x"), ("reason", "x")]).await;
             assert_eq!(edit.status, 403, "{address}");
-            let bulk = [("action", "release"), ("id", address), ("confirmed", "1"), ("count", "1")];
-            assert_eq!(desk.post("/ipam/addresses/bulk", &bulk).await.status, 409);
+            assert_eq!(sure(&desk, &[("action", "release"), ("id", address)]).await.status, 409);
             assert_eq!(rows(&app).await, before);
         }
         for action in ["quarantine", "end_quarantine"] {
@@ -523,7 +655,8 @@ both_databases! {
         asked.shows("Release 1 address?");
         asked.shows("10.20.5.14 is quarantine and cannot become available: end the quarantine instead");
         asked.shows("10.20.5.15 is available and cannot become available: it is free already");
-        let all: Vec<(&str, &str)> = form.into_iter().chain([("confirmed", "1"), ("count", "1")]).collect();
+        let seen = asked.between(r#"name="seen" value=""#, "\"").to_owned();
+        let all: Vec<(&str, &str)> = form.into_iter().chain([("confirmed", "1"), ("seen", &seen)]).collect();
         assert_eq!(admin.post("/ipam/addresses/bulk", &all).await.status, 409);
         assert_eq!(rows(&app).await, before);
         let without: Vec<(&str, &str)> = all.iter().copied().chain([("skip", "1")]).collect();
@@ -534,25 +667,33 @@ both_databases! {
         // All that match: what is reserved, whatever page it is on.
         let reserved = "/ipam/addresses?status=reserved";
         let form = [("action", "release"), ("all", "1"), ("list", reserved)];
-        admin.post("/ipam/addresses/bulk", &form).await.shows("Release 3 addresses?");
+        let asked = admin.post("/ipam/addresses/bulk", &form).await;
+        asked.shows("Release 3 addresses?");
+        let seen = asked.between(r#"name="seen" value=""#, "\"").to_owned();
+        let confirmed = [("action", "release"), ("all", "1"), ("list", reserved), ("confirmed", "1"), ("seen", seen.as_str())];
+        // Another set of the same size is another set, and so is the same one of other people.
+        let three = rows(&app).await;
+        assert_eq!(admin.post("/ipam/addresses/10.20.5.11/release", &[]).await.status, 303);
         put(&app, "10.20.5.10", "reserved", "ann").await;
-        let confirmed = [("action", "release"), ("all", "1"), ("list", reserved), ("confirmed", "1"), ("count", "3")];
         let page = admin.post("/ipam/addresses/bulk", &confirmed).await;
         assert_eq!(page.status, 409);
         page.shows("The list has changed since");
-        page.shows("Release 4 addresses?");
-        let confirmed = [("action", "release"), ("all", "1"), ("list", reserved), ("confirmed", "1"), ("count", "4")];
-        assert_eq!(admin.post("/ipam/addresses/bulk", &confirmed).await.status, 303);
+        page.shows("Release 3 addresses?");
+        assert_eq!(admin.post("/ipam/addresses/10.20.5.10/release", &[]).await.status, 303);
+        put(&app, "10.20.5.11", "reserved", "bob").await;
+        assert_eq!(admin.post("/ipam/addresses/bulk", &confirmed).await.status, 409);
+        assert_eq!(rows(&app).await.len(), three.len());
+        assert_eq!(sure(&admin, &form).await.status, 303);
         assert_eq!(app.number("SELECT count(*) FROM address").await, 1);
 
         // Free ones, each shown for itself.
         let free = format!("/ipam/addresses?subnet={id}&free=each&status=available");
-        let form = [("action", "reserve"), ("all", "1"), ("list", free.as_str()), ("confirmed", "1"), ("count", "9"), ("note", "")];
+        let form = [("action", "reserve"), ("all", "1"), ("list", free.as_str()), ("confirmed", "1"), ("note", "")];
         let page = admin.post("/ipam/addresses/bulk", &form).await;
         assert_eq!(page.status, 422);
         assert!(page.field_error("note").contains("say why"));
-        let form = [("action", "reserve"), ("all", "1"), ("list", free.as_str()), ("confirmed", "1"), ("count", "9"), ("note", "Move")];
-        assert_eq!(admin.post("/ipam/addresses/bulk", &form).await.status, 303);
+        let form = [("action", "reserve"), ("all", "1"), ("list", free.as_str()), ("note", "Move")];
+        assert_eq!(sure(&admin, &form).await.status, 303);
         assert_eq!(app.number("SELECT count(*) FROM address WHERE description = 'Move' AND reserved_by = 'admin'").await, 9);
 
         subnet(&app, &Spec::new("v6".parse().unwrap(), "2001:db8::/64".parse().unwrap())).await;

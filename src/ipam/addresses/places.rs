@@ -14,6 +14,8 @@ pub struct Place {
     pub name: String,
     /// Its addresses.
     pub cidr: Cidr,
+    /// Its VLAN.
+    pub vlan: Option<i64>,
 }
 
 /// Someone who may hold an address.
@@ -56,13 +58,14 @@ pub async fn few(tx: &mut Tx, tenant: TenantId, limit: i64) -> Result<Option<Vec
 }
 
 /// The subnets somebody may mean: the one with this CIDR, the one called so, or those whose name
-/// has this part.
+/// or site has this part, or with this VLAN.
 pub async fn meant(tx: &mut Tx, tenant: TenantId, text: &str, limit: i64) -> Result<Vec<Place>> {
     if let Ok(cidr) = text.trim().parse::<Cidr>() {
         return queries::place_at(tx, tenant, cidr).await;
     }
     let key = text.trim().to_lowercase();
-    let found = queries::places_called(tx, tenant, &key, limit).await?;
+    let vlan = key.strip_prefix("vlan").unwrap_or(&key).trim().parse().unwrap_or(0);
+    let found = queries::places_called(tx, tenant, &key, vlan, limit).await?;
     match found.iter().find(|place| place.name.to_lowercase() == key) {
         Some(exactly) => Ok(vec![exactly.clone()]),
         None => Ok(found),

@@ -450,20 +450,20 @@ pub(in crate::ipam) async fn user_name(
 
 // Names
 
-type PlaceRow = (String, String, Vec<u8>, i64);
+type PlaceRow = (String, String, Vec<u8>, i64, Option<i64>);
 
-fn place((id, name, first, length): PlaceRow) -> Result<Place> {
+fn place((id, name, first, length, vlan): PlaceRow) -> Result<Place> {
     let first = Address::try_from(first).map_err(damaged)?;
     let length = u8::try_from(length).map_err(damaged)?;
     let cidr = Cidr::new(first, length).map_err(damaged)?;
-    Ok(Place { id: id.try_into().map_err(damaged)?, name, cidr })
+    Ok(Place { id: id.try_into().map_err(damaged)?, name, cidr, vlan })
 }
 
 /// At most [`AT_ONCE`] subnets. The tenant is asked for so that no index has it: `SQLite` would
 /// begin with all its subnets and not with these.
 pub(super) async fn places(tx: &mut Tx, tenant: TenantId, ids: &[SubnetId]) -> Result<Vec<Place>> {
     let query = tx.query(sql!(
-        "SELECT id, name, first_key, length FROM subnet WHERE coalesce(tenant_id, '') = $1 AND id IN
+        "SELECT id, name, first_key, length, vlan FROM subnet WHERE coalesce(tenant_id, '') = $1 AND id IN
              ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
               $21, $22, $23, $24, $25, $26)"
     ));
@@ -477,7 +477,7 @@ pub(super) async fn places(tx: &mut Tx, tenant: TenantId, ids: &[SubnetId]) -> R
 pub(super) async fn first_places(tx: &mut Tx, tenant: TenantId, limit: i64) -> Result<Vec<Place>> {
     let rows: Vec<PlaceRow> = tx
         .query(sql!(
-            "SELECT id, name, first_key, length FROM subnet WHERE tenant_id = $1
+            "SELECT id, name, first_key, length, vlan FROM subnet WHERE tenant_id = $1
              ORDER BY first_key, length LIMIT $2"
         ))
         .bind(tenant.to_string())
@@ -501,7 +501,7 @@ pub(super) async fn more_places(tx: &mut Tx, tenant: TenantId, than: i64) -> Res
 pub(super) async fn place_at(tx: &mut Tx, tenant: TenantId, cidr: Cidr) -> Result<Vec<Place>> {
     let rows: Vec<PlaceRow> = tx
         .query(sql!(
-            "SELECT id, name, first_key, length FROM subnet
+            "SELECT id, name, first_key, length, vlan FROM subnet
              WHERE tenant_id = $1 AND first_key = $2 AND last_key = $3"
         ))
         .bind(tenant.to_string())
@@ -512,23 +512,25 @@ pub(super) async fn place_at(tx: &mut Tx, tenant: TenantId, cidr: Cidr) -> Resul
     rows.into_iter().map(place).collect()
 }
 
-/// Those with this part in their names, the one called just so first.
+/// Those with this part in their names or sites or with this VLAN, the one called just so first.
 pub(super) async fn places_called(
     tx: &mut Tx,
     tenant: TenantId,
     key: &str,
+    vlan: i64,
     limit: i64,
 ) -> Result<Vec<Place>> {
     let rows: Vec<PlaceRow> = tx
         .query(sql!(
-            "SELECT id, name, first_key, length FROM subnet
-             WHERE tenant_id = $1 AND name_key LIKE $2 ESCAPE '\\'
+            "SELECT id, name, first_key, length, vlan FROM subnet
+             WHERE tenant_id = $1 AND (name_key LIKE $2 ESCAPE '\\' OR site_key LIKE $2 ESCAPE '\\' OR vlan = $5)
              ORDER BY CASE WHEN name_key = $3 THEN 0 ELSE 1 END, name_key LIMIT $4"
         ))
         .bind(tenant.to_string())
         .bind(format!("%{}%", db::literal(key)))
         .bind(key.replace('\0', "\u{1}"))
         .bind(limit)
+        .bind(vlan)
         .all()
         .await?;
     rows.into_iter().map(place).collect()
