@@ -182,7 +182,8 @@ both_databases! {
             ("orphans=1", vec![]),
             ("conflict=1", vec![]),
             ("active=yes", vec![]),
-            ("sort=hostname&subnet={id}", vec!["10.20.5.12", "10.20.5.10", "10.20.5.11", "10.20.5.13"]),
+            ("sort=hostname&subnet={id}&status=reserved", vec!["10.20.5.11", "10.20.5.13"]),
+            ("sort=hostname&subnet={id}", vec!["10.20.5.12", "10.20.5.10", "10.20.5.11", "10.20.5.13", "10.20.5.2 - 10.20.5.9", "10.20.5.14 - 10.20.5.19", "10.20.5.20 - 10.20.5.254"]),
         ] {
             let query = query.replace("{id}", &id);
             let page = desk.get(&format!("/ipam/addresses?{query}")).await;
@@ -271,11 +272,11 @@ both_databases! {
 
     async fn sorting_changes_the_order_and_nothing_else(app: TestApp) {
         let id = office(&app).await;
+        let admin = app.signed_in("admin", Role::Admin).await;
         for (address, name) in [("10.20.5.10", "b"), ("10.20.5.11", "d"), ("10.20.5.12", "a"), ("10.20.5.100", "c")] {
             put(&app, address, "allocated", "ann").await;
-            app.signed_in("admin", Role::Admin).await.post(&format!("/ipam/addresses/{address}/edit"), &[("hostname", name)]).await;
+            admin.post(&format!("/ipam/addresses/{address}/edit"), &[("hostname", name)]).await;
         }
-        let admin = app.signed_in("admin", Role::Admin).await;
         // What is not there has no addresses, in whatever order.
         let gone = "00000000-0000-7000-8000-000000000000";
         for nothing in [format!("subnet={gone}"), format!("subnet={id}&q=192.168.")] {
@@ -381,6 +382,16 @@ both_databases! {
         let events = script.get(&format!("{api}/history")).await.json()["events"].clone();
         let notes: Vec<&str> = events.as_array().unwrap().iter().map(|event| event["note"].as_str().unwrap()).collect();
         assert_eq!(notes, ["ticket 3", "ticket 2", "ticket 1"]);
+        // Many at once, for one reason.
+        for address in ["10.20.5.12", "10.20.5.13"] {
+            put(&app, address, "allocated", "ann").await;
+        }
+        let form = [("action", "release"), ("id", "10.20.5.12"), ("note", "floor closed")];
+        assert_eq!(sure(&admin, &form).await.status, 303);
+        admin.get("/ipam/addresses/10.20.5.12").await.shows("floor closed");
+        let body = json!({ "action": "release", "addresses": ["10.20.5.13"], "why": "floor closed" });
+        assert_eq!(script.send("POST", "/api/v1/addresses/bulk", &body).await.status, 200);
+        admin.get("/ipam/addresses/10.20.5.13").await.shows("floor closed");
         // Nobody has to say anything.
         let body = json!({ "holder": { "kind": "external", "name": "Ann" } });
         assert_eq!(script.send("POST", &format!("{api}/allocate"), &body).await.status, 200);

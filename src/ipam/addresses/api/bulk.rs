@@ -12,7 +12,7 @@ use crate::ipam::addresses::bulk::{Action, MOST, Selection, Verb, judge, run};
 use crate::ipam::space::Space;
 use crate::ipam::web::reserver;
 use crate::net::Address;
-use crate::text::grouped;
+use crate::text::{Line, grouped};
 use crate::time::Zone;
 
 /// What is to become of many addresses.
@@ -31,6 +31,8 @@ pub struct AddressBulk {
     until: Option<String>,
     /// Who gets them.
     holder: Option<NewHolder>,
+    /// Why all of it is done, for the history.
+    why: Option<String>,
 }
 
 /// The answer to a bulk change.
@@ -41,8 +43,9 @@ pub struct AddressesChanged {
 }
 
 impl AddressBulk {
-    fn parse(self, zone: &Zone) -> Result<(Action, Vec<Address>), Problem> {
+    fn parse(self, zone: &Zone) -> Result<(Action, Vec<Address>, Line<500>), Problem> {
         let mut errors = Errors::new();
+        let why = field::<Line<500>>("why", self.why, &mut errors).unwrap_or_default();
         let mut addresses = Vec::with_capacity(self.addresses.len());
         for text in self.addresses {
             match text.parse() {
@@ -81,7 +84,7 @@ impl AddressBulk {
             }
         };
         match action {
-            Some(action) if errors.is_empty() => Ok((action, addresses)),
+            Some(action) if errors.is_empty() => Ok((action, addresses, why)),
             _ => Err(Problem::invalid(errors)),
         }
     }
@@ -94,7 +97,7 @@ impl AddressBulk {
     request_body = AddressBulk,
     responses((status = 200, body = AddressesChanged), (status = 409, body = Problem), (status = 422, body = Problem)))]
 pub(super) async fn change_addresses(by: Operator, body: Json<AddressBulk>) -> Answer {
-    let (action, addresses) = body.0.parse(by.zone())?;
+    let (action, addresses, why) = body.0.parse(by.zone())?;
     let verb = action.verb();
     let managed = matches!(verb, Verb::Quarantine | Verb::EndQuarantine | Verb::Allocate);
     if managed && !by.may(Right::ManageAddresses) {
@@ -102,6 +105,7 @@ pub(super) async fn change_addresses(by: Operator, body: Json<AddressBulk>) -> A
     }
     let who = reserver(&by);
     let mut change = by.change().await?;
+    change.explain(&why);
     let mut space = Space::open(&mut change, by.state().vault.entropy()).await?;
     let tenant = space.tenant();
     let selection = Selection::These(addresses);

@@ -15,7 +15,7 @@ use crate::ipam::addresses::{FEW, Note, Refusal};
 use crate::ipam::space::Space;
 use crate::ipam::web::end_of_day;
 use crate::net::Address;
-use crate::text::grouped;
+use crate::text::{Line, grouped};
 use crate::time::Zone;
 use crate::web::form::{Field, Form, Tick};
 use crate::web::{Answer, Error, Shell, flash, respond, see_other};
@@ -181,8 +181,13 @@ impl BulkForm {
         Ok(Selection::These(ids))
     }
 
-    fn parse(&mut self, verb: Verb, zone: &Zone) -> Option<Action> {
-        Some(match verb {
+    fn parse(&mut self, verb: Verb, zone: &Zone) -> Option<(Action, Line<500>)> {
+        // What is said of a reservation or a quarantine stands in it, the rest in the history.
+        let why = match verb {
+            Verb::Release | Verb::EndQuarantine => self.note.parse::<Line<500>>()?,
+            _ => Line::default(),
+        };
+        let action = match verb {
             Verb::Release => Action::Release,
             Verb::EndQuarantine => Action::EndQuarantine,
             Verb::Reserve | Verb::Quarantine => {
@@ -195,7 +200,8 @@ impl BulkForm {
                 }
             }
             Verb::Allocate => return None,
-        })
+        };
+        Some((action, why))
     }
 }
 
@@ -214,10 +220,10 @@ pub(super) async fn bulk(by: Operator, form: Form<BulkForm>) -> Answer {
     if !form.confirmed.0 {
         return asked(&by, form, verb, &selection, None, StatusCode::OK).await;
     }
-    let Some(action) = form.parse(verb, by.zone()) else {
+    let Some((action, why)) = form.parse(verb, by.zone()) else {
         return asked(&by, form, verb, &selection, None, StatusCode::UNPROCESSABLE_ENTITY).await;
     };
-    done(&by, form, &action, &selection).await
+    done(&by, form, &action, &why, &selection).await
 }
 
 /// The page that asks.
@@ -239,9 +245,16 @@ async fn asked(
 }
 
 /// All of it, or nothing.
-async fn done(by: &Operator, mut form: BulkForm, action: &Action, selection: &Selection) -> Answer {
+async fn done(
+    by: &Operator,
+    mut form: BulkForm,
+    action: &Action,
+    why: &Line<500>,
+    selection: &Selection,
+) -> Answer {
     let (who, verb) = (Rights::of(by).by, action.verb());
     let mut change = by.change().await?;
+    change.explain(why);
     let mut space = Space::open(&mut change, by.state().vault.entropy()).await?;
     let tenant = space.tenant();
     let verdict = judge(space.tx(), tenant, selection, verb, &who).await?;
