@@ -337,7 +337,7 @@ both_databases! {
             assert_eq!(answer.status, 422, "{query}");
             assert!(answer.json()["errors"][query.split('=').next().unwrap()].is_string());
         }
-        for (path, expected) in [("subnets/export?q=205", 2), ("subnets/export?site=berlin&family=4", 2), ("subnets/export?q=10.20.6.", 2), ("hosts/export?q=gate", 1), ("hosts/export", 2), ("subnets/export?q=vlan+205", 2), ("subnets/export?q=20", 4)] {
+        for (path, expected) in [("subnets/export?q=205", 2), ("subnets/export?site=berlin&family=4", 2), ("subnets/export?q=10.20.6.", 2), ("hosts/export?q=gate", 1), ("hosts/export", 2), ("subnets/export?q=vlan+205", 2), ("subnets/export?q=20", 0)] {
             let answer = script.get(&format!("/api/v1/{path}")).await;
             assert_eq!(answer.text.lines().count() - 1, expected, "{path}: {}", answer.text);
         }

@@ -125,6 +125,37 @@ async fn help_desk_reserves_edits_releases_many_and_follows_the_map() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_subnet_is_swept_by_whoever_follows_the_links() {
+    let server = Server::start();
+    let id = fill(&server).await;
+    for javascript in [true, false] {
+        let browser = Browser::open(Look { javascript, ..Look::default() }).await;
+        if javascript {
+            begin(&browser, &server).await;
+        } else {
+            crate::sign_in(&browser, &server).await;
+        }
+        browser.go(&server.url).await;
+        browser.click("nav a[href='/ipam/observe']").await;
+        browser.sees("Observation").await;
+        browser.click("nav a[href='/ipam/subnets']").await;
+        browser.click(&format!("main a[href='/ipam/subnets/{id}']")).await;
+        if javascript {
+            browser.sees("Pings a second").await;
+            is_fit(&browser).await;
+        } else {
+            browser.click("main a[href^='/ipam/observe/subnets/']").await;
+        }
+        browser.sees("Sweep now").await;
+        if javascript {
+            browser.press("Sweep now").await;
+            browser.sees("Observation of").await;
+        }
+        browser.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_address_is_reserved_and_released_with_the_keyboard_alone() {
     let server = Server::start();
     let id = fill(&server).await;

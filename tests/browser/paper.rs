@@ -157,6 +157,35 @@ async fn reports_on_paper_are_documents_with_every_row() {
     assert!(pages[0].contains("By person") && pages[0].contains("Oldest"), "{}", pages[0]);
     assert!(reach(&pdf).iter().all(|(far, width)| *far < width - 20.0));
 
+    // So are the others, and each has its rows.
+    for (query, title, heads, rows) in [
+        ("sites", "Utilisation by site", ["Site", "Subnets"], ["Berlin", "São Paulo"]),
+        ("conflicts", "Conflicts", ["Held by", "Claimed by"], ["10.20.5.1", "wants-it"]),
+        (
+            "inactive&subnet=10.20.5.0/24",
+            "Inactive addresses",
+            ["Held by", "MAC"],
+            ["10.20.5.2", "switch"],
+        ),
+        ("orphans", "Orphaned addresses", ["Address", "Held by"], ["192.0.2.77", "lost-and-found"]),
+        (
+            "history&address=10.20.5.1",
+            "History of an address",
+            ["When", "Who"],
+            ["address.allocated", "wants-it"],
+        ),
+    ] {
+        open(&format!("report={query}&all=1")).await;
+        let pdf = browser.printed(A4.0, A4.1).await;
+        let printed = self::pages(&pdf, query.split('&').next().unwrap());
+        is_a_document(&printed, title, "", &heads);
+        let whole = printed.concat();
+        for row in rows {
+            assert!(whole.contains(row), "{query} does not say {row}:\n{whole}");
+        }
+        assert!(reach(&pdf).iter().all(|(far, width)| *far < width - 20.0), "{query}");
+    }
+
     // One page of many says that it is that.
     open("report=utilisation&page=2").await;
     let part = pages_of(&browser, "part").await;
