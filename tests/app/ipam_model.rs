@@ -37,7 +37,7 @@ impl Dice {
 }
 
 /// The blocks everything happens in: small enough to walk over, across the ends of counted blocks.
-const BLOCKS: [&str; 3] = ["10.0.255.0/24", "10.1.0.0/24", "2001:db8::ff80/121"];
+const BLOCKS: [&str; 4] = ["10.0.255.0/24", "10.1.0.0/24", "10.10.0.0/26", "2001:db8::ff80/121"];
 
 fn universe() -> Vec<Address> {
     BLOCKS.iter().flat_map(|block| block.parse::<Cidr>().unwrap().range().iter()).collect()
@@ -400,6 +400,7 @@ async fn compare(app: &TestApp, model: &Model, dice: &mut Dice, n: u64) {
     } else if dice.roll(2) == 0 {
         let search = *dice.of(&[
             "10.",
+            "10.1",
             "10.1.",
             "10.0.255.1",
             "10.0.255.16/28",
