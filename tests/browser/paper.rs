@@ -170,9 +170,9 @@ async fn reports_on_paper_are_documents_with_every_row() {
         ("orphans", "Orphaned addresses", ["Address", "Held by"], ["192.0.2.77", "lost-and-found"]),
         (
             "history&address=10.20.5.1",
-            "History of an address",
+            "History of 10.20.5.1",
             ["When", "Who"],
-            ["address.allocated", "wants-it"],
+            ["external switch", "wants-it"],
         ),
     ] {
         open(&format!("report={query}&all=1")).await;
