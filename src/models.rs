@@ -149,6 +149,12 @@ impl Model {
         vendor.models().find(|model| model.name == wanted).ok_or_else(bad)
     }
 
+    /// Whether its files can say that speech is encrypted. Nobody vouches for a name for it in those of
+    /// Cisco's SPA and ATA series: Asterisk would insist, and the device would not know.
+    pub fn encrypts(&self) -> bool {
+        !(self.vendor == Vendor::Cisco && matches!(self.family, "spa" | "ata"))
+    }
+
     /// `yealink/t46s`: how profiles and lists name it.
     pub fn key(&self) -> String {
         format!("{}/{}", self.vendor, self.name)
@@ -186,7 +192,7 @@ const fn ata(
 /// Every model: those Patchbay writes complete files for. The keys are those its templates can
 /// give a function. What the common files are called by: Yealink's hardware ids, the name a Cisco
 /// has for itself (`$PSN`), and so on; see [`Model::common`].
-pub static MODELS: [Model; 156] = [
+pub static MODELS: [Model; 167] = [
     phone(Vendor::Yealink, "t19p", "SIP-T19P", "phone", (1, 0), "y000000000053"),
     phone(Vendor::Yealink, "t21p", "SIP-T21P", "phone", (2, 2), "y000000000052"),
     phone(Vendor::Yealink, "t23p", "SIP-T23P", "phone", (3, 3), "y000000000044"),
@@ -278,15 +284,26 @@ pub static MODELS: [Model; 156] = [
     phone(Vendor::Grandstream, "gxp2140", "GXP2140", "gxp", (4, 4), "gxp2140"),
     phone(Vendor::Grandstream, "gxp2160", "GXP2160", "gxp", (6, 6), "gxp2160"),
     phone(Vendor::Grandstream, "gxp2170", "GXP2170", "gxp", (6, 6), "gxp2170"),
+    phone(Vendor::Grandstream, "grp2601", "GRP2601", "grp", (2, 2), "grp2601"),
+    phone(Vendor::Grandstream, "grp2602", "GRP2602", "grp", (2, 4), "grp2602"),
+    phone(Vendor::Grandstream, "grp2603", "GRP2603", "grp", (3, 3), "grp2603"),
+    phone(Vendor::Grandstream, "grp2604", "GRP2604", "grp", (3, 3), "grp2604"),
     phone(Vendor::Grandstream, "grp2612", "GRP2612", "grp", (2, 16), "grp2612"),
     phone(Vendor::Grandstream, "grp2612w", "GRP2612W", "grp", (2, 16), "grp2612w"),
     phone(Vendor::Grandstream, "grp2613", "GRP2613", "grp", (3, 24), "grp2613"),
     phone(Vendor::Grandstream, "grp2614", "GRP2614", "grp", (4, 16), "grp2614"),
     phone(Vendor::Grandstream, "grp2615", "GRP2615", "grp", (5, 40), "grp2615"),
     phone(Vendor::Grandstream, "grp2616", "GRP2616", "grp", (6, 16), "grp2616"),
+    phone(Vendor::Grandstream, "grp2624", "GRP2624", "grp", (4, 8), "grp2624"),
+    phone(Vendor::Grandstream, "grp2634", "GRP2634", "grp", (4, 8), "grp2634"),
+    phone(Vendor::Grandstream, "grp2636", "GRP2636", "grp", (6, 12), "grp2636"),
+    phone(Vendor::Grandstream, "grp2650", "GRP2650", "grp", (6, 14), "grp2650"),
+    phone(Vendor::Grandstream, "grp2670", "GRP2670", "grp", (6, 12), "grp2670"),
     ata(Vendor::Grandstream, "ht801", "HT801", "ht", 1, "ht801"),
     ata(Vendor::Grandstream, "ht802", "HT802", "ht", 2, "ht802"),
     ata(Vendor::Grandstream, "ht812", "HT812", "ht", 2, "ht812"),
+    ata(Vendor::Grandstream, "ht814", "HT814", "ports", 4, "ht814"),
+    ata(Vendor::Grandstream, "ht818", "HT818", "ports", 8, "ht818"),
     phone(Vendor::Snom, "d120", "D120", "phone", (2, 2), "snomD120"),
     phone(Vendor::Snom, "d305", "D305", "phone", (4, 5), "snomD305"),
     phone(Vendor::Snom, "d315", "D315", "phone", (4, 5), "snomD315"),

@@ -13,8 +13,9 @@ pub enum Format {
 
 /// What the first line of a file of lines must be.
 const FIRST_LINE: &str = "#!version:1.0.0.1";
-/// What gives a key back its first value.
+/// What gives a key back its first value, and what is written where somebody is called so.
 const RESET: &str = "%NULL%";
+const NO_RESET: &str = "% NULL %";
 
 /// Why a value cannot be written, or a file cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,9 +23,6 @@ pub enum Malformed {
     /// A value has a line break or another control character, which the format cannot hold.
     #[error("a value holds a line break or a control character")]
     Control,
-    /// A value means something else to the phone.
-    #[error("a value is {RESET}, which tells the phone to forget what it has")]
-    Reset,
     /// Not what its format asks for.
     #[error("line {line}: {what}")]
     At {
@@ -44,7 +42,8 @@ impl Format {
         }
     }
 
-    /// Writes `value` so that it reads back as it is.
+    /// Writes `value` so that it reads back as it is; in lines with blanks in it where it would mean
+    /// something to the phone.
     pub fn write(self, out: &mut impl Write, value: &str) -> Result<(), WriteError> {
         match self {
             Self::Xml => xml(out, value),
@@ -110,7 +109,7 @@ fn lines(out: &mut impl Write, value: &str) -> Result<(), WriteError> {
     if value.chars().any(breaks_lines) {
         Err(WriteError::Value(Malformed::Control))
     } else if value == RESET {
-        Err(WriteError::Value(Malformed::Reset))
+        Ok(out.write_str(NO_RESET)?)
     } else {
         Ok(out.write_str(value)?)
     }
@@ -194,9 +193,10 @@ mod tests {
 
     #[test]
     fn what_a_format_cannot_hold_is_refused() {
-        for value in ["a\nb", "a\r", "\0", "a\u{85}b", "a\u{2028}b", "%NULL%", "\u{1b}[2J"] {
+        for value in ["a\nb", "a\r", "\0", "a\u{85}b", "a\u{2028}b", "\u{1b}[2J"] {
             assert_eq!(written(Format::Lines, value), None, "{value:?}");
         }
+        assert_eq!(written(Format::Lines, "%NULL%").as_deref(), Some("% NULL %"));
         for value in ["\0", "\u{1}", "\u{ffff}", "\u{fffe}"] {
             assert_eq!(written(Format::Xml, value), None, "{value:?}");
         }

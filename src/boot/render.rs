@@ -45,7 +45,7 @@ const fn built_in(
 }
 
 /// All templates that come with Patchbay.
-pub static BUILT_IN: [BuiltIn; 22] = {
+pub static BUILT_IN: [BuiltIn; 23] = {
     use Format::{Lines, Xml};
     use Part::{Common, First, Own};
     use Vendor::{Cisco, Fanvil, Grandstream, Polycom, Snom, Yealink, Zultys};
@@ -90,16 +90,23 @@ pub static BUILT_IN: [BuiltIn; 22] = {
         ),
         built_in(
             (Grandstream, "ht", "grandstream/ht.xml"),
-            "HT8xx, the adapter's own file",
+            "HT801, HT802 and HT812, the adapter's own file",
             Own,
             &["ht"],
+            Xml,
+        ),
+        built_in(
+            (Grandstream, "ht-ports", "grandstream/ht-ports.xml"),
+            "HT814 and HT818, the adapter's own file",
+            Own,
+            &["ports"],
             Xml,
         ),
         built_in(
             (Grandstream, "common", "grandstream/common.xml"),
             "GXP and HT8xx, the model's file",
             Common,
-            &["gxp", "ht"],
+            &["gxp", "ht", "ports"],
             Xml,
         ),
         built_in(
@@ -335,7 +342,7 @@ pub fn names(model: &Model, mac: Mac) -> Vec<(String, Part)> {
             (format!("{hex}-user.cfg"), Part::Own),
             (format!("{hex}-directory.xml"), Part::Book(1)),
         ],
-        Vendor::Grandstream if model.family == "ht" => {
+        Vendor::Grandstream if model.kind == crate::phones::Kind::Ata => {
             vec![(format!("cfg{hex}.xml"), Part::Own), (format!("cfg{common}.xml"), Part::Common)]
         }
         Vendor::Grandstream => vec![

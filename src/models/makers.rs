@@ -16,7 +16,8 @@ const PREFIXES: [(Vendor, &[&str]); 7] = [
     (Vendor::Polycom, &["0004f2", "64167f", "482567", "00907a"]),
     (Vendor::Grandstream, &["000b82", "c074ad", "ec74d7"]),
     (Vendor::Snom, &["000413"]),
-    (Vendor::Cisco, &["0002fd", "00562b"]),
+    // Some of very many.
+    (Vendor::Cisco, &["0002fd", "00562b", "8843e1"]),
     (Vendor::Fanvil, &["0c383e", "00a859"]),
     (Vendor::Zultys, &["000bea"]),
 ];
@@ -38,6 +39,7 @@ mod tests {
     fn a_maker_is_known_by_the_first_half_of_the_address() {
         assert_eq!(Vendor::of("00:15:65:12:34:56".parse().unwrap()), Some(Vendor::Yealink));
         assert_eq!(Vendor::of("000B.8200.0001".parse().unwrap()), Some(Vendor::Grandstream));
+        assert_eq!(Vendor::of("88:43:E1:00:00:01".parse().unwrap()), Some(Vendor::Cisco));
         assert_eq!(Vendor::of("02:00:00:12:34:56".parse().unwrap()), None);
     }
 }

@@ -103,18 +103,19 @@ pub fn models(vendor: Vendor, name: &str) -> Vec<&'static Model> {
     Model::find(vendor, name).into_iter().collect()
 }
 
-/// The tenant's phones that get a file from this template.
+/// The tenant's phones that get a file from this template, `most` at most.
 pub async fn phones_of(
     tx: &mut Tx,
     tenant: TenantId,
     vendor: Vendor,
     name: &str,
-    limit: i64,
+    most: usize,
 ) -> Result<Vec<Mac>> {
     let models = models(vendor, name);
-    let phones = queries::phones(tx, tenant, vendor, limit).await?;
+    let phones = queries::phones(tx, tenant, vendor).await?;
     let uses = |model: &str| models.iter().any(|known| known.name == model);
-    Ok(phones.into_iter().filter(|(_, model)| uses(model)).map(|(mac, _)| mac).collect())
+    let users = phones.into_iter().filter(|(_, model)| uses(model)).map(|(mac, _)| mac);
+    Ok(users.take(most).collect())
 }
 
 /// A text that made a well-formed file for every phone that uses it, when it was looked at.
@@ -151,7 +152,7 @@ pub async fn check<'a>(
             })?;
         }
     }
-    for mac in phones_of(tx, tenant, vendor, name, i64::MAX).await? {
+    for mac in phones_of(tx, tenant, vendor, name, usize::MAX).await? {
         let Some(phone) = phones::get(tx, tenant, mac).await? else { continue };
         let subject = load::hidden(tx, tenant, &phone, base_url).await?;
         compiled.run_checked(context::of(&subject)).map_err(|broken| Refusal::Broken {

@@ -101,15 +101,13 @@ pub(super) async fn phones(
     tx: &mut Tx,
     tenant: TenantId,
     vendor: Vendor,
-    limit: i64,
 ) -> Result<Vec<(Mac, String)>> {
     let rows: Vec<(String, String)> = tx
         .query(sql!(
-            "SELECT mac, model FROM phone WHERE tenant_id = $1 AND vendor = $2 ORDER BY mac LIMIT $3"
+            "SELECT mac, model FROM phone WHERE tenant_id = $1 AND vendor = $2 ORDER BY mac"
         ))
         .bind(tenant.to_string())
         .bind(vendor.as_str())
-        .bind(limit)
         .all()
         .await?;
     Ok(rows.into_iter().filter_map(|(mac, model)| Some((mac.parse().ok()?, model))).collect())

@@ -22,7 +22,7 @@ const FORM: usize = 256 << 10;
 /// Lines of a difference shown.
 const SHOWN: usize = 2_000;
 /// Phones offered for a preview.
-const OFFERED: i64 = 200;
+const OFFERED: usize = 200;
 
 /// The pages of templates.
 pub fn routes() -> Vec<Route> {
