@@ -104,7 +104,9 @@ async fn common(space: &mut Space<'_>, mac: Mac, spec: &Spec) -> Result<Vec<Refu
         wrong.push(Refusal::NoProfile);
     }
     for (key, value) in &spec.settings {
-        if let Err(why) = Setting::find(key).and_then(|setting| setting.parse(value)) {
+        let checked =
+            Setting::find(key).and_then(|setting| setting.fits(spec.model, &setting.parse(value)?));
+        if let Err(why) = checked {
             wrong.push(Refusal::Setting { key: key.clone(), why });
         }
     }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::models::Model;
 use crate::time::Zone;
 
 /// One thing that can be set for a phone.
@@ -200,6 +201,15 @@ impl Setting {
         self.form.check(text).map_err(BadSetting::Value)?;
         Ok(text.to_owned())
     }
+
+    /// Whether phones of `model` can be told this value.
+    pub fn fits(&self, model: &Model, value: &str) -> Result<(), BadSetting> {
+        if self.key == "sip.srtp" && value == "on" && !model.encrypts() {
+            let why = format!("no way is known to tell a {model} to encrypt speech; choose off");
+            return Err(BadSetting::Value(why));
+        }
+        Ok(())
+    }
 }
 
 impl Form {
@@ -297,6 +307,18 @@ impl Resolved {
         Self(SETTINGS.iter().map(valued).collect())
     }
 
+    /// Leaves out what phones of `model` cannot be told, whoever says it.
+    #[must_use]
+    pub fn fit(mut self, model: &Model) -> Self {
+        for setting in &SETTINGS {
+            if setting.fits(model, self.get(setting.key)).is_err() {
+                let usual = Valued { value: setting.usual.to_owned(), origin: Origin::Usual };
+                self.0.insert(setting.key, usual);
+            }
+        }
+        self
+    }
+
     /// The value called `key`; empty for one there is not.
     pub fn get(&self, key: &str) -> &str {
         self.0.get(key).map_or("", |valued| valued.value.as_str())
@@ -316,6 +338,7 @@ impl Resolved {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::Vendor;
 
     fn layer(pairs: &[(&str, &str)]) -> Layer {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -338,6 +361,20 @@ mod tests {
         assert_eq!(origin("sip.transport"), Origin::Phone);
         assert_eq!(origin("sip.port"), tenants);
         assert_eq!(origin("audio.codecs"), Origin::Usual);
+    }
+
+    #[test]
+    fn what_a_model_cannot_be_told_is_left_out_whoever_says_it() {
+        let layer = layer(&[("sip.srtp", "on"), ("sip.digest", "md5")]);
+        let resolved = Resolved::of(&[(Origin::Phone, &layer)]);
+        let fit = |vendor, model| {
+            let fit = resolved.clone().fit(Model::find(vendor, model).unwrap());
+            (fit.get("sip.srtp").to_owned(), fit.get("sip.digest").to_owned())
+        };
+        assert_eq!(fit(Vendor::Cisco, "spa504g"), ("off".to_owned(), "md5".to_owned()));
+        assert_eq!(fit(Vendor::Cisco, "ata192").0, "off");
+        assert_eq!(fit(Vendor::Cisco, "cp-8841").0, "on");
+        assert_eq!(fit(Vendor::Yealink, "t46s").0, "on");
     }
 
     #[test]

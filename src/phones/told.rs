@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::profiles;
-use super::queries::damaged;
+use super::queries::{damaged, model};
 use super::settings::{Layer, Origin, Resolved};
 use crate::db::{Result, Tx};
 use crate::id::{TenantId, UserId};
@@ -73,7 +73,8 @@ async fn some(tx: &mut Tx, whose: Whose) -> Result<ToldOf> {
         let mut laid: Vec<(Origin, &Layer)> = Vec::new();
         laid.extend(layers.of(&line).map(|layer| (Origin::Usual, layer)));
         laid.extend(own.get(&line.mac).map(|layer| (Origin::Phone, layer)));
-        let said = Told::of(&Resolved::of(&laid));
+        let resolved = Resolved::of(&laid).fit(model(&line.vendor, &line.model)?);
+        let said = Told::of(&resolved);
         if said != Told::default() {
             told.insert(line.user_id.parse().map_err(damaged)?, said);
         }

@@ -127,7 +127,7 @@ pub async fn resolved(tx: &mut Tx, tenant: TenantId, phone: &Phone) -> Result<Re
     let mut layers: Vec<(Origin, &Layer)> =
         under.iter().map(|(origin, layer)| (origin.clone(), layer)).collect();
     layers.push((Origin::Phone, &phone.settings));
-    Ok(Resolved::of(&layers))
+    Ok(Resolved::of(&layers).fit(phone.model))
 }
 
 /// What profiles say of what Asterisk is told.
@@ -245,7 +245,13 @@ async fn allowed(
     }
     for (key, value) in &spec.settings {
         Setting::find(key)
-            .and_then(|setting| setting.parse(value))
+            .and_then(|setting| {
+                let value = setting.parse(value)?;
+                match spec.scope {
+                    Scope::Model(model) => setting.fits(model, &value),
+                    _ => Ok(()),
+                }
+            })
             .map_err(|why| Refusal::Setting(key.clone(), why))?;
     }
     match queries::rival(tx, tenant, own, spec).await? {

@@ -32,7 +32,7 @@ async fn under(tx: &mut Tx, by: &Operator, phone: &Phone) -> Result<Resolved, Er
     let layers = profiles::under(tx, by.tenant(), phone).await?;
     let layers: Vec<(Origin, &Layer)> =
         layers.iter().map(|(origin, layer)| (origin.clone(), layer)).collect();
-    Ok(Resolved::of(&layers))
+    Ok(Resolved::of(&layers).fit(phone.model))
 }
 
 async fn answer(
