@@ -164,43 +164,6 @@ fn fanvil(text: &str) -> Option<Agent> {
     Some(Agent::new(Vendor::Fanvil, &model, firmware, mac))
 }
 
-/// The first six digits of addresses, and whose phones have them.
-const MAKERS: &[(&str, Vendor)] = &[
-    ("001565", Vendor::Yealink),
-    ("e434d7", Vendor::Yealink),
-    ("805ec0", Vendor::Yealink),
-    ("805e0c", Vendor::Yealink),
-    ("249ad8", Vendor::Yealink),
-    ("3497d7", Vendor::Yealink),
-    ("44dbd2", Vendor::Yealink),
-    ("644f56", Vendor::Yealink),
-    ("b061a9", Vendor::Yealink),
-    ("c4fc22", Vendor::Yealink),
-    ("ec1da9", Vendor::Yealink),
-    ("f01653", Vendor::Yealink),
-    ("0004f2", Vendor::Polycom),
-    ("64167f", Vendor::Polycom),
-    ("482567", Vendor::Polycom),
-    ("00907a", Vendor::Polycom),
-    ("000b82", Vendor::Grandstream),
-    ("c074ad", Vendor::Grandstream),
-    ("ec74d7", Vendor::Grandstream),
-    ("000413", Vendor::Snom),
-    ("0c383e", Vendor::Fanvil),
-    ("00a859", Vendor::Fanvil),
-    // As the phones in the facts' examples have them; Cisco has many more.
-    ("0002fd", Vendor::Cisco),
-    ("00562b", Vendor::Cisco),
-    ("8843e1", Vendor::Cisco),
-    ("000bea", Vendor::Zultys),
-];
-
-/// Whose phone has this address, as far as its beginning tells.
-pub fn maker(mac: Mac) -> Option<Vendor> {
-    let hex = mac.hex();
-    MAKERS.iter().find(|(prefix, _)| hex.starts_with(prefix)).map(|(_, vendor)| *vendor)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -367,8 +330,6 @@ mod tests {
         ] {
             assert_eq!(Agent::parse(other), None, "{other}");
         }
-        assert_eq!(maker("00:15:65:00:00:01".parse().unwrap()), Some(Vendor::Yealink));
-        assert_eq!(maker("02:15:65:00:00:01".parse().unwrap()), None);
     }
 
     proptest! {

@@ -4,7 +4,7 @@
 use crate::net::Mac;
 use crate::phones::{MODELS, Model, Vendor};
 
-use super::agent::{Agent, maker};
+use super::agent::Agent;
 
 /// A file Patchbay makes for a phone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,7 +47,12 @@ pub struct Asked {
     pub placeholder: Option<String>,
     /// Whose name it is, and what it is to them.
     meanings: Vec<(Vendor, What)>,
+    /// Whether it would be somebody's name if the placeholder were filled in.
+    is_pattern: bool,
 }
+
+/// What is written down of a name that is none: somebody who leaves out a slash asks for a token.
+const NO_NAME: &str = "(not a file name)";
 
 /// Longer names are nobody's.
 const LONGEST: usize = 80;
@@ -57,8 +62,9 @@ const LONGEST: usize = 80;
 pub fn asked(name: &str, user_agent: &str) -> Asked {
     let agent = Agent::parse(user_agent);
     let placeholder = placeholder(name, agent.as_ref().map(|agent| agent.vendor));
-    let mut asked =
-        Asked { name: name.to_owned(), mac: None, agent, placeholder, meanings: Vec::new() };
+    let is_pattern = placeholder.is_some() && is_pattern(name);
+    let (name_asked, meanings) = (name.to_owned(), Vec::new());
+    let mut asked = Asked { name: name_asked, mac: None, agent, placeholder, meanings, is_pattern };
     if name.len() > LONGEST || !name.is_ascii() || asked.placeholder.is_some() {
         return asked;
     }
@@ -79,9 +85,24 @@ impl Asked {
         meaning.map_or(What::Unknown, |(_, what)| *what)
     }
 
+    /// Whether a phone of `vendor` puts such a file: its log, settings made at it, and a Poly its own
+    /// directory, by the name it fetches the company's under.
+    pub fn is_put(&self, vendor: Vendor) -> bool {
+        match self.what(vendor) {
+            What::Upload => true,
+            What::File(Part::Book(_)) => vendor == Vendor::Polycom && self.mac.is_some(),
+            _ => false,
+        }
+    }
+
     /// Whether phones of some vendor ask for such a name.
     pub fn is_known(&self) -> bool {
         !self.meanings.is_empty()
+    }
+
+    /// The name as it may be written down: what is no file's name may be a secret.
+    pub fn shown(&self) -> &str {
+        if self.is_known() || self.is_pattern { &self.name } else { NO_NAME }
     }
 
     /// Whose phone it seems to be: by its own words, else by its address, else by a name only one
@@ -92,7 +113,7 @@ impl Asked {
             [(vendor, _)] => Some(*vendor),
             _ => None,
         };
-        said.or_else(|| self.mac().and_then(maker)).or(only)
+        said.or_else(|| self.mac().and_then(Vendor::of)).or(only)
     }
 
     /// The hardware address it gives: in the name, else in its own words.
@@ -306,6 +327,17 @@ const PLACEHOLDERS: &[&str] = &[
     "%mac%",
     "<mac>",
 ];
+
+/// Whether phones ask for such a name once its placeholder is filled in.
+fn is_pattern(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let filled = |word: &&'static str| {
+        let name = lower.replace(*word, "001565aabbcc");
+        Vendor::ALL.into_iter().any(|vendor| meaning(vendor, &name).0 != What::Unknown)
+    };
+    let mut written = PLACEHOLDERS.iter().filter(|word| lower.contains(**word));
+    name.len() <= LONGEST && written.any(filled)
+}
 
 /// The sentence for whoever wrote a placeholder into the URL that this phone does not know.
 fn placeholder(name: &str, vendor: Option<Vendor>) -> Option<String> {

@@ -1,13 +1,13 @@
 //! What a template may know of one phone, out of the database.
 
 use super::book::Entry;
-use super::render::{self, Rendered, Templates};
+use super::render::{self, Templates};
 use super::subject::{KeyFacts, LineFacts, Subject};
-use super::{Part, RenderError, contacts, templates};
-use crate::db::{Result, Tx};
+use super::{Part, contacts, queries, templates};
+use crate::db::{Db, Result, Tx};
 use crate::id::TenantId;
 use crate::net::Mac;
-use crate::phones::{self, Phone};
+use crate::phones::{self, Phone, Vendor};
 use crate::secrets::Vault;
 use crate::state::State;
 use crate::tenants;
@@ -102,20 +102,48 @@ pub async fn in_force(tx: &mut Tx, tenant: TenantId) -> Result<Templates> {
     Ok(Templates::new(own.into_iter().filter_map(|row| Some((row.vendor, row.name, row.content?)))))
 }
 
-/// The revision of the file a phone has for itself: when it differs from what the phone fetched,
-/// there is something new for it. None for no such phone, or while its template is broken.
-pub async fn own_revision(
+/// What tells the files a phone would get now from those it may have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Revisions {
+    /// Of the phone's own file.
+    pub own: String,
+    /// Of the file its model has in common; empty when that says nothing the phone's own does not.
+    pub common: String,
+}
+
+/// The revisions of what a phone would get now: when they differ from those of what it fetched, there
+/// is something new for it. None for no such phone, or while its template is broken.
+pub async fn revisions(
     tx: &mut Tx,
     vault: &Vault,
     tenant: TenantId,
     mac: Mac,
     base_url: &str,
-) -> std::result::Result<Option<String>, Error> {
+) -> std::result::Result<Option<Revisions>, Error> {
     let Some(subject) = subject(tx, vault, tenant, mac, base_url).await? else { return Ok(None) };
     let templates = in_force(tx, tenant).await?;
-    let made: std::result::Result<Rendered, RenderError> =
-        render::render(&subject, Part::Own, &templates);
-    Ok(made.ok().map(|made| made.revision))
+    let revision = |part: Part| -> Option<String> {
+        render::render(&subject, part, &templates).ok().map(|made| made.revision)
+    };
+    let common = says_more(subject.model.vendor).then(|| revision(Part::Common)).flatten();
+    let common = common.unwrap_or_default();
+    Ok(revision(Part::Own).map(|own| Revisions { own, common }))
+}
+
+/// Whether the file a model has in common says what its phones' own files do not. The others' only
+/// leads to their own file, which repeats it, so they may never ask for it again.
+fn says_more(vendor: Vendor) -> bool {
+    matches!(vendor, Vendor::Yealink | Vendor::Zultys | Vendor::Polycom | Vendor::Snom)
+}
+
+/// The audit log's head, and whether something that files are made of was changed after `since`.
+pub async fn moved(db: &Db, since: i64) -> Result<(i64, bool)> {
+    queries::moved(db, since).await
+}
+
+/// The newest change up to `head` of something that files are made of; 0 when there was none.
+pub async fn touched(tx: &mut Tx, head: i64) -> Result<i64> {
+    queries::touched(tx, head).await
 }
 
 /// The company's phone book: everybody whose number is enabled, then places outside, by their names.

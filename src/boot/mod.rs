@@ -13,6 +13,7 @@ pub mod files;
 mod format;
 mod grammar;
 mod load;
+mod queries;
 mod render;
 mod subject;
 pub mod templates;
@@ -20,12 +21,14 @@ pub mod templates;
 mod tests;
 mod zone;
 
-pub use agent::{Agent, maker};
+pub use agent::Agent;
 pub use asked::{Asked, Part, What, asked};
 pub use context::PLACEHOLDERS;
 pub use engine::{Broken, OUTPUT_LIMIT, SOURCE_LIMIT};
 pub use format::Format;
-pub use load::{base_url, entries, hidden, in_force, own_revision, subject};
+pub use load::{
+    Revisions, base_url, entries, hidden, in_force, moved, revisions, subject, touched,
+};
 pub use render::{
     BUILT_IN, BuiltIn, RenderError, Rendered, Templates, base, names, render, try_out,
 };

@@ -240,7 +240,7 @@ async fn list_notifications(by: Operator, params: web::Query<ListParams>) -> Ans
 async fn create_notification(by: Operator, new: Json<NewNotification>) -> Answer {
     let (mut run, macs) = new.0.parse()?;
     if new.0.outdated {
-        compare(by.state(), by.tenant(), PATIENCE).await?;
+        compare(by.state(), by.tenant(), None, PATIENCE).await?;
         let all = outdated(by.state(), by.tenant()).await?;
         run.phones = all.into_iter().map(|phone| (phone.mac, phone.revision)).collect();
     }

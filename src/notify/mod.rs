@@ -25,7 +25,7 @@ use crate::secrets::Vault;
 use crate::web::Error;
 
 pub use event::event;
-pub use outdated::{Outdated, compare, outdated, revision};
+pub use outdated::{Compared, Outdated, compare, outdated, revision};
 pub use runner::{Runner, tell_now};
 pub use types::{
     BadKind, BadPause, BadWaveSize, Kind, New, Pause, PhoneState, State, Telling, Told, WaveSize,

@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use super::Outdated;
 use super::types::{Kind, New, PhoneState, State, Telling, Told, WaveSize};
 use crate::audit::Page;
+use crate::boot::Revisions;
 use crate::db::{Bulk, Result, Tx};
 use crate::id::{NotificationId, TenantId};
 use crate::net::Mac;
 use crate::numbering::ExtensionNumber;
-use crate::phones::Vendor;
 use crate::sql;
 use crate::time::Timestamp;
 
@@ -439,22 +439,12 @@ pub(super) async fn forget(tx: &mut Tx, before: Timestamp) -> Result<u64> {
     tx.query(sql!("DELETE FROM notification WHERE finished_at < $1")).bind(before).run().await
 }
 
-/// What is known of a phone that is to be told.
-pub(super) struct Target {
-    pub vendor: Vendor,
-    /// Its numbers in the order of its lines, each with the device known to be registered as it.
-    pub lines: Vec<(ExtensionNumber, Option<Mac>)>,
-}
-
-/// `None` when the tenant has no such phone any more.
-pub(super) async fn target(tx: &mut Tx, tenant: TenantId, mac: Mac) -> Result<Option<Target>> {
-    let vendor: Option<String> = tx
-        .query(sql!("SELECT vendor FROM phone WHERE tenant_id = $1 AND mac = $2"))
-        .bind(tenant.to_string())
-        .bind(mac.hex())
-        .optional_scalar()
-        .await?;
-    let Some(vendor) = vendor else { return Ok(None) };
+/// A phone's numbers in the order of its lines, each with the device known to be registered as it.
+pub(super) async fn lines(
+    tx: &mut Tx,
+    tenant: TenantId,
+    mac: Mac,
+) -> Result<Vec<(ExtensionNumber, Option<Mac>)>> {
     let rows: Vec<(i64, Option<String>)> = tx
         .query(sql!(
             "SELECT e.number, (SELECT max(r.mac) FROM registration r
@@ -470,8 +460,7 @@ pub(super) async fn target(tx: &mut Tx, tenant: TenantId, mac: Mac) -> Result<Op
         let device = device.filter(|mac| !mac.is_empty()).map(|mac| mac.parse());
         Ok((number.try_into().map_err(damaged)?, device.transpose().map_err(damaged)?))
     };
-    let lines = rows.into_iter().map(line).collect::<Result<_>>()?;
-    Ok(Some(Target { vendor: vendor.parse().map_err(damaged)?, lines }))
+    rows.into_iter().map(line).collect()
 }
 
 /// The tenant's phones with a number that is registered, each with its lowest number; and those
@@ -519,45 +508,50 @@ pub(super) async fn phone_of(
 
 // What phones fetched, and would fetch
 
-/// Phones that fetched a file of their own and of which it is not known what they would get since
-/// `head`.
-pub(super) async fn uncompared(tx: &mut Tx, tenant: TenantId, head: i64) -> Result<Vec<Mac>> {
+/// Phones that fetched a file of their own and of which it is not known what they would get since the
+/// change `touched`; those known longest ago first.
+pub(super) async fn uncompared(tx: &mut Tx, tenant: TenantId, touched: i64) -> Result<Vec<Mac>> {
     let rows: Vec<(String,)> = tx
         .query(sql!(
             "SELECT p.mac FROM phone p JOIN phone_seen s ON s.mac = p.mac
              LEFT JOIN phone_revision v ON v.mac = p.mac
-             WHERE p.tenant_id = $1 AND s.fetched_revision <> '' AND (v.audit_seq IS NULL OR v.audit_seq <> $2)
-             ORDER BY p.mac"
+             WHERE p.tenant_id = $1 AND s.fetched_revision <> '' AND (v.audit_seq IS NULL OR v.audit_seq < $2)
+             ORDER BY coalesce(v.audit_seq, -1), p.mac"
         ))
         .bind(tenant.to_string())
-        .bind(head)
+        .bind(touched)
         .all()
         .await?;
     rows.into_iter().map(|row| row.0.parse().map_err(damaged)).collect()
 }
 
 static PUT_REVISIONS: Bulk = Bulk {
-    head: "INSERT INTO phone_revision (mac, revision, audit_seq) VALUES",
-    columns: 3,
+    head: "INSERT INTO phone_revision (mac, revision, common_revision, audit_seq) VALUES",
+    columns: 4,
     most: 64,
-    tail: "ON CONFLICT (mac) DO UPDATE SET revision = excluded.revision, audit_seq = excluded.audit_seq",
+    tail: "ON CONFLICT (mac) DO UPDATE SET revision = excluded.revision,
+               common_revision = excluded.common_revision, audit_seq = excluded.audit_seq",
 };
 
-pub(super) async fn put_revisions(tx: &mut Tx, known: &[(Mac, String)], head: i64) -> Result<()> {
+pub(super) async fn put_revisions(
+    tx: &mut Tx,
+    known: &[(Mac, Revisions)],
+    head: i64,
+) -> Result<()> {
     // A phone may have been deleted meanwhile.
     let mut rows = Vec::with_capacity(known.len());
-    for (mac, revision) in known {
+    for (mac, would) in known {
         let there: i64 = tx
             .query(sql!("SELECT count(*) FROM phone WHERE mac = $1"))
             .bind(mac.hex())
             .scalar()
             .await?;
         if there == 1 {
-            rows.push((*mac, revision.clone(), head));
+            rows.push((*mac, would.clone(), head));
         }
     }
-    tx.insert_many(&PUT_REVISIONS, &rows, |row, (mac, revision, head)| {
-        row.bind(mac.hex()).bind(revision.clone()).bind(*head)
+    tx.insert_many(&PUT_REVISIONS, &rows, |row, (mac, would, head)| {
+        row.bind(mac.hex()).bind(would.own.clone()).bind(would.common.clone()).bind(*head)
     })
     .await
 }
@@ -585,7 +579,8 @@ pub(super) async fn outdated(tx: &mut Tx, tenant: TenantId) -> Result<Vec<Outdat
              LEFT JOIN extension e ON e.user_id = l.user_id
              LEFT JOIN registration r ON r.tenant_id = p.tenant_id AND r.number = e.number AND r.present
              WHERE p.tenant_id = $1 AND s.fetched_at IS NOT NULL AND s.fetched_revision <> '' AND v.revision <> ''
-               AND v.revision <> s.fetched_revision
+               AND (v.revision <> s.fetched_revision
+                    OR (v.common_revision <> '' AND s.common_revision NOT IN ('', v.common_revision)))
              GROUP BY p.mac, p.label, p.vendor, p.model, v.revision, s.fetched_at
              ORDER BY min(e.number), p.mac"
         ))

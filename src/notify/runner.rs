@@ -6,13 +6,14 @@ use tokio::sync::watch;
 use tokio::time::interval;
 
 use super::event::event;
-use super::queries::{self, Job, Target};
+use super::queries::{self, Job};
 use super::types::{Kind, PhoneState, State as RunState};
 use crate::asterisk::access::{Access, Unusable};
 use crate::asterisk::ami::{Ami, AmiError};
 use crate::id::{NotificationId, TenantId};
 use crate::net::Mac;
 use crate::numbering::ExtensionNumber;
+use crate::phones;
 use crate::state::State;
 use crate::tenants::{self, Tenant};
 use crate::web::Error;
@@ -38,6 +39,14 @@ pub struct Runner {
     access: Access,
     /// What it calls itself in the rows of its runs.
     name: String,
+}
+
+/// What is known of a phone that is to be told.
+struct Target {
+    /// What to tell it, or why that cannot be told.
+    event: Result<&'static str, &'static str>,
+    /// Its numbers in the order of its lines, each with the device known to be registered as it.
+    lines: Vec<(ExtensionNumber, Option<Mac>)>,
 }
 
 /// Telling a phone came to this: the number it was told through, or why it was not told.
@@ -138,8 +147,8 @@ impl Runner {
             if broken.is_some() {
                 break;
             }
-            let target = queries::target(&mut self.state.read().await?, job.tenant, mac).await?;
-            match tell(&mut ami, &tenant, mac, target, job.kind).await {
+            let target = self.target(job, mac).await?;
+            match tell(&mut ami, &tenant, mac, target).await {
                 Ok(outcome) => told.push((mac, outcome)),
                 Err(error) => {
                     // Whether it was told is not known: told twice to fetch is no harm.
@@ -155,6 +164,17 @@ impl Runner {
             None => Ok(()),
             Some(unusable) => self.put_off(job, &unusable).await,
         }
+    }
+
+    /// What to tell a phone and through which of its numbers; `None` when the tenant has no such phone
+    /// any more.
+    async fn target(&self, job: &Job, mac: Mac) -> Result<Option<Target>, Error> {
+        let mut tx = self.state.read().await?;
+        let Some(phone) = phones::get(&mut tx, job.tenant, mac).await? else { return Ok(None) };
+        let settings = phones::resolved(&mut tx, job.tenant, &phone).await?;
+        let restarts = settings.get("notify.reboot") == "reboot";
+        let lines = queries::lines(&mut tx, job.tenant, mac).await?;
+        Ok(Some(Target { event: event(phone.vendor(), job.kind, restarts), lines }))
     }
 
     async fn write_down(&self, job: &Job, told: &[(Mac, Outcome)]) -> Result<(), Error> {
@@ -200,10 +220,13 @@ async fn tell(
     tenant: &Tenant,
     mac: Mac,
     target: Option<Target>,
-    kind: Kind,
 ) -> Result<Outcome, AmiError> {
-    let Some(Target { vendor, lines }) = target else {
+    let Some(Target { event, lines }) = target else {
         return Ok(Err("there is no such phone any more".to_owned()));
+    };
+    let event = match event {
+        Ok(event) => event,
+        Err(why) => return Ok(Err(why.to_owned())),
     };
     if lines.is_empty() {
         return Ok(Err("it has no line: without one Asterisk cannot reach it".to_owned()));
@@ -219,7 +242,7 @@ async fn tell(
             why.push(format!("it is not registered as {number}"));
             continue;
         }
-        match ami.notify(&endpoint, event(vendor, kind)).await {
+        match ami.notify(&endpoint, event).await {
             Ok(()) => return Ok(Ok(number)),
             Err(AmiError::Failed(text)) => why.push(refused(&text)),
             Err(error) => return Err(error),

@@ -9,7 +9,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::types::{Kind, New, Pause, Telling, Told, WaveSize};
-use super::{Outdated, Refusal, compare, outdated};
+use super::{Compared, Outdated, Refusal, compare, outdated};
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
 use crate::id::NotificationId;
@@ -36,6 +36,7 @@ pub fn routes() -> Vec<Route> {
     );
     vec![
         Route::get("/phones/notify", read, index),
+        Route::get("/phones/notify/compared", read, compared),
         Route::post("/phones/notify", manage, create).limit(FORM),
         Route::get("/phones/notify/{notification}", read, show),
         Route::get("/phones/notify/{notification}/progress", read, progress),
@@ -61,6 +62,8 @@ struct NotifyForm {
     kind: Field,
     wave_size: Field,
     pause: Field,
+    /// The newest change there was when the page was first shown.
+    upto: String,
 }
 
 impl NotifyForm {
@@ -75,7 +78,7 @@ impl NotifyForm {
 }
 
 #[derive(Template)]
-#[template(path = "phones/notify/index.html")]
+#[template(path = "phones/notify/index.html", blocks = ["comparing"])]
 struct IndexPage {
     shell: Shell,
     form: NotifyForm,
@@ -83,8 +86,9 @@ struct IndexPage {
     outdated: Vec<Outdated>,
     total: usize,
     unreachable: usize,
-    /// Phones whose files are still to be compared.
-    left: i64,
+    compared: Compared,
+    /// Whether somebody waited for the comparison on this page.
+    waited: bool,
     runs: Vec<Telling>,
     pager: Pager,
     may_manage: bool,
@@ -98,7 +102,8 @@ impl IndexPage {
         query: &IndexQuery,
         error: Option<String>,
     ) -> Result<Self, Error> {
-        let left = compare(by.state(), by.tenant(), GLANCE).await?;
+        let upto = form.upto.parse().ok();
+        let compared = compare(by.state(), by.tenant(), upto, GLANCE).await?;
         let mut outdated = outdated(by.state(), by.tenant()).await?;
         let total = outdated.len();
         let unreachable = outdated.iter().filter(|phone| !phone.reachable).count();
@@ -113,7 +118,8 @@ impl IndexPage {
             outdated,
             total,
             unreachable,
-            left,
+            compared,
+            waited: false,
             runs,
             pager: Pager::new(HOME, Vec::new(), at, count),
             may_manage: by.may(Right::ManagePhones),
@@ -126,6 +132,20 @@ async fn index(by: Operator, query: web::Query<IndexQuery>) -> Answer {
     ok(&IndexPage::new(&by, NotifyForm::usual(), &query, None).await?)
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ComparedQuery {
+    upto: String,
+}
+
+/// The notice about the comparison, for whoever waits for it: what is typed on the page stays.
+async fn compared(by: Operator, query: web::Query<ComparedQuery>) -> Answer {
+    let form = NotifyForm { upto: query.0.upto, ..NotifyForm::usual() };
+    let mut page = IndexPage::new(&by, form, &IndexQuery::default(), None).await?;
+    page.waited = true;
+    ok(&page.as_comparing())
+}
+
 async fn create(by: Operator, form: Form<NotifyForm>) -> Answer {
     let mut form = form.0;
     let kind = form.kind.parse::<Kind>();
@@ -135,7 +155,8 @@ async fn create(by: Operator, form: Form<NotifyForm>) -> Answer {
     let (Some(kind), Some(wave_size), Some(pause)) = (kind, wave_size, pause) else {
         return refuse(&by, form, None).await;
     };
-    if form.outdated.0 && compare(by.state(), by.tenant(), GLANCE).await? > 0 {
+    let upto = form.upto.parse().ok();
+    if form.outdated.0 && compare(by.state(), by.tenant(), upto, GLANCE).await?.left > 0 {
         let wait = "not all files are compared yet; wait until they are, or choose phones";
         return refuse(&by, form, Some(wait.to_owned())).await;
     }

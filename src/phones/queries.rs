@@ -39,6 +39,7 @@ struct PhoneRow {
     fetched_from: Option<Vec<u8>>,
     fetched_file: Option<String>,
     fetched_revision: Option<String>,
+    common_revision: Option<String>,
     user_agent: Option<String>,
     seen_model: Option<String>,
     firmware: Option<String>,
@@ -55,6 +56,7 @@ impl TryFrom<PhoneRow> for Phone {
             from: address(row.fetched_from).map_err(damaged)?,
             file: row.fetched_file.unwrap_or_default(),
             revision: row.fetched_revision.unwrap_or_default(),
+            common: row.common_revision.unwrap_or_default(),
             user_agent: row.user_agent.unwrap_or_default(),
             model: row.seen_model.unwrap_or_default(),
             firmware: row.firmware.unwrap_or_default(),
@@ -86,7 +88,7 @@ pub(super) async fn get(tx: &mut Tx, tenant: TenantId, mac: Mac) -> Result<Optio
         .query(sql!(
             "SELECT p.mac, p.vendor, p.model, p.label, p.site, p.subnet_id, p.notes, p.profile_id, p.enrol_until,
                  p.version, p.created_at, p.updated_at, s.fetched_at, s.fetched_from, s.fetched_file,
-                 s.fetched_revision, s.user_agent, s.model AS seen_model, s.firmware,
+                 s.fetched_revision, s.common_revision, s.user_agent, s.model AS seen_model, s.firmware,
                  (SELECT a.address FROM address a
                   WHERE a.tenant_id = p.tenant_id AND a.holder_id = p.mac
                     AND a.holder_kind = 'phone' ORDER BY a.address LIMIT 1) AS address

@@ -176,6 +176,8 @@ pub struct Seen {
     pub file: String,
     /// That file's revision.
     pub revision: String,
+    /// The revision of its model's common file it fetched last; empty while that is not known.
+    pub common: String,
     /// How it introduced itself.
     pub user_agent: String,
     /// The model it says it is.

@@ -17,6 +17,8 @@ const MOST_BYTES: usize = 128 << 20;
 const OVERHEAD: usize = 400;
 /// Tokens kept.
 const MOST_TOKENS: usize = 100_000;
+/// Phone books kept: one for all phones of a make in a tenant. The longest has half a megabyte.
+const MOST_BOOKS: usize = 64;
 
 /// A file as rendered.
 #[derive(Clone)]
@@ -47,9 +49,11 @@ pub(super) struct Owner {
     pub epoch: Epoch,
 }
 
-/// Both.
+/// All of it.
 pub(super) struct Cache {
     files: Mutex<Files>,
+    /// Apart from the files: however long they are, they push none of those out.
+    books: Mutex<HashMap<(TenantId, Vendor), Entry>>,
     tokens: Mutex<HashMap<String, Owner>>,
 }
 
@@ -62,7 +66,7 @@ impl Default for Cache {
 impl Cache {
     pub(super) fn bounded(limit: usize) -> Self {
         let files = Files { entries: HashMap::new(), order: VecDeque::new(), bytes: 0, limit };
-        Self { files: Mutex::new(files), tokens: Mutex::default() }
+        Self { files: Mutex::new(files), books: Mutex::default(), tokens: Mutex::default() }
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {
@@ -89,6 +93,23 @@ impl Cache {
             reason = "a figure for people"
         )]
         metrics::gauge!("boot_cache_bytes").set(files.bytes as f64);
+    }
+
+    fn books(&self) -> MutexGuard<'_, HashMap<(TenantId, Vendor), Entry>> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The phone book for phones of a make.
+    pub(super) fn book(&self, tenant: TenantId, vendor: Vendor) -> Option<Entry> {
+        self.books().get(&(tenant, vendor)).cloned()
+    }
+
+    pub(super) fn put_book(&self, tenant: TenantId, vendor: Vendor, entry: Entry) {
+        let mut books = self.books();
+        if books.len() >= MOST_BOOKS && !books.contains_key(&(tenant, vendor)) {
+            books.clear();
+        }
+        books.insert((tenant, vendor), entry);
     }
 
     /// The token's owner, by the token's fingerprint.
@@ -159,7 +180,7 @@ mod tests {
             bytes: vec![b'x'; size].into(),
             revision: String::new(),
             secret: false,
-            own: true,
+            part: crate::boot::Part::Own,
         };
         Entry { file, epoch: None, at: Timestamp(0) }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::queries;
+use crate::boot;
 use crate::db::Db;
 
 /// How long the database may take to answer before it counts as gone.
@@ -60,7 +60,7 @@ impl Epochs {
         }
         let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
         let (relevant, epoch) = last.map_or((-1, 0), |read| (read.relevant, read.epoch));
-        let moved = timeout(PATIENCE, queries::moved(db, relevant)).await;
+        let moved = timeout(PATIENCE, boot::moved(db, relevant)).await;
         let read = match moved {
             Ok(Ok((head, moved))) => {
                 let epoch = if moved { epoch + 1 } else { epoch };

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::budget::Budget;
 use super::queries;
 use super::types::{Kept, Request, Sighting, Stranger};
 use crate::id::TenantId;
@@ -46,6 +47,8 @@ struct Queue {
 #[derive(Default)]
 pub(super) struct Log {
     queue: Mutex<Queue>,
+    /// What requests of nobody's phone may still leave behind.
+    budget: Mutex<Budget>,
     enough: Notify,
     /// Held while a batch is being written, so that whoever waits for it finds it written.
     writing: tokio::sync::Mutex<()>,
@@ -56,10 +59,21 @@ impl Log {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a request, and what it says of the phone.
-    pub(super) fn note(&self, request: Request, sighting: Option<Sighting>) {
+    /// Notes a request, and what it says of the phone. Without a phone anybody may have sent it, and
+    /// of those only some are written down.
+    pub(super) fn note(&self, mut request: Request, sighting: Option<Sighting>) {
         let outcome = request.outcome.as_str();
         metrics::counter!("boot_requests_total", "outcome" => outcome).increment(1);
+        if sighting.is_none() {
+            let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(left_out) = budget.spend(request.address, request.at) else {
+                metrics::counter!("boot_requests_unlogged_total").increment(1);
+                return;
+            };
+            if left_out > 0 {
+                request.how = format!("{}; before it {left_out} more", request.how);
+            }
+        }
         let mut queue = self.queue();
         if let Some(sighting) = sighting {
             queue.saw(sighting);
@@ -152,14 +166,19 @@ impl Queue {
             && self.strangers.is_empty()
     }
 
-    /// A later request that is not for the phone's own file does not undo what an earlier said.
+    /// A later request for another file does not undo what an earlier said.
     fn saw(&mut self, sighting: Sighting) {
         match self.seen.get_mut(&sighting.mac) {
-            Some(known) if sighting.own.is_none() => {
-                let (own, at, address) = (known.own.take(), known.at, known.address);
-                *known = Sighting { at, address, own, ..sighting };
+            Some(known) => {
+                let common = sighting.common.clone().or_else(|| known.common.take());
+                *known = if sighting.own.is_none() {
+                    let (own, at, address) = (known.own.take(), known.at, known.address);
+                    Sighting { at, address, own, common, ..sighting }
+                } else {
+                    Sighting { common, ..sighting }
+                };
             }
-            _ => drop(self.seen.insert(sighting.mac, sighting)),
+            None => drop(self.seen.insert(sighting.mac, sighting)),
         }
     }
 

@@ -8,6 +8,7 @@
 mod answer;
 mod api;
 mod bootstrap;
+mod budget;
 mod cache;
 mod dhcp;
 mod digest;

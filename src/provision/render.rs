@@ -5,10 +5,11 @@ use super::cache::Entry;
 use super::epoch::Epoch;
 use super::queries;
 use super::types::{File, Kept};
-use crate::boot::{self, Asked, Part, RenderError, What};
+use crate::boot::{self, Part, RenderError, Rendered, Subject};
 use crate::db::Tx;
 use crate::id::TenantId;
 use crate::net::Mac;
+use crate::phones::Vendor;
 use crate::web::Error;
 
 /// What there is for a phone under a name.
@@ -59,15 +60,27 @@ impl From<Error> for Trouble {
     }
 }
 
+impl File {
+    fn of(rendered: Rendered, part: Part) -> Self {
+        Self {
+            content_type: rendered.content_type.to_owned(),
+            bytes: rendered.bytes.into(),
+            revision: rendered.revision,
+            secret: rendered.secret,
+            part,
+        }
+    }
+}
+
 impl Provisioner {
-    /// The file of a phone that is called as `asked` says.
+    /// A file of a phone by the name it has for it; the phone book is not among them.
     pub(super) async fn file(
         &self,
         (tenant, mac): (TenantId, Mac),
-        asked: &Asked,
+        (name, part): (&str, Part),
         epoch: Option<Epoch>,
     ) -> Found {
-        let name = asked.name.to_ascii_lowercase();
+        let name = name.to_ascii_lowercase();
         let cached = self.cache.file(mac, &name);
         let now = self.state.clock.now();
         let aged = |entry: Entry| Found::Aged(entry.file, now.since(entry.at));
@@ -77,7 +90,7 @@ impl Provisioner {
         {
             return Found::Fresh(entry.file.clone());
         }
-        match self.render((tenant, mac), asked, false).await {
+        match self.render((tenant, mac), part, false).await {
             Ok(mut file) => {
                 let same = cached.filter(|entry| entry.file.revision == file.revision);
                 match same {
@@ -101,10 +114,65 @@ impl Provisioner {
         }
     }
 
+    /// A page of the phone book. It is never kept: it holds nothing of the phone's, and very much. Those
+    /// that are the same for all phones of a make are remembered once for all.
+    pub(super) async fn book(
+        &self,
+        (tenant, mac, vendor): (TenantId, Mac, Vendor),
+        page: u16,
+        epoch: Option<Epoch>,
+    ) -> Found {
+        let shared = vendor != Vendor::Cisco && page == 1;
+        let known = if shared { self.cache.book(tenant, vendor) } else { None };
+        let now = self.state.clock.now();
+        let aged = |entry: Entry| Found::Aged(entry.file, now.since(entry.at));
+        let Some(epoch) = epoch else { return known.map_or(Found::Unavailable, aged) };
+        let fresh = known.clone().filter(|entry| entry.epoch == Some(epoch));
+        let fresh = fresh.map(|entry| entry.file);
+        match self.make_book((tenant, mac), page, false, fresh).await {
+            Ok(file) => {
+                if shared {
+                    let entry = Entry { file: file.clone(), epoch: Some(epoch), at: now };
+                    self.cache.put_book(tenant, vendor, entry);
+                }
+                Found::Fresh(file)
+            }
+            Err(Trouble::Nothing) => Found::Nothing,
+            Err(Trouble::Unavailable) => known.map_or(Found::Unavailable, aged),
+            Err(Trouble::Broken(why)) => Found::Broken(None, why),
+        }
+    }
+
+    /// `made` is the page if it need not be made anew. Whether the phone has the book at all is its
+    /// own setting.
+    async fn make_book(
+        &self,
+        (tenant, mac): (TenantId, Mac),
+        page: u16,
+        open: bool,
+        made: Option<File>,
+    ) -> Result<File, Trouble> {
+        let mut tx = self.state.read().await?;
+        let subject = self.subject(&mut tx, (tenant, mac), open).await?;
+        if !subject.settings.is_on("phonebook") {
+            return Err(Trouble::Nothing);
+        }
+        if let Some(file) = made {
+            return Ok(file);
+        }
+        let entries = boot::entries(&mut tx, tenant).await?;
+        let book = boot::book::book(subject.model.vendor, &entries, page, &subject.url);
+        Ok(File::of(book.ok_or(Trouble::Nothing)?, Part::Book(page)))
+    }
+
     /// A file that is not the phone's own, with no secret in it: its URLs lead to plain names. For
     /// a phone that enrols and asks for what its model has in common before its own file.
-    pub(super) async fn open_file(&self, whose: (TenantId, Mac), asked: &Asked) -> Found {
-        match self.render(whose, asked, true).await {
+    pub(super) async fn open_file(&self, whose: (TenantId, Mac), part: Part) -> Found {
+        let made = match part {
+            Part::Book(page) => self.make_book(whose, page, true, None).await,
+            part => self.render(whose, part, true).await,
+        };
+        match made {
             Ok(file) => Found::Fresh(file),
             Err(Trouble::Nothing) => Found::Nothing,
             Err(Trouble::Unavailable) => Found::Unavailable,
@@ -115,11 +183,30 @@ impl Provisioner {
     async fn render(
         &self,
         (tenant, mac): (TenantId, Mac),
-        asked: &Asked,
+        part: Part,
         open: bool,
     ) -> Result<File, Trouble> {
         let mut tx = self.state.read().await?;
-        rendered(&mut tx, self, (tenant, mac), asked, open).await
+        let subject = self.subject(&mut tx, (tenant, mac), open).await?;
+        let templates = boot::in_force(&mut tx, tenant).await?;
+        Ok(File::of(boot::render(&subject, part, &templates)?, part))
+    }
+
+    /// What files are made from; `open` without a secret.
+    async fn subject(
+        &self,
+        tx: &mut Tx,
+        (tenant, mac): (TenantId, Mac),
+        open: bool,
+    ) -> Result<Subject, Trouble> {
+        let (vault, url) = (&self.state.vault, &self.state.phones_url);
+        let subject = boot::subject(tx, vault, tenant, mac, url).await?;
+        let mut subject = subject.ok_or(Trouble::Nothing)?;
+        if open {
+            subject = subject.masked();
+            subject.url = format!("{url}/provision");
+        }
+        Ok(subject)
     }
 
     fn keep(&self, (tenant, mac): (TenantId, Mac), name: &str, file: &File) {
@@ -134,42 +221,4 @@ impl Provisioner {
         };
         read.await.ok().flatten().map(|(file, _)| file)
     }
-}
-
-async fn rendered(
-    tx: &mut Tx,
-    provisioner: &Provisioner,
-    (tenant, mac): (TenantId, Mac),
-    asked: &Asked,
-    open: bool,
-) -> Result<File, Trouble> {
-    let state = &provisioner.state;
-    let subject = boot::subject(tx, &state.vault, tenant, mac, &state.phones_url).await?;
-    let mut subject = subject.ok_or(Trouble::Nothing)?;
-    if open {
-        subject = subject.masked();
-        subject.url = format!("{}/provision", state.phones_url);
-    }
-    let What::File(part) = asked.what(subject.model.vendor) else {
-        return Err(Trouble::Nothing);
-    };
-    let rendered = match part {
-        Part::Book(page) if subject.settings.is_on("phonebook") => {
-            let entries = boot::entries(tx, tenant).await?;
-            boot::book::book(subject.model.vendor, &entries, page, &subject.url)
-                .ok_or(Trouble::Nothing)?
-        }
-        Part::Book(_) => return Err(Trouble::Nothing),
-        part => {
-            let templates = boot::in_force(tx, tenant).await?;
-            boot::render(&subject, part, &templates)?
-        }
-    };
-    Ok(File {
-        content_type: rendered.content_type.to_owned(),
-        bytes: rendered.bytes.into(),
-        revision: rendered.revision,
-        secret: rendered.secret,
-        own: part == Part::Own,
-    })
 }

@@ -1,12 +1,22 @@
 //! Slowing down who guesses: per source and for all sources together.
 //!
 //! Counted in memory, so that it costs the database nothing and goes on without it. A phone that
-//! keeps asking for its own file guesses nothing: only another MAC than the last counts.
+//! keeps asking for its own file guesses nothing: the same name, or the same token, as the last does
+//! not count again. A wrong password always counts: whether it is the same again cannot be seen.
 
 use std::collections::HashMap;
 
 use crate::net::{Address, Mac};
 use crate::time::Timestamp;
+
+/// What a source tried, where trying it again tells it nothing new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guess {
+    /// The phone it named.
+    pub mac: Option<Mac>,
+    /// The token it named, by its fingerprint.
+    pub token: Option<String>,
+}
 
 /// Wrong guesses a source has free, and all sources together.
 const FREE: u32 = 20;
@@ -21,12 +31,12 @@ const FORGIVEN_OF_ALL: i64 = 120;
 const MOST: usize = 10_000;
 
 /// What failed and when it may be tried again.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Count {
     failures: u32,
     last: Timestamp,
     until: Timestamp,
-    guess: Option<Mac>,
+    guess: Option<Guess>,
     /// Requests turned away without a look since it was last told to wait.
     turned_away: u64,
 }
@@ -89,8 +99,8 @@ impl Throttle {
         Some(Wait { seconds: count.until.since(now), first: count.turned_away == 1 })
     }
 
-    /// `source` asked for something that is not for it, naming `guess` if anything.
-    pub fn failed(&mut self, source: Address, guess: Option<Mac>, now: Timestamp) {
+    /// `source` asked for something that is not for it. `guess` is none when every try counts.
+    pub fn failed(&mut self, source: Address, guess: Option<Guess>, now: Timestamp) {
         if self.sources.len() >= MOST && !self.sources.contains_key(&source) {
             self.forget(now);
         }
@@ -147,8 +157,8 @@ mod tests {
         std::net::IpAddr::from(n.to_be_bytes()).into()
     }
 
-    fn mac(n: u64) -> Option<Mac> {
-        format!("001565{n:06x}").parse().ok()
+    fn mac(n: u64) -> Option<Guess> {
+        Some(Guess { mac: format!("001565{n:06x}").parse().ok(), token: None })
     }
 
     #[test]
@@ -186,6 +196,21 @@ mod tests {
         assert_eq!(throttle.check(address(1), now), None);
         throttle.forgive(address(2));
         assert_eq!(throttle.check(address(2), now), None);
+    }
+
+    #[test]
+    fn tokens_and_passwords_are_guesses_though_the_name_stays_the_same() {
+        let (mut throttle, now) = (Throttle::default(), Timestamp(0));
+        for n in 0..30 {
+            let token = Some(format!("{n}"));
+            throttle.failed(address(1), mac(7).map(|guess| Guess { token, ..guess }), now);
+            throttle.failed(address(2), None, now);
+            let again = Some("the same".to_owned());
+            throttle.failed(address(3), Some(Guess { mac: None, token: again }), now);
+        }
+        assert!(throttle.check(address(1), now).is_some());
+        assert!(throttle.check(address(2), now).is_some());
+        assert_eq!(throttle.check(address(3), now), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use actix_web::web::Bytes;
 
+use crate::boot::Part;
 use crate::id::{SubnetId, TenantId};
 use crate::net::{Address, Mac};
 use crate::text::is_invisible;
@@ -23,6 +24,8 @@ pub enum Outcome {
     Refused,
     /// There is no such phone, or no such file for it.
     Unknown,
+    /// There is no such file, and phones of its make do well without.
+    Unneeded,
     /// By its plain name a file is sent once, and only for a while.
     Locked,
     /// Too many wrong guesses.
@@ -42,20 +45,37 @@ pub struct BadOutcome;
 
 impl Outcome {
     /// All of them, in the order they are offered.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Served,
         Self::Unchanged,
         Self::Aged,
         Self::Broken,
         Self::Refused,
         Self::Unknown,
+        Self::Unneeded,
         Self::Locked,
         Self::Throttled,
         Self::Placeholder,
         Self::Uploaded,
     ];
 
-    /// The word stored and shown.
+    /// The word of it that is stored, and whether the file was needed.
+    pub fn stored(self) -> (&'static str, bool) {
+        match self {
+            Self::Unneeded => (Self::Unknown.as_str(), false),
+            other => (other.as_str(), true),
+        }
+    }
+
+    /// What [`Outcome::stored`] gave.
+    pub fn restored(word: &str, needed: bool) -> Result<Self, BadOutcome> {
+        match word.parse()? {
+            Self::Unknown if !needed => Ok(Self::Unneeded),
+            outcome => Ok(outcome),
+        }
+    }
+
+    /// The word shown, and used in calls.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Served => "served",
@@ -63,6 +83,7 @@ impl Outcome {
             Self::Aged => "aged",
             Self::Refused => "refused",
             Self::Unknown => "unknown",
+            Self::Unneeded => "unneeded",
             Self::Locked => "locked",
             Self::Throttled => "throttled",
             Self::Placeholder => "placeholder",
@@ -76,6 +97,7 @@ impl Outcome {
         match self {
             Self::Served | Self::Unchanged | Self::Uploaded => "on",
             Self::Aged | Self::Placeholder | Self::Locked => "half",
+            Self::Unneeded => "off",
             Self::Refused | Self::Unknown | Self::Throttled | Self::Broken => "bad",
         }
     }
@@ -144,6 +166,8 @@ pub struct Sighting {
     pub address: Address,
     /// The file of its own it now has, and that file's revision.
     pub own: Option<(String, String)>,
+    /// The revision of its model's common file it now has.
+    pub common: Option<String>,
     /// How it introduced itself.
     pub user_agent: String,
     /// The model it says it is.
@@ -178,8 +202,8 @@ pub struct File {
     pub revision: String,
     /// Whether it holds secrets.
     pub secret: bool,
-    /// Whether it is the one that says what the phone is: accounts, keys.
-    pub own: bool,
+    /// Which of a phone's files it is.
+    pub part: Part,
 }
 
 /// A phone nobody has added that asked for a file.
@@ -222,6 +246,8 @@ mod tests {
     fn outcomes_are_read_as_they_are_written() {
         for outcome in Outcome::ALL {
             assert_eq!(outcome.as_str().parse(), Ok(outcome));
+            let (word, needed) = outcome.stored();
+            assert_eq!(Outcome::restored(word, needed), Ok(outcome));
         }
         assert_eq!("".parse::<Outcome>(), Err(BadOutcome));
     }

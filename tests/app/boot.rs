@@ -25,8 +25,8 @@ async fn real(app: &TestApp) -> (boot::Subject, String) {
     let subject = subject.await.unwrap().unwrap();
     let templates = boot::in_force(&mut tx, TenantId::DEFAULT).await.unwrap();
     let made = boot::render(&subject, Part::Own, &templates).unwrap();
-    let revision = boot::own_revision(&mut tx, &app.state.vault, TenantId::DEFAULT, mac(MAC), base);
-    assert_eq!(revision.await.unwrap(), Some(made.revision));
+    let would = boot::revisions(&mut tx, &app.state.vault, TenantId::DEFAULT, mac(MAC), base);
+    assert_eq!(would.await.unwrap().unwrap().own, made.revision);
     assert!(made.secret);
     (subject, String::from_utf8(made.bytes).unwrap())
 }

@@ -315,6 +315,68 @@ both_databases! {
         drop(admin);
     }
 
+    async fn passwords_and_tokens_are_no_easier_to_guess_by_one_name(app: TestApp) {
+        phone(&app, TenantId::DEFAULT, LOBBY).await;
+        // Each from an address of its own: a wrong password at a plain name, at one without a MAC, and
+        // a wrong token, always for the same phone's file.
+        for (peer, path, wrong) in [
+            ("203.0.113.1", format!("{LOBBY}.cfg"), true), ("203.0.113.2", "y000000000066.cfg".to_owned(), true),
+            ("203.0.113.3", String::new(), false),
+        ] {
+            let mut statuses = Vec::new();
+            for n in 0..30 {
+                let path = if path.is_empty() { format!("{n:032}/{LOBBY}.cfg") } else { path.clone() };
+                let mut ask = ask(&app, &path).at_peer(peer);
+                if wrong {
+                    // Basic, `001565aabbcc:` and three letters nobody has.
+                    ask = ask.header("authorization", &format!("Basic MDAxNTY1YWFiYmNjOn{}", ["h4eHg=", "l5eXk="][n % 2]));
+                }
+                statuses.push(ask.send().await.status);
+            }
+            assert_eq!((statuses[0], statuses[29]), (404, 429), "{peer} {statuses:?}");
+        }
+        // A phone whose token was taken away asks with it again and again: that guesses nothing.
+        for _ in 0..30 {
+            is_nothing(&ask(&app, &format!("{}/{LOBBY}.cfg", "x".repeat(32))).at_peer(ELSEWHERE).send().await);
+        }
+    }
+
+    async fn what_anybody_may_send_leaves_few_rows(app: TestApp) {
+        let keys = phone(&app, TenantId::DEFAULT, LOBBY).await;
+        for path in ["%7Bmac%7D.cfg", "y000000000066.cfg", "001565000001.cfg", "nothing"] {
+            for _ in 0..200 {
+                get(&app, path).await;
+            }
+        }
+        for _ in 0..30 {
+            get(&app, &format!("{}/{LOBBY}.cfg", keys.token)).await;
+        }
+        assert_eq!(log(&app).await.len(), 20 + 30, "a phone's own are all written down");
+        app.pass(60);
+        get(&app, "001565000001.cfg").await;
+        let last = log(&app).await.pop().unwrap();
+        assert_eq!(last, "unknown no such phone; before it 780 more 001565000001 001565000001.cfg");
+    }
+
+    async fn a_token_without_a_slash_is_written_nowhere(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let script = app.script(Role::Auditor).await;
+        let keys = phone(&app, TenantId::DEFAULT, LOBBY).await;
+        for path in [keys.token.clone(), format!("auth/{}", keys.token), format!("a/b/{}", keys.token), format!("{}{{mac}}.cfg", keys.token)] {
+            let answer = get(&app, &path).await;
+            assert!(matches!(answer.status, 400 | 401 | 404), "{answer:?}");
+        }
+        assert!(log(&app).await.iter().any(|row| row.ends_with("(not a file name)")));
+        for text in [
+            logged(), admin.get("/phones/requests").await.text, admin.get("/phones/requests.csv").await.text,
+            script.get("/api/v1/phones/requests").await.text,
+        ] {
+            assert!(!text.contains(&keys.token));
+        }
+        let stored = app.stored_bytes().await;
+        assert!(!stored.windows(32).any(|window| window == keys.token.as_bytes()));
+    }
+
     async fn a_proxy_we_trust_says_who_asks_and_nobody_else_does(app: TestApp) {
         phone(&app, TenantId::DEFAULT, LOBBY).await;
         enrolling(&app, NET).await;
@@ -425,7 +487,12 @@ both_databases! {
         assert_eq!(put(path.clone(), overrides).send().await.status, 201);
         assert_eq!(put(format!("{}/0004f2aabbcc-app.log", keys.token), "log").send().await.status, 201);
         is_nothing(&get(&app, &path).await);
+        let directory = format!("{}/0004f2aabbcc-directory.xml", keys.token);
+        let company = get(&app, &directory).await;
+        assert_eq!(put(directory.clone(), "<directory/>").send().await.status, 201);
+        assert_eq!(get(&app, &directory).await.text, company.text, "what it put is not kept");
         for (path, body) in [
+            (format!("{}/phonebook.xml", keys.token), "x"),
             (format!("{}/0004f2aabbcc-phone.cfg", "z".repeat(32)), "x"), ("0004f2aabbcc-phone.cfg".to_owned(), "x"),
             (format!("{}/0004f2aabbcc-user.cfg", keys.token), "x"), (format!("{}/0004f2000001-app.log", keys.token), "x"),
         ] {

@@ -55,7 +55,7 @@ both_databases! {
         let keys = crate::provision::phone(&app, patchbay::id::TenantId::DEFAULT, "001565aabbcc").await;
         let (server, leave) = serve(&app).await;
         let client = Client::new().await;
-        for file in ["001565aabbcc.cfg", "y000000000066.cfg", "cfg000b82aabbcc.xml", "spa504G.cfg", "000000000000.cfg"] {
+        for file in ["001565aabbcc.cfg", "y000000000066.cfg", "cfg000b82aabbcc.xml", "spa504G.cfg", "0004f2aabbcc-common.cfg"] {
             client.send(server, &read(file, &[])).await;
             let (Packet::Data { block: 1, data }, from) = client.must().await else { panic!("{file}") };
             assert_ne!(from, server, "each file is sent from a port of its own");
@@ -76,7 +76,7 @@ both_databases! {
         app.provisioner.flush().await.unwrap();
         let log = app.texts("SELECT outcome || ' ' || how || ' ' || path FROM boot_request ORDER BY id").await;
         assert_eq!(log[0], "served tftp 001565aabbcc.cfg");
-        assert_eq!(log[5], "unknown tftp passwd");
+        assert_eq!(log[5], "unknown tftp (not a file name)");
         let _ = leave.send(true);
     }
 

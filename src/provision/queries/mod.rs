@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::types::{File, Kept, Request, Sighting, Stranger};
 use crate::audit::Change;
-use crate::db::{Bulk, Db, Result, Tx};
+use crate::boot::Part;
+use crate::db::{Bulk, Result, Tx};
 use crate::id::{SubnetId, TenantId};
 use crate::net::{Address, Mac};
 use crate::phones::Vendor;
@@ -20,31 +21,6 @@ const MOST_STRANGERS: i64 = 1_000;
 /// A row that is not what Patchbay wrote.
 pub(super) fn damaged(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
     sqlx::Error::Decode(Box::new(error))
-}
-
-// Whether files still hold
-
-/// The audit log's head, and whether something that files are made of was changed after `since`.
-pub(super) async fn moved(db: &Db, since: i64) -> Result<(i64, bool)> {
-    let head: i64 = db.query(sql!("SELECT seq FROM audit_head WHERE id = 1")).scalar().await?;
-    if head == since {
-        return Ok((head, false));
-    }
-    if since < 0 || head < since {
-        return Ok((head, true));
-    }
-    let touching: i64 = db
-        .query(sql!(
-            "SELECT count(*) FROM audit_event
-             WHERE seq > $1 AND seq <= $2 AND NOT (action LIKE 'operator.%' OR action LIKE 'token.%'
-                 OR action LIKE 'apply.%' OR action LIKE 'sweep.%' OR action = 'address.seen'
-                 OR action LIKE 'enrolment.%' OR action = 'phone.secret_revealed')"
-        ))
-        .bind(since)
-        .bind(head)
-        .scalar()
-        .await?;
-    Ok((head, touching > 0))
 }
 
 // Who may have a file
@@ -143,8 +119,8 @@ pub(super) async fn set_window(
 // What is left of a request
 
 static REQUESTS: Bulk = Bulk {
-    head: "INSERT INTO boot_request (id, at, tenant_id, mac, address, user_agent, path, outcome, how, revision, bytes) VALUES",
-    columns: 11,
+    head: "INSERT INTO boot_request (id, at, tenant_id, mac, address, user_agent, path, outcome, needed, how, revision, bytes) VALUES",
+    columns: 12,
     most: 128,
     tail: "",
 };
@@ -158,7 +134,8 @@ pub(super) async fn insert_requests(tx: &mut Tx, rows: &[(Uuid, &Request)]) -> R
             .bind(request.address.key())
             .bind(request.user_agent.clone())
             .bind(request.path.clone())
-            .bind(request.outcome.as_str().to_owned())
+            .bind(request.outcome.stored().0.to_owned())
+            .bind(request.outcome.stored().1)
             .bind(request.how.clone())
             .bind(request.revision.clone())
             .bind(request.bytes)
@@ -169,9 +146,9 @@ pub(super) async fn insert_requests(tx: &mut Tx, rows: &[(Uuid, &Request)]) -> R
 // A phone may have been deleted since it asked, so rows are joined with those that are there.
 
 static SEEN: Bulk = Bulk {
-    head: "INSERT INTO phone_seen (mac, fetched_at, fetched_from, fetched_file, fetched_revision, user_agent, model, firmware, tenant_id)
-           SELECT v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, v.column7, v.column8, p.tenant_id FROM (VALUES",
-    columns: 8,
+    head: "INSERT INTO phone_seen (mac, fetched_at, fetched_from, fetched_file, fetched_revision, user_agent, model, firmware, common_revision, tenant_id)
+           SELECT v.column1, v.column2, v.column3, v.column4, v.column5, v.column6, v.column7, v.column8, v.column9, p.tenant_id FROM (VALUES",
+    columns: 9,
     most: 64,
     tail: ") AS v JOIN phone p ON p.mac = v.column1 WHERE true
            ON CONFLICT (mac) DO UPDATE SET
@@ -181,7 +158,8 @@ static SEEN: Bulk = Bulk {
                fetched_revision = CASE WHEN excluded.fetched_at IS NULL THEN phone_seen.fetched_revision ELSE excluded.fetched_revision END,
                user_agent = CASE WHEN excluded.user_agent = '' THEN phone_seen.user_agent ELSE excluded.user_agent END,
                model = CASE WHEN excluded.model = '' THEN phone_seen.model ELSE excluded.model END,
-               firmware = CASE WHEN excluded.firmware = '' THEN phone_seen.firmware ELSE excluded.firmware END",
+               firmware = CASE WHEN excluded.firmware = '' THEN phone_seen.firmware ELSE excluded.firmware END,
+               common_revision = CASE WHEN excluded.common_revision = '' THEN phone_seen.common_revision ELSE excluded.common_revision END",
 };
 
 /// Notes what phones last fetched and said of themselves; each named once.
@@ -196,6 +174,7 @@ pub(super) async fn saw(tx: &mut Tx, sightings: &[&Sighting]) -> Result<()> {
             .bind(sighting.user_agent.clone())
             .bind(sighting.model.clone())
             .bind(sighting.firmware.clone())
+            .bind(sighting.common.clone().unwrap_or_default())
     })
     .await
 }
@@ -216,7 +195,9 @@ fn place(tenant: TenantId, mac: Mac, name: &str) -> String {
 impl Sealed {
     /// Before the content stand its type and what else is known of it, each with a NUL after it.
     pub(super) fn of(vault: &Vault, kept: &Kept) -> std::result::Result<Self, VaultError> {
-        let flags = [(kept.file.secret, 's'), (kept.file.own, 'o')];
+        let part = kept.file.part;
+        let flags =
+            [(kept.file.secret, 's'), (part == Part::Own, 'o'), (part == Part::Common, 'c')];
         let flags: String = flags.iter().filter(|(set, _)| *set).map(|(_, flag)| *flag).collect();
         let head = format!("{}\0{flags}\0", kept.file.content_type);
         let plain = [head.as_bytes(), &kept.file.bytes].concat();
@@ -271,13 +252,13 @@ pub(super) async fn kept(
         return Ok(None);
     };
     let content_type = String::from_utf8_lossy(kind).into_owned();
-    let file = File {
-        content_type,
-        bytes: bytes.to_vec().into(),
-        revision,
-        secret: flags.contains(&b's'),
-        own: flags.contains(&b'o'),
+    let part = match (flags.contains(&b'o'), flags.contains(&b'c')) {
+        (true, _) => Part::Own,
+        (false, true) => Part::Common,
+        (false, false) => Part::First,
     };
+    let (bytes, secret) = (bytes.to_vec().into(), flags.contains(&b's'));
+    let file = File { content_type, bytes, revision, secret, part };
     Ok(Some((file, at)))
 }
 

@@ -23,6 +23,13 @@ pub(in crate::provision) struct Filter {
     pub until: Option<Timestamp>,
 }
 
+impl Filter {
+    /// Whether the file was needed, beside the stored word of the outcome.
+    fn needed(&self) -> bool {
+        self.outcome.is_none_or(|outcome| outcome.stored().1)
+    }
+}
+
 /// A request as it was logged.
 #[derive(Clone, Debug)]
 pub(in crate::provision) struct Row {
@@ -47,6 +54,7 @@ struct Stored {
     user_agent: String,
     path: String,
     outcome: String,
+    needed: bool,
     how: String,
     revision: String,
     bytes: i64,
@@ -63,7 +71,7 @@ impl TryFrom<Stored> for Row {
             address: row.address.try_into().map_err(damaged)?,
             user_agent: row.user_agent,
             path: row.path,
-            outcome: row.outcome.parse().map_err(damaged)?,
+            outcome: Outcome::restored(&row.outcome, row.needed).map_err(damaged)?,
             how: row.how,
             revision: row.revision,
             bytes: row.bytes,
@@ -86,21 +94,22 @@ pub(in crate::provision) async fn requests(
 ) -> Result<Vec<Row>> {
     let rows: Vec<Stored> = tx
         .query(sql!(
-            "SELECT r.at, r.mac, r.address, r.user_agent, r.path, r.outcome, r.how, r.revision, r.bytes,
+            "SELECT r.at, r.mac, r.address, r.user_agent, r.path, r.outcome, r.needed, r.how, r.revision, r.bytes,
                  (SELECT count(*) FROM phone p WHERE p.mac = r.mac AND p.tenant_id = $1) AS known
              FROM boot_request r
-             WHERE (r.tenant_id = $1 OR (r.tenant_id IS NULL AND $2)) AND ($3 = '' OR r.outcome = $3)
+             WHERE (r.tenant_id = $1 OR (r.tenant_id IS NULL AND $2)) AND ($3 = '' OR (r.outcome = $3 AND r.needed = $9))
                AND ($4 = '' OR r.mac = $4) AND ($5 OR r.address = $6) AND r.at >= $7 AND r.at < $8
-             ORDER BY r.at DESC, r.id DESC LIMIT $9 OFFSET $10"
+             ORDER BY r.at DESC, r.id DESC LIMIT $10 OFFSET $11"
         ))
         .bind(tenant.to_string())
         .bind(tenant == TenantId::DEFAULT)
-        .bind(filter.outcome.map(Outcome::as_str).unwrap_or_default().to_owned())
+        .bind(filter.outcome.map(|outcome| outcome.stored().0).unwrap_or_default().to_owned())
         .bind(filter.mac.map(Mac::hex).unwrap_or_default())
         .bind(filter.address.is_none())
         .bind(filter.address.map(Address::key).unwrap_or_default())
         .bind(filter.from.map_or(i64::MIN, |at| at.0))
         .bind(filter.until.map_or(i64::MAX, |at| at.0))
+        .bind(filter.needed())
         .bind(page.limit)
         .bind(page.offset)
         .all()
@@ -116,18 +125,19 @@ pub(in crate::provision) async fn count_requests(
 ) -> Result<i64> {
     tx.query(sql!(
         "SELECT count(*) FROM (SELECT 1 FROM boot_request r
-             WHERE (r.tenant_id = $1 OR (r.tenant_id IS NULL AND $2)) AND ($3 = '' OR r.outcome = $3)
+             WHERE (r.tenant_id = $1 OR (r.tenant_id IS NULL AND $2)) AND ($3 = '' OR (r.outcome = $3 AND r.needed = $9))
                AND ($4 = '' OR r.mac = $4) AND ($5 OR r.address = $6) AND r.at >= $7 AND r.at < $8
-             LIMIT $9) AS counted"
+             LIMIT $10) AS counted"
     ))
     .bind(tenant.to_string())
     .bind(tenant == TenantId::DEFAULT)
-    .bind(filter.outcome.map(Outcome::as_str).unwrap_or_default().to_owned())
+    .bind(filter.outcome.map(|outcome| outcome.stored().0).unwrap_or_default().to_owned())
     .bind(filter.mac.map(Mac::hex).unwrap_or_default())
     .bind(filter.address.is_none())
     .bind(filter.address.map(Address::key).unwrap_or_default())
     .bind(filter.from.map_or(i64::MIN, |at| at.0))
     .bind(filter.until.map_or(i64::MAX, |at| at.0))
+    .bind(filter.needed())
     .bind(MOST_COUNTED)
     .scalar()
     .await
@@ -155,7 +165,8 @@ pub(in crate::provision) async fn failing(
             "SELECT r.address, count(*), count(DISTINCT r.mac), max(r.at) FROM boot_request r
              WHERE r.at >= $3 AND (r.tenant_id = $1 OR (r.tenant_id IS NULL AND $2))
                AND r.outcome IN ('refused', 'unknown', 'locked', 'throttled')
-               AND r.how NOT LIKE 'token%'
+               AND r.needed AND r.how NOT LIKE 'token%' AND r.how NOT LIKE 'password%'
+               AND r.how NOT LIKE 'enrolment%'
              GROUP BY r.address ORDER BY 2 DESC, 1 LIMIT 20"
         ))
         .bind(tenant.to_string())

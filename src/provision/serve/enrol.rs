@@ -21,7 +21,7 @@ impl Provisioner {
                 let own = call.asked.what(guest.vendor) == What::File(Part::Own);
                 let found = match call.asked.what(guest.vendor) {
                     What::File(Part::Own) => self.find(guest, call, epoch).await,
-                    What::File(_) => self.open_file((guest.tenant, guest.mac), &call.asked).await,
+                    What::File(part) => self.open_file((guest.tenant, guest.mac), part).await,
                     _ => Found::Nothing,
                 };
                 let there =

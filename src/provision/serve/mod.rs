@@ -17,9 +17,10 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::digest::Credentials;
 use super::queries::Known;
-use super::types::{Outcome, Request, Sighting, inert};
+use super::throttle::Guess;
+use super::types::{File, Outcome, Request, Sighting, inert};
 use super::{Provisioner, answer};
-use crate::boot::{self, Asked};
+use crate::boot::{self, Asked, Part};
 use crate::id::TenantId;
 use crate::net::{Address, Mac};
 use crate::phones::Vendor;
@@ -129,6 +130,26 @@ impl<'a> Call<'a> {
         Credentials::parse(header)
     }
 
+    /// Whether it comes without a token and without a password.
+    fn is_bare(&self) -> bool {
+        self.door == Door::Plain && !self.headers.contains_key(header::AUTHORIZATION)
+    }
+
+    /// A name without a MAC is nobody's file in particular.
+    fn guesses_nothing(&self) -> bool {
+        self.is_bare() && self.asked.mac().is_none()
+    }
+
+    /// What it tried; none for a password, of which each try counts.
+    fn guess(&self) -> Option<Guess> {
+        let token = match &self.door {
+            Door::Token(hash) => Some(hash.clone()),
+            Door::Plain if self.is_bare() => None,
+            _ => return None,
+        };
+        Some(Guess { mac: self.asked.mac(), token })
+    }
+
     /// The row of the log.
     fn row(&self, outcome: Outcome, how: &str) -> Request {
         Request {
@@ -137,7 +158,7 @@ impl<'a> Call<'a> {
             mac: self.asked.mac(),
             address: self.address,
             user_agent: self.agent.clone(),
-            path: inert(&self.asked.name),
+            path: inert(self.asked.shown()),
             outcome,
             how: inert(how),
             revision: String::new(),
@@ -145,13 +166,18 @@ impl<'a> Call<'a> {
         }
     }
 
-    fn sighting(&self, mac: Mac, own: Option<(String, String)>) -> Sighting {
+    /// What it says of the phone, which now has `file` if it got one.
+    fn sighting(&self, mac: Mac, file: Option<&File>) -> Sighting {
         let agent = self.asked.agent.as_ref();
+        let of = |part: Part| file.filter(|file| file.part == part);
+        let own = of(Part::Own).map(|file| (inert(&self.asked.name), file.revision.clone()));
+        let common = of(Part::Common).map(|file| file.revision.clone());
         Sighting {
             mac,
             at: self.at,
             address: self.address,
             own,
+            common,
             user_agent: self.agent.clone(),
             model: agent.map(|agent| inert(&agent.model)).unwrap_or_default(),
             firmware: agent.map(|agent| inert(&agent.firmware)).unwrap_or_default(),
@@ -183,7 +209,7 @@ impl Provisioner {
                 self.by_token(call, hash, epoch).await.map(|guest| (guest, "token"))
             }
             Door::Password => self.by_password(call, true).await.map(|guest| (guest, "password")),
-            Door::Plain if call.headers.contains_key(header::AUTHORIZATION) => {
+            Door::Plain if !call.is_bare() => {
                 self.by_password(call, false).await.map(|guest| (guest, "password"))
             }
             Door::Plain => return self.enrol(call, epoch).await,

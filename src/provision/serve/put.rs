@@ -5,7 +5,6 @@ use actix_web::HttpResponse;
 use super::super::Provisioner;
 use super::super::types::{Outcome, Request};
 use super::{Call, Door, Guest, refused};
-use crate::boot::What;
 
 impl Provisioner {
     /// The phone that may put something; the answer for whoever may not.
@@ -24,7 +23,7 @@ impl Provisioner {
             }
         };
         let (guest, how) = admitted.map_err(|shut| self.shut(call, shut))?;
-        if call.asked.what(guest.vendor) != What::Upload {
+        if !call.asked.is_put(guest.vendor) {
             return Err(self.without(call, guest, Outcome::Unknown, how));
         }
         Ok(Putting { guest, how })

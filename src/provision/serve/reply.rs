@@ -5,15 +5,19 @@ use actix_web::http::StatusCode;
 
 use super::super::epoch::Epoch;
 use super::super::render::Found;
-use super::super::types::{Outcome, Request, inert};
+use super::super::types::{Outcome, Request};
 use super::super::{Provisioner, answer, lock};
-use super::{Call, Door, Guest, Shut};
-use crate::boot::What;
+use super::{Call, Guest, Shut};
+use crate::boot::{Part, What};
 
 impl Provisioner {
     pub(super) async fn find(&self, guest: Guest, call: &Call<'_>, epoch: Option<Epoch>) -> Found {
+        let whose = (guest.tenant, guest.mac);
         match call.asked.what(guest.vendor) {
-            What::File(_) => self.file((guest.tenant, guest.mac), &call.asked, epoch).await,
+            What::File(Part::Book(page)) => {
+                self.book((guest.tenant, guest.mac, guest.vendor), page, epoch).await
+            }
+            What::File(part) => self.file(whose, (&call.asked.name, part), epoch).await,
             _ => Found::Nothing,
         }
     }
@@ -34,7 +38,7 @@ impl Provisioner {
             Found::Broken(None, why) => {
                 return self.without(call, guest, Outcome::Broken, &format!("{how}: {why}"));
             }
-            Found::Nothing => return self.without(call, guest, Outcome::Unknown, how),
+            Found::Nothing => return self.without(call, guest, call.lacking(guest), how),
             Found::Unavailable => return self.shut(call, Shut::Unavailable),
         };
         let answer = answer::file(&file, call.headers, whole, age);
@@ -51,9 +55,8 @@ impl Provisioner {
             ..call.row(outcome, &format!("{how}{doubt}{why}"))
         };
         // Whoever only asked whether there is something new does not have it yet.
-        let has = file.own && call.method != "HEAD";
-        let own = has.then(|| (inert(&call.asked.name), file.revision.clone()));
-        self.log.note(row, Some(call.sighting(guest.mac, own)));
+        let has = Some(&file).filter(|_| call.method != "HEAD");
+        self.log.note(row, Some(call.sighting(guest.mac, has)));
         answer
     }
 
@@ -75,9 +78,8 @@ impl Provisioner {
     pub(super) fn shut(&self, call: &Call<'_>, shut: Shut) -> HttpResponse {
         match shut {
             Shut::Refused(outcome, tenant, why) => {
-                // A name without a MAC guesses nobody's file.
-                if call.asked.mac().is_some() || call.door != Door::Plain {
-                    lock(&self.throttle).failed(call.address, call.asked.mac(), call.at);
+                if !call.guesses_nothing() {
+                    lock(&self.throttle).failed(call.address, call.guess(), call.at);
                 }
                 self.log.note(Request { tenant, ..call.row(outcome, &why) }, None);
                 answer::nothing()
@@ -101,6 +103,16 @@ impl Provisioner {
                 )
             }
             Shut::Unavailable => answer::wait(StatusCode::SERVICE_UNAVAILABLE, 5),
+        }
+    }
+}
+
+impl Call<'_> {
+    /// What it is that there is no file: phones ask for much they do well without.
+    fn lacking(&self, guest: Guest) -> Outcome {
+        match self.asked.what(guest.vendor) {
+            What::Optional | What::Firmware | What::Upload => Outcome::Unneeded,
+            What::File(_) | What::Unknown => Outcome::Unknown,
         }
     }
 }

@@ -195,11 +195,11 @@ pub(super) async fn export(
 
 // One phone
 
-/// What a phone has of its own file, in words.
+/// What a phone has of its files, in words.
 enum Standing {
     /// It never asked.
     Never,
-    /// It has the file as it is now.
+    /// It has them as they are now.
     Current(Timestamp),
     /// It has an older one; since when there is another, if that is known.
     Behind(Timestamp, Option<Timestamp>),
@@ -219,7 +219,7 @@ struct PhonePage {
     overrides: Option<(String, Timestamp)>,
     /// What was wrong when it last asked for a file that cannot be rendered.
     broken: Option<String>,
-    may_manage: bool,
+    may_edit: bool,
 }
 
 impl PhonePage {
@@ -245,8 +245,8 @@ pub(super) async fn of_phone(
     let newest = Page { offset: 0, limit: NEWEST };
     let rows = pages::requests(&mut tx, tenant, &filter, newest).await?;
     let state = by.state();
-    let own = boot::own_revision(&mut tx, &state.vault, tenant, mac, &state.phones_url).await?;
-    let standing = standing(&phone, own.as_deref());
+    let would = boot::revisions(&mut tx, &state.vault, tenant, mac, &state.phones_url).await?;
+    let standing = standing(&phone, would.as_ref());
     let broken = rows.iter().find(|row| row.outcome == Outcome::Broken).map(|row| row.how.clone());
     let overrides = rows.iter().find(|row| row.how.contains("settings made at the phone"));
     let overrides = overrides.filter(|row| !row.how.contains(": 0 ")).map(|row| {
@@ -261,16 +261,18 @@ pub(super) async fn of_phone(
         rows,
         overrides,
         broken,
-        may_manage: by.may(Right::ManagePhones),
+        may_edit: by.may(Right::EditPhones),
     })
 }
 
-/// `own` is the revision of the phone's own file as it would be rendered now.
-fn standing(phone: &Phone, own: Option<&str>) -> Standing {
-    let Some(own) = own else { return Standing::Broken };
-    match phone.seen.at {
+/// `would` is what it would get now. What it has of its model's common file may not be known.
+fn standing(phone: &Phone, would: Option<&boot::Revisions>) -> Standing {
+    let Some(would) = would else { return Standing::Broken };
+    let seen = &phone.seen;
+    let common = seen.common.is_empty() || would.common.is_empty() || seen.common == would.common;
+    match seen.at {
         None => Standing::Never,
-        Some(at) if phone.seen.revision == own => Standing::Current(at),
+        Some(at) if seen.revision == would.own && common => Standing::Current(at),
         Some(at) => Standing::Behind(at, Some(phone.updated_at).filter(|changed| *changed >= at)),
     }
 }
