@@ -53,6 +53,7 @@ pub fn document() -> openapi::OpenApi {
     document.merge(boot::templates::legacy::Paths::openapi());
     document.merge(boot::contacts::api::Paths::openapi());
     document.merge(provision::Paths::openapi());
+    document.merge(provision::EnrollingPaths::openapi());
     document.merge(ipam::prefixes::api::Paths::openapi());
     document.merge(lifecycle::api::document());
     document.merge(workflows::api::Paths::openapi());

@@ -5,6 +5,7 @@
 //! down (`throttle`), and what is left of each request (`log`). Files are served from memory for
 //! as long as nothing they are made of has changed, and when the database is gone for longer.
 
+mod adopt;
 mod answer;
 mod api;
 mod bootstrap;
@@ -12,6 +13,7 @@ mod budget;
 mod cache;
 mod dhcp;
 mod digest;
+mod enrolling;
 mod epoch;
 mod log;
 mod queries;
@@ -33,6 +35,7 @@ use crate::state::State;
 use crate::web::Error;
 
 pub use api::Paths;
+pub use enrolling::Paths as EnrollingPaths;
 pub use types::Outcome;
 
 /// Days a request is remembered, and a phone that waits in vain.
@@ -42,7 +45,7 @@ const DAY: i64 = 86_400;
 
 /// Its pages, its calls, and what phones ask for.
 pub fn routes() -> Vec<Route> {
-    [web::routes(), api::routes()].into_iter().flatten().collect()
+    [web::routes(), api::routes(), enrolling::routes()].into_iter().flatten().collect()
 }
 
 /// What serves phones, with all it remembers. Cheap to clone; one for the whole process.

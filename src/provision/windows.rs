@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde_json::json;
 
+use super::Provisioner;
 use super::queries;
 use super::queries::pages::{self, Place};
 use crate::audit::{Change, Event};
@@ -86,6 +87,25 @@ pub(super) async fn open(
     let event = Event::new("enrolment.opened", &mac, &mac.hex());
     change.record(event.after(json!({ "until": until.to_string() })));
     Ok(Some(until))
+}
+
+impl Provisioner {
+    /// Opens a phone's window and forgives it what it asked in vain until now, so that it need not
+    /// wait. `None`: there is no such phone.
+    pub(super) async fn open_window(
+        &self,
+        mut change: Change,
+        mac: Mac,
+        length: Length,
+    ) -> Result<Option<Timestamp>, Error> {
+        let Some(until) = open(&mut change, mac, length).await? else { return Ok(None) };
+        let seen = pages::asked_from(change.tx(), mac).await?;
+        change.commit().await?;
+        for address in seen {
+            self.forgive(address);
+        }
+        Ok(Some(until))
+    }
 }
 
 /// Closes a phone's window; whether there is such a phone.

@@ -75,12 +75,6 @@ pub(super) async fn window(
     }
     let length = form.0.length.parse::<Length>();
     let length = length.map_err(|_| Error::BadRequest("choose 15 minutes, 1 hour or 24 hours"))?;
-    let until = windows::open(&mut change, mac, length).await?.ok_or(Error::NotFound)?;
-    // It may have asked in vain until now, and must not wait for that.
-    let seen = pages::asked_from(change.tx(), mac).await?;
-    change.commit().await?;
-    for address in seen {
-        provisioner.forgive(address);
-    }
+    let until = provisioner.open_window(change, mac, length).await?.ok_or(Error::NotFound)?;
     Ok(flash::done(&back, format!("Open until {}", until.local(by.zone()))))
 }

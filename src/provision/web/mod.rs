@@ -24,7 +24,11 @@ const UPLOAD_LIMIT: usize = 1 << 20;
 
 /// Every page, and the way for phones.
 pub(super) fn routes() -> Vec<Route> {
-    let (read, manage) = (Access::Page(Right::Read), Access::Page(Right::ManagePhones));
+    let (read, edit, manage) = (
+        Access::Page(Right::Read),
+        Access::Page(Right::EditPhones),
+        Access::Page(Right::ManagePhones),
+    );
     vec![
         Route::get("/provision/{token:.*}", Access::Device, fetch),
         Route::new(Method::PUT, "/provision/{token:.*}", Access::Device, put),
@@ -32,12 +36,12 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get("/phones/requests/table", read, requests::table),
         Route::get("/phones/requests.csv", read, requests::export),
         Route::get("/phones/{mac}/requests", read, requests::of_phone),
-        Route::post("/phones/{mac}/enrolment", manage, enrolment::window),
+        Route::post("/phones/{mac}/enrolment", edit, enrolment::window),
         Route::get("/phones/enrolment", read, enrolment::page),
         Route::post("/phones/enrolment", manage, enrolment::choose),
         Route::get("/phones/waiting", read, waiting::index),
         Route::get("/phones/waiting/{mac}", manage, waiting::page),
-        Route::post("/phones/waiting/{mac}", manage, waiting::adopt),
+        Route::post("/phones/waiting/{mac}", manage, waiting::create),
         Route::post("/phones/waiting/{mac}/dismissal", manage, waiting::dismiss),
         Route::get("/phones/dhcp", read, dhcp::page),
         Route::get("/phones/handouts", read, handout::several),

@@ -8,13 +8,11 @@ use serde::Deserialize;
 use super::{NAV, PathMac};
 use crate::audit::Page;
 use crate::auth::{Operator, Right};
-use crate::ipam::space::Space;
-use crate::numbering::ExtensionNumber;
-use crate::phones::{self, Model, NewLine, NewPhone, Sorted, Spec, Static, Vendor};
+use crate::phones::{self, Model, Sorted, Vendor};
 use crate::provision::Provisioner;
+use crate::provision::adopt::{self, Wish};
 use crate::provision::queries::pages::{self, Waiting};
-use crate::provision::windows::{self, Length};
-use crate::text::Line;
+use crate::provision::windows;
 use crate::web::form::{Field, Form, Tick};
 use crate::web::list::{self, Pager};
 use crate::web::{Answer, Error, Shell, flash, ok, respond};
@@ -70,14 +68,6 @@ pub(super) struct AdoptForm {
     /// What stands in the way without being one field's fault.
     #[serde(skip)]
     error: Option<String>,
-}
-
-/// What an adopter wishes.
-struct Wish {
-    model: &'static Model,
-    label: Line<60>,
-    extension: Option<ExtensionNumber>,
-    address: bool,
 }
 
 impl AdoptForm {
@@ -145,7 +135,7 @@ pub(super) async fn page(
 }
 
 /// Adds the phone, with a line and an address if wished, and opens its window, all at once.
-pub(super) async fn adopt(
+pub(super) async fn create(
     by: Operator,
     provisioner: web::Data<Provisioner>,
     mac: web::Path<PathMac>,
@@ -160,29 +150,8 @@ pub(super) async fn adopt(
         );
     };
     let mut change = by.change().await?;
-    let mut lines = Vec::new();
-    if let Some(number) = wish.extension {
-        let Some(user) = pages::user_of(change.tx(), by.tenant(), number).await? else {
-            drop(change);
-            form.extension.reject(&"there is no user with this extension");
-            return respond(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                &AdoptPage::new(&by, waiting, form).await?,
-            );
-        };
-        lines.push(NewLine { line: 1, user, label: Line::default() });
-    }
-    let subnet = waiting.subnet.as_ref().map(|(id, _)| *id);
-    let spec = Spec { label: wish.label, subnet, lines, ..Spec::new(wish.model) };
-    let address = if wish.address { Static::Next } else { Static::None };
-    let mut space = Space::open(&mut change, by.state().vault.entropy()).await?;
-    let new = NewPhone { mac: waiting.mac, spec, address };
-    let made = phones::create(&mut space, &by.state().vault, &new).await;
-    match made {
+    match adopt::adopt(&mut change, &by.state().vault, &waiting, wish).await {
         Ok(phone) => {
-            space.close().await?;
-            windows::open(&mut change, waiting.mac, Length::Hour).await?;
-            pages::dismiss(&mut change, waiting.mac).await?;
             change.commit().await?;
             provisioner.forgive(waiting.address);
             let sentence =
@@ -190,7 +159,6 @@ pub(super) async fn adopt(
             Ok(flash::done(&format!("/phones/{}", waiting.mac.hex()), sentence))
         }
         Err(refusals) => {
-            drop(space);
             drop(change);
             let refusals = match refusals.sorted() {
                 Sorted::Fault(error) => return Err(error),
@@ -199,8 +167,11 @@ pub(super) async fn adopt(
             };
             let conflict = refusals.iter().any(phones::Refusal::is_conflict);
             for refusal in &refusals {
-                match refusal.field().as_deref() {
-                    Some("line-1") => form.extension.reject(refusal),
+                match (refusal, refusal.field().as_deref()) {
+                    (phones::Refusal::NoUser { .. }, _) => {
+                        form.extension.reject(&"there is no user with this extension");
+                    }
+                    (_, Some("line-1")) => form.extension.reject(refusal),
                     _ => form.error = Some(refusal.to_string()),
                 }
             }
