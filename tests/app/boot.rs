@@ -40,6 +40,14 @@ fn built_in() -> &'static str {
 }
 
 both_databases! {
+    async fn a_templates_phones_are_looked_for_among_all(app: TestApp) {
+        add(&app, &new("001565000001", ("yealink".parse().unwrap(), "t42s"), &[])).await.unwrap();
+        add(&app, &new("001565000002", T46S, &[])).await.unwrap();
+        let mut tx = app.state.read().await.unwrap();
+        let of = boot::templates::phones_of(&mut tx, TenantId::DEFAULT, "yealink".parse().unwrap(), "t46s", 1);
+        assert_eq!(of.await.unwrap(), [mac("001565000002")]);
+    }
+
     async fn a_phone_gets_what_the_database_says_of_it(app: TestApp) {
         let admin = app.signed_in("admin", Role::Admin).await;
         yealink(&app, &admin, "Ann <b> & \"Co\"").await;

@@ -4,6 +4,7 @@
 use patchbay::asterisk::access::Access;
 use patchbay::auth::Role;
 use patchbay::notify::{self, Kind, New, Pause, Runner, WaveSize};
+use patchbay::phones::Vendor;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
@@ -196,6 +197,63 @@ both_databases! {
         let all = admin.post("/phones/notify", &[("kind", "resync"), ("wave_size", "50"), ("pause", "10"), ("outdated", "1")]).await;
         assert_eq!(all.status, 303);
         assert_eq!(app.number("SELECT count(*) FROM notification_phone WHERE revision <> ''").await, 2);
+    }
+
+    async fn others_at_work_do_not_keep_all_from_being_told(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let macs = office(&app, &admin, 3).await;
+        app.sql("INSERT INTO phone_seen (mac, fetched_at, fetched_file, fetched_revision, user_agent, model, firmware)
+                 SELECT mac, 1, 'x.cfg', 'old', '', '', '' FROM phone").await;
+        let page = admin.get("/phones/notify").await;
+        page.shows("<b>3</b> phones would get another file");
+        let upto = page.between(r#"name="upto" value=""#, "\"").to_owned();
+        let compared = async || app.number("SELECT min(audit_seq) FROM phone_revision").await;
+        let before = compared().await;
+        // Whoever signs in, or is told something, changes no file.
+        app.signed_in("ann", Role::Admin).await;
+        admin.post("/phones/notify", &[("kind", "resync"), ("wave_size", "1"), ("pause", "10"), ("mac", &macs[0])]).await;
+        admin.get("/phones/notify").await;
+        assert_eq!(compared().await, before);
+        // Whoever adds a user may change all of them; those asked for at first are known all the same.
+        admin.add("Zoe", "zoe@example.com", "").await;
+        let tenant = patchbay::id::TenantId::DEFAULT;
+        let left = async |upto: Option<i64>| {
+            notify::compare(&app.state, tenant, upto, std::time::Duration::ZERO).await.unwrap().left
+        };
+        assert_eq!(left(None).await, 3);
+        assert_eq!(left(upto.parse().ok()).await, 0);
+        let notice = admin.get(&format!("/phones/notify/compared?upto={upto}")).await;
+        notice.shows("All files are compared now");
+        notice.hides("<form");
+        let form = [("kind", "resync"), ("wave_size", "50"), ("pause", "10"), ("outdated", "1"), ("upto", &upto)];
+        assert_eq!(admin.post("/phones/notify", &form).await.status, 303);
+    }
+
+    async fn a_phone_is_told_what_its_make_and_its_setting_ask_for(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let asterisk = Manager::start().await;
+        let runner = Runner::new(app.state.clone(), asterisk.access.clone()).unwrap();
+        let mut macs = Vec::new();
+        for (n, model) in [(Vendor::Polycom, "vvx450"), (Vendor::Polycom, "vvx450"), T46S].iter().enumerate() {
+            let id = admin.add(&format!("P {n}"), &format!("m{n}@example.com"), "").await;
+            let mac = format!("0015650001{n:02x}");
+            add(&app, &new(&mac, *model, &[&id])).await.unwrap();
+            macs.push(mac);
+        }
+        app.sql(&format!("INSERT INTO phone_setting (mac, key, value) VALUES ('{}', 'notify.reboot', 'reboot'), ('{}', 'notify.reboot', 'reboot')", macs[1], macs[2])).await;
+        let tell = async |kind: &str| {
+            asterisk.told.borrow_mut().clear();
+            let form: Vec<(&str, &str)> = macs.iter().map(|mac| ("mac", mac.as_str()))
+                .chain([("kind", kind), ("wave_size", "50"), ("pause", "1")]).collect();
+            let page = admin.post("/phones/notify", &form).await.location().to_owned();
+            runner.turn().await.unwrap();
+            (asterisk.told.borrow().clone(), admin.get(&page).await)
+        };
+        let (told, _) = tell("resync").await;
+        assert_eq!(told, ["1000 check-sync", "1001 check-sync", "1002 check-sync;reboot=true"]);
+        let (told, page) = tell("reboot").await;
+        assert_eq!(told, ["1001 check-sync", "1002 check-sync;reboot=true"], "one is not said to restart");
+        page.shows("restarts only if its setting");
     }
 
     async fn a_run_stops_and_goes_on_after_a_crash(app: TestApp) {

@@ -1,6 +1,7 @@
 //! What Asterisk is told of phones, and that the log says so only when it is.
 
 use patchbay::auth::Role;
+use patchbay::phones::Vendor;
 
 use crate::phones::{T46S, add, new};
 use crate::support::app::{Browser, TestApp, both_databases};
@@ -24,6 +25,28 @@ async fn setting(admin: &Browser<'_>, mac: &str, key: &str, value: &str) {
 }
 
 both_databases! {
+    async fn a_phone_that_cannot_be_told_to_encrypt_is_not_insisted_on(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let token = app.token_of("admin", Role::Admin, None).await;
+        let ann = admin.add("Ann", "ann@example.com", "").await;
+        add(&app, &new("0002fd000001", (Vendor::Cisco, "spa504g"), &[&ann])).await.unwrap();
+        let page = "/phones/0002fd000001/settings";
+        let version = admin.get(page).await.between(r#"name="version" value=""#, "\"").to_owned();
+        let refused = admin.post(page, &[("sip.srtp", "on"), ("version", &version)]).await;
+        assert_eq!(refused.status, 422);
+        assert!(refused.field_error("sip.srtp").contains("encrypt speech"), "{refused:?}");
+        let model = [("name", "SPA"), ("scope", "model"), ("model", "cisco/spa504g"), ("sip.srtp", "on")];
+        assert_eq!(admin.post("/phones/profiles", &model).await.status, 422);
+        // By a profile for all it is left out, on both sides.
+        let all = [("name", "All"), ("scope", "tenant"), ("sip.srtp", "on")];
+        assert_eq!(admin.post("/phones/profiles", &all).await.status, 303);
+        assert!(!preview(&app, &token).await.contains("media_encryption"));
+        let script = app.script(Role::Auditor).await;
+        let settings = script.get("/api/v1/phones/0002fd000001/settings").await.json();
+        let srtp = settings.as_array().unwrap().iter().find(|setting| setting["key"] == "sip.srtp").unwrap();
+        assert_eq!((srtp["value"].as_str(), srtp["origin"].as_str()), (Some("off"), Some("usual")));
+    }
+
     async fn settings_that_asterisk_needs_reach_the_phones_numbers_and_no_others_do(app: TestApp) {
         let admin = app.signed_in("admin", Role::Admin).await;
         let token = app.token_of("admin", Role::Admin, None).await;

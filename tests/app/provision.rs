@@ -377,6 +377,23 @@ both_databases! {
         assert!(!stored.windows(32).any(|window| window == keys.token.as_bytes()));
     }
 
+    async fn phone_books_are_not_kept_and_are_each_phones_own_choice(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        admin.add("Ann O'Neil", "ann@example.com", "").await;
+        let (lobby, desk) = (phone(&app, TenantId::DEFAULT, LOBBY).await, phone(&app, TenantId::DEFAULT, DESK).await);
+        app.sql(&format!("INSERT INTO phone_setting (mac, key, value) VALUES ('{DESK}', 'phonebook', 'off')")).await;
+        let book = format!("{}/phonebook.xml", lobby.token);
+        let first = get(&app, &book).await;
+        assert!(first.text.contains("Ann O&#39;Neil"), "{first:?}");
+        assert_eq!(get(&app, &book).await.text, first.text);
+        is_nothing(&get(&app, &format!("{}/phonebook.xml", desk.token)).await);
+        get(&app, &format!("{}/{LOBBY}.cfg", lobby.token)).await;
+        app.provisioner.flush().await.unwrap();
+        assert_eq!(app.texts("SELECT name FROM boot_file").await, [format!("{LOBBY}.cfg")]);
+        admin.add("Bob", "bob@example.com", "").await;
+        assert!(get(&app, &book).await.text.contains("Bob"), "a change is seen at once");
+    }
+
     async fn a_proxy_we_trust_says_who_asks_and_nobody_else_does(app: TestApp) {
         phone(&app, TenantId::DEFAULT, LOBBY).await;
         enrolling(&app, NET).await;

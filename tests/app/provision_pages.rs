@@ -2,6 +2,7 @@
 
 use patchbay::auth::Role;
 use patchbay::id::TenantId;
+use serde_json::json;
 
 use crate::provision::{enrolling, phone};
 use crate::support::app::{TestApp, both_databases, next};
@@ -128,6 +129,102 @@ both_databases! {
         admin.get(page).await.shows("has not fetched the change of 2023-11-14 22:14 yet");
         app.ask("GET", &path).send().await;
         admin.get(page).await.shows("has the current file");
+    }
+
+    async fn a_change_of_what_a_model_has_in_common_makes_its_phones_outdated(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let keys = phone(&app, TenantId::DEFAULT, "001565aabbcc").await;
+        let get = |name: &str| app.ask("GET", &format!("/provision/{}/{name}", keys.token)).send();
+        let (page, all) = ("/phones/001565aabbcc/requests", "/phones/notify");
+        let own = get("001565aabbcc.cfg").await;
+        admin.get(page).await.shows("has the current file");
+        get("y000000000066.cfg").await;
+        admin.get(page).await.shows("has the current file");
+        admin.get(all).await.shows("Every phone that ever fetched its file");
+        // The time zone stands in the common file alone.
+        let zone = [("name", "All"), ("scope", "tenant"), ("time.zone", "Asia/Tokyo")];
+        assert_eq!(admin.post("/phones/profiles", &zone).await.status, 303);
+        admin.get(page).await.shows("has not fetched");
+        admin.get(all).await.shows("<b>1</b> phone would get another file");
+        assert_eq!(get("001565aabbcc.cfg").await.header("etag"), own.header("etag"));
+        admin.get(page).await.shows("has not fetched");
+        get("y000000000066.cfg").await;
+        admin.get(page).await.shows("has the current file");
+        admin.get(all).await.shows("Every phone that ever fetched its file");
+    }
+
+    async fn what_phones_do_well_without_is_no_failure(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let keys = phone(&app, TenantId::DEFAULT, "001565aabbcc").await;
+        for name in ["001565aabbcc.boot", "T46S-66.86.0.15.rom", "001565aabbcc-local.cfg"] {
+            let path = format!("/provision/{}/{name}", keys.token);
+            assert_eq!(app.ask("GET", &path).at_peer("192.0.2.9").send().await.status, 404);
+        }
+        let page = admin.get("/phones/requests").await;
+        assert_eq!(page.text.matches(r#"<span class="st off">unneeded</span>"#).count(), 3);
+        page.hides("Asked in vain");
+        admin.get("/phones/requests/table?outcome=unneeded").await.shows("001565aabbcc.boot");
+        admin.get("/phones/requests/table?outcome=unknown").await.shows("Nothing matches");
+        // A file nobody asks for is one.
+        let path = format!("/provision/{}/nothing.xyz", keys.token);
+        app.ask("GET", &path).send().await;
+        admin.get("/phones/requests/table?outcome=unknown").await.shows("(not a file name)");
+    }
+
+    async fn each_step_of_enrolment_is_a_call_too(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        admin.add("Ann", "ann@example.com", "1000").await;
+        let subnet = enrolling(&app, "192.0.2.0/24").await.to_string();
+        let script = app.script(Role::Operator).await;
+        let places = "/api/v1/phones/enrolment-subnets";
+        let none = script.send("PUT", places, &json!({ "subnets": [] })).await.json();
+        assert_eq!((none[0]["id"].as_str(), none[0]["chosen"].as_bool()), (Some(subnet.as_str()), Some(false)));
+        let wrong = script.send("PUT", places, &json!({ "subnets": ["x"] })).await;
+        assert_eq!(wrong.status, 422);
+        assert!(wrong.json()["errors"]["subnets"].is_string(), "{wrong:?}");
+        script.send("PUT", places, &json!({ "subnets": [subnet] })).await;
+        assert_eq!(script.get(places).await.json()[0]["chosen"], true);
+
+        for mac in ["00156500000a", "00156500000b"] {
+            asks(&app, mac, T46S, "192.0.2.77").await;
+        }
+        let list = script.get("/api/v1/phones/waiting").await.json();
+        assert_eq!((list["total"].as_i64(), list["phones"][0]["model"].as_str()), (Some(2), Some("t46s")));
+        let other = "/api/v1/phones/waiting/00:15:65:00:00:0b";
+        assert_eq!(script.send("DELETE", other, &json!({})).await.status, 204);
+        assert_eq!(script.send("DELETE", other, &json!({})).await.status, 404);
+
+        let adoption = "/api/v1/phones/waiting/00156500000a/adoption";
+        for (wish, field) in [
+            (json!({ "extension": "1999" }), "extension"), (json!({ "extension": "x" }), "extension"),
+            (json!({ "model": "t1000" }), "model"), (json!({ "vendor": "nobody" }), "vendor"),
+        ] {
+            let refused = script.send("POST", adoption, &wish).await;
+            assert_eq!(refused.status, 422, "{wish}");
+            assert!(refused.json()["errors"][field].is_string(), "{refused:?}");
+        }
+        assert_eq!(app.number("SELECT count(*) FROM phone").await, 0);
+        let wish = json!({ "label": "Lobby", "extension": "1000", "static_ip": true });
+        let made = script.send("POST", adoption, &wish).await;
+        assert_eq!((made.status, made.header("location")), (201, Some("/api/v1/phones/00156500000a")), "{made:?}");
+        assert!(made.json()["open_until"].is_string());
+        let phone = script.get("/api/v1/phones/00156500000a").await.json();
+        assert_eq!((phone["label"].as_str(), phone["lines"][0]["extension"].as_i64()), (Some("Lobby"), Some(1000)));
+        assert!(phone["static_ip"].is_string());
+        let file = app.ask("GET", "/provision/00156500000a.cfg").header("user-agent", T46S).at_peer("192.0.2.77");
+        assert_eq!(file.send().await.status, 200);
+
+        // It was reset: whoever may describe phones lets it enrol again.
+        let helpdesk = app.script(Role::Helpdesk).await;
+        let window = "/api/v1/phones/00156500000a/enrolment";
+        assert!(helpdesk.get(window).await.json()["open_until"].is_null());
+        assert_eq!(helpdesk.send("PUT", window, &json!({ "length": "2 years" })).await.status, 422);
+        assert!(helpdesk.send("PUT", window, &json!({ "length": "15m" })).await.json()["open_until"].is_string());
+        assert_eq!(helpdesk.send("DELETE", window, &json!({})).await.status, 204);
+        assert!(helpdesk.get(window).await.json()["open_until"].is_null());
+        assert_eq!(helpdesk.send("POST", adoption, &json!({})).await.status, 403);
+        let helen = app.signed_in("helen", Role::Helpdesk).await;
+        helen.get("/phones/00156500000a/requests").await.shows("Let it enrol for");
     }
 
     async fn requests_are_found_by_what_came_of_them_by_phone_address_and_day(app: TestApp) {

@@ -470,6 +470,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("GET", "/phones/map/history", "", "303 200 200 200 200 200 303 303 303"),
     ("GET", "/phones/notify", "", "303 200 200 200 200 200 303 303 303"),
     ("POST", "/phones/notify", "", "303 422 422 403 403 422 303 303 303"),
+    ("GET", "/phones/notify/compared", "", "303 200 200 200 200 200 303 303 303"),
     ("GET", "/phones/notify/{notification}", "", "303 200 200 200 200 404 303 303 303"),
     ("GET", "/phones/notify/{notification}/progress", "", "303 200 200 200 200 404 303 303 303"),
     ("POST", "/phones/notify/{notification}/stop", "", "303 303 303 403 403 404 303 303 303"),
@@ -703,7 +704,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("GET", "/phones/{mac}/handout", "", "303 200 200 200 200 404 303 303 303"),
     ("GET", "/phones/{mac}/qr.svg", "", "303 200 200 200 200 404 303 303 303"),
     ("GET", "/phones/{mac}/requests", "", "303 200 200 200 200 404 303 303 303"),
-    ("POST", "/phones/{mac}/enrolment", "length=1h", "303 303 303 403 403 404 303 303 303"),
+    ("POST", "/phones/{mac}/enrolment", "length=1h", "303 303 303 303 403 404 303 303 303"),
     ("GET", "/api/provisioning/vendors", "", "401 401 401 401 401 401 200 200 200"),
     ("GET", "/api/provisioning/templates", "", "401 401 401 401 401 401 200 200 200"),
     ("GET", "/api/provisioning/requests", "", "401 401 401 401 401 401 200 200 200"),
@@ -713,6 +714,24 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("GET", "/api/v1/phones/requests", "", "401 401 401 401 401 401 200 200 200"),
     ("GET", "/api/v1/phones/diagnostics", "", "401 401 401 401 401 401 200 200 200"),
     ("GET", "/api/v1/phones/settings", "", "401 401 401 401 401 401 200 200 200"),
+    ("GET", "/api/v1/phones/waiting", "", "401 401 401 401 401 401 200 200 200"),
+    ("POST", "/api/v1/phones/waiting/{mac}/adoption", "{}", "401 401 401 401 401 401 201 403 404"),
+    ("DELETE", "/api/v1/phones/waiting/{mac}", "", "401 401 401 401 401 401 204 403 404"),
+    ("GET", "/api/v1/phones/{mac}/enrolment", "", "401 401 401 401 401 401 200 200 404"),
+    (
+        "PUT",
+        "/api/v1/phones/{mac}/enrolment",
+        "{\"length\":\"1h\"}",
+        "401 401 401 401 401 401 200 403 404",
+    ),
+    ("DELETE", "/api/v1/phones/{mac}/enrolment", "", "401 401 401 401 401 401 204 403 404"),
+    ("GET", "/api/v1/phones/enrolment-subnets", "", "401 401 401 401 401 401 200 200 200"),
+    (
+        "PUT",
+        "/api/v1/phones/enrolment-subnets",
+        "{\"subnets\":[]}",
+        "401 401 401 401 401 401 200 403 200",
+    ),
 ];
 
 /// Something of the default tenant for a route's `{…}` to name, made afresh for each call.
@@ -745,7 +764,7 @@ impl Target {
             _ if path.starts_with("/ipam/observe/") || path.contains("/sweeps") => {
                 observed(app, path.contains("{sweep}")).await
             }
-            _ if path.starts_with("/phones/waiting/") => crate::provision_pages::waiting(app).await,
+            _ if path.contains("/phones/waiting/") => crate::provision_pages::waiting(app).await,
             _ if path.starts_with("/lifecycle") && format!("{path}{body}").contains("{id}") => {
                 assignment(app, &new).await
             }
@@ -787,7 +806,7 @@ impl Target {
         } else {
             String::new()
         };
-        let mac = if path.starts_with("/phones/waiting/") {
+        let mac = if path.contains("/phones/waiting/") {
             id.clone()
         } else if path.contains("{mac}") || path.contains("{notification}") {
             crate::notify::phone(app).await

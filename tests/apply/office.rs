@@ -184,6 +184,17 @@ impl Office {
         new.mac
     }
 
+    /// Sets something for a phone.
+    pub async fn set(&self, mac: Mac, key: &str, value: &str) {
+        let settings = [(key.to_owned(), Some(value.to_owned()))].into();
+        let edit = phones::Edit { settings, ..phones::Edit::default() };
+        let mut change = self.change().await;
+        let mut space = Space::open(&mut change, self.session.state.vault.entropy()).await.unwrap();
+        phones::update(&mut space, mac, None, &edit).await.unwrap();
+        space.close().await.unwrap();
+        change.commit().await.unwrap();
+    }
+
     pub async fn rename(&self, user: &User, name: &str) -> User {
         self.edit(user, Edit { name: Some(name.parse().unwrap()), ..Edit::default() }).await
     }

@@ -285,7 +285,7 @@ on_both_databases! {
             ("001565000001", Vendor::Yealink, "t46s", "check-sync;reboot=false", "check-sync;reboot=true"),
             ("000413000002", Vendor::Snom, "d785", "check-sync;reboot=false", "check-sync;reboot=true"),
             ("0002fd000003", Vendor::Cisco, "spa504g", "resync", "reboot_now"),
-            ("0004f2000004", Vendor::Polycom, "vvx450", "check-sync;reboot=false", "check-sync;reboot=true"),
+            ("0004f2000004", Vendor::Polycom, "vvx450", "check-sync", "check-sync"),
             ("c074ad000005", Vendor::Grandstream, "gxp2170", "check-sync;reboot=false", "check-sync;reboot=true"),
             ("0c383e000006", Vendor::Fanvil, "x6", "check-sync;reboot=false", "check-sync;reboot=true"),
             ("001d1b000007", Vendor::Zultys, "zip37g", "check-sync;reboot=false", "check-sync;reboot=true"),
@@ -297,6 +297,8 @@ on_both_databases! {
             macs.push(office.phone(mac, vendor, model, &[&user]).await);
             devices.push((user.number.to_string(), secret, resync, reboot));
         }
+        // What a Poly does when it is told anything is in its file.
+        office.set(macs[3], "notify.reboot", "reboot").await;
         let (absent, _) = office.hire("Absent").await;
         let away = office.phone("001565000008", Vendor::Yealink, "t46s", &[&absent]).await;
         let bare = office.phone("001565000009", Vendor::Yealink, "t46s", &[]).await;
