@@ -142,7 +142,7 @@ impl Compiled {
         self.format.check(&text).map_err(|error| {
             Broken::whole(match error {
                 Malformed::At { line, what } => format!("line {line} of the file it makes: {what}"),
-                other => other.to_string(),
+                other @ Malformed::Control => other.to_string(),
             })
         })?;
         Ok(text)

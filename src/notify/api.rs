@@ -316,24 +316,31 @@ pub struct Rebooted {
 #[utoipa::path(post, path = "/api/v1/phones/reboot", operation_id = "rebootPhones", tag = "Registrations",
     responses((status = 200, body = Rebooted)))]
 async fn reboot_all(by: Operator) -> Answer {
-    let phones = queries::reachable(&mut by.read().await?, by.tenant()).await?;
-    let (there, away): (Vec<_>, Vec<_>) = phones.into_iter().partition(|(_, _, there)| *there);
+    let mut tx = by.read().await?;
     let shown = |number: Option<ExtensionNumber>| number.map(|number| number.to_string());
-    let failed: Vec<NotRebooted> = away
-        .into_iter()
-        .map(|(mac, number, _)| NotRebooted {
-            extension: shown(number),
-            mac_address: mac.to_string(),
-            error: if number.is_some() { "not registered" } else { "it has no line" }.to_owned(),
-        })
-        .collect();
-    let rebooted: Vec<String> = there.iter().filter_map(|(_, number, _)| shown(*number)).collect();
+    let (mut there, mut failed) = (Vec::new(), Vec::new());
+    for phone in queries::reachable(&mut tx, by.tenant()).await? {
+        let why = match phone.number {
+            None => Some("it has no line"),
+            Some(_) if !phone.there => Some("not registered"),
+            Some(_) => super::never_restarts(&mut tx, by.tenant(), &phone).await?,
+        };
+        let (extension, mac_address) = (shown(phone.number), phone.mac.to_string());
+        match why {
+            Some(why) => {
+                failed.push(NotRebooted { extension, mac_address, error: why.to_owned() });
+            }
+            None => there.push(phone),
+        }
+    }
+    drop(tx);
+    let rebooted: Vec<String> = there.iter().filter_map(|phone| shown(phone.number)).collect();
     let mut notification = None;
     if !there.is_empty() {
         let run = New {
             kind: Kind::Reboot,
             reason: "all of them".to_owned(),
-            phones: there.iter().map(|(mac, _, _)| (*mac, String::new())).collect(),
+            phones: there.iter().map(|phone| (phone.mac, String::new())).collect(),
             wave_size: WaveSize::default(),
             pause: Pause::default(),
         };

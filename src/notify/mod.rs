@@ -21,6 +21,7 @@ use crate::auth::access::Route;
 use crate::db::{Result, Tx};
 use crate::id::{NotificationId, TenantId};
 use crate::net::Mac;
+use crate::phones::{self, Vendor};
 use crate::secrets::Vault;
 use crate::web::Error;
 
@@ -117,6 +118,26 @@ pub async fn list(tx: &mut Tx, tenant: TenantId, page: Page) -> Result<(Vec<Tell
 /// One run.
 pub async fn get(tx: &mut Tx, tenant: TenantId, id: NotificationId) -> Result<Option<Telling>> {
     queries::get(tx, tenant, id).await
+}
+
+/// Why a phone would not restart though it is told to; only Poly's are asked.
+async fn never_restarts(
+    tx: &mut Tx,
+    tenant: TenantId,
+    phone: &queries::Reachable,
+) -> Result<Option<&'static str>> {
+    if phone.vendor != Vendor::Polycom {
+        return Ok(None);
+    }
+    let restarts = restarts(tx, tenant, phone.mac).await?.is_some_and(|(_, restarts)| restarts);
+    Ok(event(phone.vendor, Kind::Reboot, restarts).err())
+}
+
+/// Who made a phone, and whether it is to restart when it is told of a new file.
+async fn restarts(tx: &mut Tx, tenant: TenantId, mac: Mac) -> Result<Option<(Vendor, bool)>> {
+    let Some(phone) = phones::get(tx, tenant, mac).await? else { return Ok(None) };
+    let settings = phones::resolved(tx, tenant, &phone).await?;
+    Ok(Some((phone.vendor(), settings.get("notify.reboot") == "reboot")))
 }
 
 /// The phones of a run: those that could not be told first, then in the order of the waves.

@@ -60,12 +60,10 @@ pub async fn compare(
     patience: Duration,
 ) -> Result<Compared, Error> {
     let until = Instant::now() + patience;
-    let mut tx = state.read().await?;
-    let head = audit::head(&mut tx).await?;
+    let head = audit::head(&mut state.read().await?).await?;
     let upto = upto.map_or(head, |upto| upto.min(head));
-    let touched = boot::touched(&mut tx, upto).await?;
-    let doubtful = queries::uncompared(&mut tx, tenant, touched).await?;
-    drop(tx);
+    let touched = boot::touched(&state.db, upto).await?;
+    let doubtful = queries::uncompared(&mut state.read().await?, tenant, touched).await?;
     let mut left = doubtful.len();
     for batch in doubtful.chunks(BATCH) {
         if Instant::now() >= until {

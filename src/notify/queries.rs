@@ -10,6 +10,7 @@ use crate::db::{Bulk, Result, Tx};
 use crate::id::{NotificationId, TenantId};
 use crate::net::Mac;
 use crate::numbering::ExtensionNumber;
+use crate::phones::Vendor;
 use crate::sql;
 use crate::time::Timestamp;
 
@@ -463,27 +464,37 @@ pub(super) async fn lines(
     rows.into_iter().map(line).collect()
 }
 
-/// The tenant's phones with a number that is registered, each with its lowest number; and those
-/// without, with theirs if they have any.
-pub(super) async fn reachable(
-    tx: &mut Tx,
-    tenant: TenantId,
-) -> Result<Vec<(Mac, Option<ExtensionNumber>, bool)>> {
-    let rows: Vec<(String, Option<i64>, i64)> = tx
+/// A phone that may be told.
+pub(super) struct Reachable {
+    pub mac: Mac,
+    pub vendor: Vendor,
+    /// Its lowest number, if it has one.
+    pub number: Option<ExtensionNumber>,
+    /// Whether one of its numbers is registered.
+    pub there: bool,
+}
+
+/// The tenant's phones, by their numbers.
+pub(super) async fn reachable(tx: &mut Tx, tenant: TenantId) -> Result<Vec<Reachable>> {
+    let rows: Vec<(String, String, Option<i64>, i64)> = tx
         .query(sql!(
-            "SELECT p.mac, min(e.number), count(r.contact)
+            "SELECT p.mac, p.vendor, min(e.number), count(r.contact)
              FROM phone p
              LEFT JOIN phone_line l ON l.mac = p.mac
              LEFT JOIN extension e ON e.user_id = l.user_id
              LEFT JOIN registration r ON r.tenant_id = p.tenant_id AND r.number = e.number AND r.present
-             WHERE p.tenant_id = $1 GROUP BY p.mac ORDER BY min(e.number), p.mac"
+             WHERE p.tenant_id = $1 GROUP BY p.mac, p.vendor ORDER BY min(e.number), p.mac"
         ))
         .bind(tenant.to_string())
         .all()
         .await?;
-    let phone = |(mac, number, present): (String, Option<i64>, i64)| {
-        let number = number.map(TryInto::try_into).transpose().map_err(damaged)?;
-        Ok((mac.parse().map_err(damaged)?, number, present > 0))
+    let phone = |(mac, vendor, number, present): (String, String, Option<i64>, i64)| {
+        Ok(Reachable {
+            mac: mac.parse().map_err(damaged)?,
+            vendor: vendor.parse().map_err(damaged)?,
+            number: number.map(TryInto::try_into).transpose().map_err(damaged)?,
+            there: present > 0,
+        })
     };
     rows.into_iter().map(phone).collect()
 }

@@ -13,7 +13,6 @@ use crate::asterisk::ami::{Ami, AmiError};
 use crate::id::{NotificationId, TenantId};
 use crate::net::Mac;
 use crate::numbering::ExtensionNumber;
-use crate::phones;
 use crate::state::State;
 use crate::tenants::{self, Tenant};
 use crate::web::Error;
@@ -170,11 +169,10 @@ impl Runner {
     /// any more.
     async fn target(&self, job: &Job, mac: Mac) -> Result<Option<Target>, Error> {
         let mut tx = self.state.read().await?;
-        let Some(phone) = phones::get(&mut tx, job.tenant, mac).await? else { return Ok(None) };
-        let settings = phones::resolved(&mut tx, job.tenant, &phone).await?;
-        let restarts = settings.get("notify.reboot") == "reboot";
+        let known = super::restarts(&mut tx, job.tenant, mac).await?;
+        let Some((vendor, restarts)) = known else { return Ok(None) };
         let lines = queries::lines(&mut tx, job.tenant, mac).await?;
-        Ok(Some(Target { event: event(phone.vendor(), job.kind, restarts), lines }))
+        Ok(Some(Target { event: event(vendor, job.kind, restarts), lines }))
     }
 
     async fn write_down(&self, job: &Job, told: &[(Mac, Outcome)]) -> Result<(), Error> {

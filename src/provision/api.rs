@@ -114,7 +114,8 @@ struct ApiRequest {
     user_agent: String,
     /// The file's name.
     file: String,
-    /// `served`, `unchanged`, `aged`, `broken`, `refused`, `unknown`, `locked`, `throttled`,
+    /// `served`, `unchanged`, `aged`, `broken`, `refused`, `unknown`, `unneeded` (there is none and the
+    /// phone does well without), `locked`, `throttled`,
     /// `placeholder` or `uploaded`.
     outcome: &'static str,
     /// Whether the phone got what it asked for.

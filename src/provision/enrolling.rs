@@ -159,7 +159,10 @@ impl Adoption {
             Ok(vendor) => {
                 Model::find(vendor, name).map_err(|error| note("model", error.to_string()))
             }
-            Err(error) => Err(note("vendor", error.to_string())),
+            Err(error) => {
+                note("vendor", error.to_string());
+                Err(())
+            }
         };
         let label = self.label.parse::<Line<60>>();
         let label = label.map_err(|error| note("label", error.to_string()));

@@ -254,6 +254,12 @@ both_databases! {
         let (told, page) = tell("reboot").await;
         assert_eq!(told, ["1001 check-sync", "1002 check-sync;reboot=true"], "one is not said to restart");
         page.shows("restarts only if its setting");
+        app.sql("INSERT INTO registration (tenant_id, number, contact, address, user_agent, mac, mac_source, present, first_seen, last_seen)
+                 SELECT tenant_id, number, 'sip:x', '', '', '', '', TRUE, 1, 1 FROM extension").await;
+        let script = app.script(Role::Operator).await;
+        let all = script.send("POST", "/api/v1/phones/reboot", &json!({})).await.json();
+        assert_eq!(all["rebooted"], json!(["1001", "1002"]));
+        assert!(all["failed"][0]["error"].as_str().unwrap().contains("restarts only if"), "{all}");
     }
 
     async fn a_run_stops_and_goes_on_after_a_crash(app: TestApp) {

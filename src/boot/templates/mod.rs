@@ -114,8 +114,8 @@ pub async fn phones_of(
     let models = models(vendor, name);
     let phones = queries::phones(tx, tenant, vendor).await?;
     let uses = |model: &str| models.iter().any(|known| known.name == model);
-    let users = phones.into_iter().filter(|(_, model)| uses(model)).map(|(mac, _)| mac);
-    Ok(users.take(most).collect())
+    let found = phones.into_iter().filter(|(_, model)| uses(model)).map(|(mac, _)| mac);
+    Ok(found.take(most).collect())
 }
 
 /// A text that made a well-formed file for every phone that uses it, when it was looked at.

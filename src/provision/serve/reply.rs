@@ -108,10 +108,13 @@ impl Provisioner {
 }
 
 impl Call<'_> {
-    /// What it is that there is no file: phones ask for much they do well without.
+    /// What it is that there is no file: phones ask for much they do well without, and for a phone
+    /// book whether they have one or not.
     fn lacking(&self, guest: Guest) -> Outcome {
         match self.asked.what(guest.vendor) {
-            What::Optional | What::Firmware | What::Upload => Outcome::Unneeded,
+            What::Optional | What::Firmware | What::Upload | What::File(Part::Book(_)) => {
+                Outcome::Unneeded
+            }
             What::File(_) | What::Unknown => Outcome::Unknown,
         }
     }
