@@ -1,6 +1,7 @@
 //! The figures of the life cycle: for calls, for Prometheus, for the dashboard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -192,66 +193,89 @@ pub(super) async fn of_all(tx: &mut Tx, now: Timestamp) -> Result<Snapshot> {
     Ok(snapshot)
 }
 
-/// Puts the figures where `/metrics` shows them.
+/// A figure: its name and its labels.
+type Figure = (&'static str, Vec<(&'static str, String)>);
+
+/// What is shown. Whatever was shown before and is no more, such as the fill of a pool that was
+/// removed or renamed, must not stay as it was.
+static SHOWN: Mutex<BTreeSet<Figure>> = Mutex::new(BTreeSet::new());
+
+/// Puts the figures where `/metrics` shows them. Those that are not there any more are 0.
 pub(super) fn publish(snapshot: &Snapshot) {
+    let mut now = BTreeMap::new();
     for (tenant, families) in &snapshot.tenants {
         for (family, figures) in families {
-            let v4 = family == Family::Ipv4.as_str();
-            let kind = if family == Family::Prefix.as_str() { "prefix" } else { "address" };
-            let labels = [("tenant_id", tenant.clone()), ("kind", kind.to_owned())];
-            let gauge = |v4_name: &'static str,
-                         v6_name: &'static str,
-                         more: &[(&'static str, String)],
-                         value: f64| {
-                let labels: Vec<(&'static str, String)> =
-                    labels.iter().chain(more).cloned().collect();
-                metrics::gauge!(if v4 { v4_name } else { v6_name }, &labels).set(value);
-            };
-            for (state, count) in &figures.states {
-                let state = [("state", state.clone())];
-                gauge(
-                    "ipv4_lifecycle_state_total",
-                    "ipv6_lifecycle_state_total",
-                    &state,
-                    float((*count).into()),
-                );
-            }
-            gauge(
-                "ipv4_prefix_leak_total",
-                "ipv6_prefix_leak_total",
-                &[],
-                float(figures.leaks.into()),
-            );
-            gauge(
-                "ipv4_utilization_percent",
-                "ipv6_utilization_percent",
-                &[],
-                figures.utilization_percent(),
-            );
-            gauge(
-                "ipv4_netbox_integrated_count",
-                "ipv6_netbox_integrated_count",
-                &[],
-                float(figures.integrated.into()),
-            );
-            let on = [("tenant_id", tenant.clone())];
-            metrics::gauge!("netbox_enabled", &on).set(if figures.netbox { 1.0 } else { 0.0 });
-            for pool in &figures.pools {
-                let pool_labels = [("pool", pool.name.clone()), ("range", pool.range.clone())];
-                gauge(
-                    "ipv4_pool_utilization_percent",
-                    "ipv6_pool_utilization_percent",
-                    &pool_labels,
-                    pool.utilization_percent,
-                );
-            }
+            gather(tenant, family, figures, &mut now);
         }
     }
+    let mut shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    for (name, labels) in shown.iter().filter(|figure| !now.contains_key(*figure)) {
+        metrics::gauge!(*name, labels).set(0.0);
+    }
+    for ((name, labels), value) in &now {
+        metrics::gauge!(*name, labels).set(*value);
+    }
+    *shown = now.into_keys().collect();
+}
+
+/// The figures of a family in a tenant.
+fn gather(tenant: &str, family: &str, figures: &Figures, all: &mut BTreeMap<Figure, f64>) {
+    let v4 = family == Family::Ipv4.as_str();
+    let kind = if family == Family::Prefix.as_str() { "prefix" } else { "address" };
+    let labels = [("tenant_id", tenant.to_owned()), ("kind", kind.to_owned())];
+    let mut gauge =
+        |[v4_name, v6_name]: [&'static str; 2], more: &[(&'static str, String)], value: f64| {
+            let labels = labels.iter().chain(more).cloned().collect();
+            all.insert((if v4 { v4_name } else { v6_name }, labels), value);
+        };
+    for (state, count) in &figures.states {
+        let names = ["ipv4_lifecycle_state_total", "ipv6_lifecycle_state_total"];
+        gauge(names, &[("state", state.clone())], float((*count).into()));
+    }
+    let leaks = ["ipv4_prefix_leak_total", "ipv6_prefix_leak_total"];
+    gauge(leaks, &[], float(figures.leaks.into()));
+    let used = ["ipv4_utilization_percent", "ipv6_utilization_percent"];
+    gauge(used, &[], figures.utilization_percent());
+    let integrated = ["ipv4_netbox_integrated_count", "ipv6_netbox_integrated_count"];
+    gauge(integrated, &[], float(figures.integrated.into()));
+    for pool in &figures.pools {
+        let names = ["ipv4_pool_utilization_percent", "ipv6_pool_utilization_percent"];
+        let more = [("pool", pool.name.clone()), ("range", pool.range.clone())];
+        gauge(names, &more, pool.utilization_percent);
+    }
+    let on = vec![("tenant_id", tenant.to_owned())];
+    all.insert(("netbox_enabled", on), if figures.netbox { 1.0 } else { 0.0 });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_more_is_not_shown_as_it_was() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let pool = |name: &str| PoolFigure {
+            name: name.to_owned(),
+            range: "10.0.0.0/24".to_owned(),
+            total: 100.0,
+            used: 95.0,
+            utilization_percent: 95.0,
+        };
+        let with = |pools: Vec<PoolFigure>| {
+            let figures = Figures { pools, ..Figures::new() };
+            let families = BTreeMap::from([("ipv4".to_owned(), figures)]);
+            Snapshot { tenants: BTreeMap::from([("t".to_owned(), families)]) }
+        };
+        metrics::with_local_recorder(&recorder, || {
+            publish(&with(vec![pool("Old"), pool("Kept")]));
+            publish(&with(vec![pool("New"), pool("Kept")]));
+        });
+        let shown = recorder.handle().render();
+        for (name, value) in [("Old", 0), ("Kept", 95), ("New", 95)] {
+            let line = format!(r#"pool="{name}",range="10.0.0.0/24"}} {value}"#);
+            assert!(shown.contains(&line), "{line}: {shown}");
+        }
+    }
 
     #[test]
     #[expect(clippy::float_cmp, reason = "these are exact")]
