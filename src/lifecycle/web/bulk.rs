@@ -38,6 +38,8 @@ pub(super) struct BulkForm {
 struct Chosen {
     assignment: Assignment,
     outside: Vec<(&'static str, String)>,
+    /// What becomes of its address.
+    becomes: String,
     /// Why it cannot be done.
     refusal: Option<String>,
     /// Whether it was done.
@@ -50,7 +52,7 @@ struct BulkPage {
     shell: Shell,
     operation: Operation,
     chosen: Vec<Chosen>,
-    consequence: &'static str,
+    consequence: String,
     form: BulkForm,
     list: String,
     /// Whether this is what came of it.
@@ -94,15 +96,13 @@ pub(super) async fn bulk(by: Operator, form: Form<BulkForm>) -> Answer {
     }
     let chosen = preview(&by, ids, operation).await?;
     let reason = form.reason.parse::<Line<500>>();
-    let shell = by.shell(&mut by.read().await?, LIST).await?;
-    let what = if operation == Operation::Suspend {
-        "They keep their addresses, but may not use them until they are reactivated."
-    } else {
-        "Their addresses are free for others. This cannot be undone."
-    };
+    let mut tx = by.read().await?;
+    let (hours, _) = crate::lifecycle::quarantine(&mut tx, by.tenant()).await?;
+    let shell = by.shell(&mut tx, LIST).await?;
+    drop(tx);
+    let consequence = together(operation, hours);
     let confirmed = form.confirmed.0;
-    let mut page =
-        BulkPage { shell, operation, chosen, consequence: what, form, list, result: false };
+    let mut page = BulkPage { shell, operation, chosen, consequence, form, list, result: false };
     let Some(reason) = reason else {
         return respond(StatusCode::UNPROCESSABLE_ENTITY, &page);
     };
@@ -118,6 +118,19 @@ pub(super) async fn bulk(by: Operator, form: Form<BulkForm>) -> Answer {
     ok(&BulkPage { result: true, ..page })
 }
 
+/// What becomes of all of them.
+fn together(operation: Operation, quarantine: i64) -> String {
+    match operation {
+        Operation::Suspend => {
+            "They keep their addresses, but may not use them until they are reactivated.".to_owned()
+        }
+        _ if quarantine > 0 => format!(
+            "Their addresses are in quarantine for {quarantine} hours and then free for others. This cannot be undone."
+        ),
+        _ => "Their addresses are free for others. This cannot be undone.".to_owned(),
+    }
+}
+
 async fn preview(
     by: &Operator,
     ids: Vec<AssignmentId>,
@@ -125,12 +138,14 @@ async fn preview(
 ) -> Result<Vec<Chosen>, Error> {
     let mut tx = by.read().await?;
     let on = effects::switched_on(&mut tx, by.tenant()).await?;
+    let (hours, _) = crate::lifecycle::quarantine(&mut tx, by.tenant()).await?;
     let mut chosen = Vec::new();
     for id in ids {
         let Some(assignment) = get(&mut tx, by.tenant(), id).await? else { continue };
         let refusal = legal(&assignment, operation).err().map(|refusal| refusal.to_string());
         let outside = outside(&assignment, operation, &on);
-        chosen.push(Chosen { assignment, outside, refusal, done: false });
+        let becomes = consequence(&assignment, operation, hours);
+        chosen.push(Chosen { assignment, outside, becomes, refusal, done: false });
     }
     Ok(chosen)
 }
@@ -155,11 +170,4 @@ async fn run(
         }
     }
     Ok(())
-}
-
-impl Chosen {
-    /// What becomes of its address.
-    fn becomes(&self, operation: &Operation) -> String {
-        consequence(&self.assignment, *operation, 0)
-    }
 }
