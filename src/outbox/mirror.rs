@@ -95,6 +95,27 @@ pub(super) async fn write(
     Ok(written.then_some(id))
 }
 
+/// As [`write`], when the system is off: no call is written, and none that waits is made when it is
+/// on again. It is told then what is ordered last, or of what was let go what the register says.
+pub(super) async fn write_off(
+    tx: &mut Tx,
+    (tenant, now): (TenantId, Timestamp),
+    subject: &Subject,
+    order: &Order,
+) -> Result<()> {
+    let (system, leased) = (order.system(), order.leased());
+    if queries::entry(tx, tenant, system, leased).await?.is_none() {
+        return Ok(());
+    }
+    queries::replace(tx, tenant, system, &order.line(subject), now).await?;
+    let text = if order.stands() {
+        serde_json::to_string(order).map_err(unreadable)?
+    } else {
+        String::new()
+    };
+    queries::reorder(tx, tenant, system, leased, &text).await
+}
+
 /// Notes that the register's row was read again and says the same.
 pub async fn note_read(
     tx: &mut Tx,

@@ -15,6 +15,7 @@
 pub mod api;
 mod mirror;
 mod order;
+mod peers;
 mod queries;
 mod runner;
 mod send;
@@ -50,7 +51,8 @@ pub fn routes() -> Vec<Route> {
 
 /// Writes a call beside the fact that causes it; `None` when the tenant has not switched that
 /// system on. An order for DHCP or NetBox replaces those still waiting for the same address, and
-/// from then on decides what is said of it, until it is taken back by a release or removal.
+/// from then on decides what is said of it, until it is taken back by a release or removal: also
+/// while the system is off, so that it hears of nothing that is over when it is switched on again.
 pub async fn push(
     change: &mut Change,
     entropy: &Entropy,
@@ -59,10 +61,15 @@ pub async fn push(
 ) -> Result<Option<CallId>> {
     let (tenant, now) = (change.tenant(), change.at());
     // For RADIUS nothing else is written, and whether it is on is asked with that.
-    if order.system() != System::Radius
-        && !queries::is_on(change.tx(), tenant, order.system()).await?
-    {
-        return Ok(None);
+    if order.system() != System::Radius {
+        match queries::switched(change.tx(), tenant, order.system()).await? {
+            Some(true) => {}
+            Some(false) => {
+                mirror::write_off(change.tx(), (tenant, now), subject, order).await?;
+                return Ok(None);
+            }
+            None => return Ok(None),
+        }
     }
     let wanted = Wanted { ordered: order.stands(), row: (0, 0) };
     mirror::write(change.tx(), entropy, (tenant, now), subject, order, (wanted, true)).await
@@ -80,6 +87,23 @@ pub async fn push_read(
     let (tenant, now) = (change.tenant(), change.at());
     let wanted = Wanted { ordered: false, row };
     mirror::write(change.tx(), entropy, (tenant, now), subject, order, (wanted, false)).await
+}
+
+/// An operation wants nothing said of something: nor does the register, until it is let go.
+pub async fn withhold(change: &mut Change, system: System, leased: Leased) -> Result<()> {
+    let tenant = change.tenant();
+    if !queries::is_on(change.tx(), tenant, system).await? {
+        return Ok(());
+    }
+    let wanted = Wanted { ordered: true, row: (0, 0) };
+    queries::set_entry(change.tx(), tenant, system, leased, "", (wanted, true)).await.map(drop)
+}
+
+/// Nobody has it under an assignment any more: what operations ordered of it and did not take back
+/// counts no longer. What the systems hold stays until somebody has it anew.
+pub async fn let_go(change: &mut Change, leased: Leased) -> Result<()> {
+    let tenant = change.tenant();
+    queries::let_go(change.tx(), tenant, leased).await
 }
 
 /// Whoever has something is called otherwise, or their machine is: where an operation ordered that
@@ -141,7 +165,7 @@ pub async fn is_on(tx: &mut Tx, tenant: TenantId, system: System) -> Result<bool
     queries::is_on(tx, tenant, system).await
 }
 
-/// Every call of this subject, the oldest first, at most 200.
+/// The last 200 calls of this subject, the oldest first.
 pub async fn of(tx: &mut Tx, tenant: TenantId, subject: &Subject) -> Result<Vec<Call>> {
     queries::of(tx, tenant, subject).await
 }

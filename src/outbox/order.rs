@@ -123,6 +123,14 @@ impl Order {
         }
     }
 
+    /// The server it names, if it is for RADIUS.
+    pub(super) fn nas(&self) -> Option<std::net::IpAddr> {
+        match self {
+            Self::Radius(order) => order.session.nas,
+            _ => None,
+        }
+    }
+
     /// What must be done one after the other.
     pub(super) fn line(&self, subject: &Subject) -> String {
         match self {
@@ -166,7 +174,7 @@ impl Order {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Payload {
     pub order: Order,
-    /// With a release: the machine that had the reservation.
+    /// For DHCP: the machine that had the reservation before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<Identifier>,
 }

@@ -13,13 +13,20 @@ use crate::sql;
 use crate::time::Timestamp;
 
 pub(super) async fn is_on(tx: &mut Tx, tenant: TenantId, system: System) -> Result<bool> {
-    let on = tx
-        .query(sql!("SELECT enabled FROM outside_system WHERE tenant_id = $1 AND system = $2"))
+    Ok(switched(tx, tenant, system).await? == Some(true))
+}
+
+/// Whether a system is on; none when it was never set up.
+pub(super) async fn switched(
+    tx: &mut Tx,
+    tenant: TenantId,
+    system: System,
+) -> Result<Option<bool>> {
+    tx.query(sql!("SELECT enabled FROM outside_system WHERE tenant_id = $1 AND system = $2"))
         .bind(tenant.to_string())
         .bind(system.as_str())
         .optional_scalar::<bool>()
-        .await?;
-    Ok(on == Some(true))
+        .await
 }
 
 /// A call to be written.
@@ -84,14 +91,14 @@ pub(super) async fn replace(
     .map(drop)
 }
 
-/// The inner order is that of the index of subjects: asked for the outer one at once, `SQLite` walks
-/// over all calls of the tenant instead.
+/// The newest. The inner order is that of the index of subjects: asked for the outer one at once,
+/// `SQLite` walks over all calls of the tenant instead.
 pub(super) async fn of(tx: &mut Tx, tenant: TenantId, subject: &Subject) -> Result<Vec<Call>> {
     tx.query(sql!(
         "SELECT id, system, subject, label, state, attempts, error, answer, next_at, created_at, ended_at
          FROM (SELECT id, system, subject, label, state, attempts, error, answer, next_at, created_at, ended_at, nth
                FROM outside_call WHERE tenant_id = $1 AND subject = $2
-               ORDER BY created_at LIMIT 200) AS calls
+               ORDER BY created_at DESC LIMIT 200) AS calls
          ORDER BY created_at, system, nth, id"
     ))
     .bind(tenant.to_string())
@@ -290,77 +297,131 @@ pub(super) struct Claimed {
 #[derive(sqlx::FromRow)]
 struct ClaimedRow {
     id: String,
-    tenant_id: String,
     payload: String,
     attempts: i64,
     identifier: i64,
     stamped_at: Timestamp,
 }
 
-impl TryFrom<ClaimedRow> for Claimed {
-    type Error = sqlx::Error;
-
-    fn try_from(row: ClaimedRow) -> Result<Self> {
-        Ok(Self {
-            id: row.id.try_into().map_err(unreadable)?,
-            tenant: row.tenant_id.try_into().map_err(unreadable)?,
-            payload: serde_json::from_str(&row.payload).map_err(unreadable)?,
-            attempts: row.attempts,
-            identifier: u8::try_from(row.identifier).map_err(unreadable)?,
-            stamped_at: row.stamped_at,
+impl ClaimedRow {
+    fn read(self, tenant: TenantId) -> Result<Claimed> {
+        Ok(Claimed {
+            id: self.id.try_into().map_err(unreadable)?,
+            tenant,
+            payload: serde_json::from_str(&self.payload).map_err(unreadable)?,
+            attempts: self.attempts,
+            identifier: u8::try_from(self.identifier).map_err(unreadable)?,
+            stamped_at: self.stamped_at,
         })
     }
 }
 
-/// Whether anything is due that no earlier one on its line holds up: looked at before anything is
-/// written.
-pub(super) async fn any_due(tx: &mut Tx, system: System, now: Timestamp) -> Result<bool> {
-    let one = tx
+/// Tenants who have something due that no earlier one on its line holds up: looked at before
+/// anything is written. Each is a look of its own into the index of what is due.
+pub(super) async fn due(tx: &mut Tx, system: System, now: Timestamp) -> Result<Vec<TenantId>> {
+    let rows: Vec<(String,)> = tx
         .query(sql!(
-            "SELECT CAST(1 AS BIGINT) FROM outside_call c
-             JOIN outside_system s ON s.tenant_id = c.tenant_id AND s.system = c.system AND s.enabled
-             WHERE c.system = $1 AND c.state = 'waiting' AND c.next_at <= $2
-               AND NOT EXISTS (SELECT 1 FROM outside_call e
-                               WHERE e.tenant_id = c.tenant_id AND e.system = c.system AND e.line = c.line
-                                 AND e.nth < c.nth AND e.state IN ('waiting', 'sending'))
-             LIMIT 1"
-        ))
-        .bind(system.as_str())
-        .bind(now)
-        .optional_scalar::<i64>()
-        .await?;
-    Ok(one.is_some())
-}
-
-/// Takes up to `limit` calls to a system that are due, none with an earlier one on its line.
-pub(super) async fn claim(
-    tx: &mut Tx,
-    system: System,
-    runner: &str,
-    (now, until): (Timestamp, Timestamp),
-    limit: i64,
-) -> Result<Vec<Claimed>> {
-    let rows: Vec<ClaimedRow> = tx
-        .query(sql!(
-            "UPDATE outside_call SET state = 'sending', runner = $2, lease_until = $4, attempts = attempts + 1
-             WHERE state = 'waiting' AND id IN (
-               SELECT c.id FROM outside_call c
-               JOIN outside_system s ON s.tenant_id = c.tenant_id AND s.system = c.system AND s.enabled
-               WHERE c.system = $1 AND c.state = 'waiting' AND c.next_at <= $3
+            "SELECT s.tenant_id FROM outside_system s
+             WHERE s.system = $1 AND s.enabled AND 1 = (
+               SELECT CAST(1 AS BIGINT) FROM outside_call c
+               WHERE c.system = s.system AND c.tenant_id = s.tenant_id AND c.state = 'waiting' AND c.next_at <= $2
                  AND NOT EXISTS (SELECT 1 FROM outside_call e
                                  WHERE e.tenant_id = c.tenant_id AND e.system = c.system AND e.line = c.line
                                    AND e.nth < c.nth AND e.state IN ('waiting', 'sending'))
-               ORDER BY c.next_at, c.id LIMIT $5)
-             RETURNING id, tenant_id, payload, attempts, identifier, stamped_at"
+               LIMIT 1)
+             ORDER BY s.tenant_id"
         ))
         .bind(system.as_str())
+        .bind(now)
+        .all()
+        .await?;
+    rows.into_iter().map(|(tenant,)| tenant.try_into().map_err(unreadable)).collect()
+}
+
+/// Takes up to `limit` of a tenant's calls to a system that are due, none with an earlier one on
+/// its line; and how many that was. Those that cannot be read are dead, and not among them: nobody
+/// else's wait for that.
+pub(super) async fn claim(
+    tx: &mut Tx,
+    (system, tenant): (System, TenantId),
+    runner: &str,
+    (now, until): (Timestamp, Timestamp),
+    limit: usize,
+) -> Result<(Vec<Claimed>, usize)> {
+    let rows: Vec<ClaimedRow> = tx
+        .query(sql!(
+            "UPDATE outside_call SET state = 'sending', runner = $3, lease_until = $5, attempts = attempts + 1
+             WHERE state = 'waiting' AND id IN (
+               SELECT c.id FROM outside_call c
+               JOIN outside_system s ON s.tenant_id = c.tenant_id AND s.system = c.system AND s.enabled
+               WHERE c.system = $1 AND c.tenant_id = $2 AND c.state = 'waiting' AND c.next_at <= $4
+                 AND NOT EXISTS (SELECT 1 FROM outside_call e
+                                 WHERE e.tenant_id = c.tenant_id AND e.system = c.system AND e.line = c.line
+                                   AND e.nth < c.nth AND e.state IN ('waiting', 'sending'))
+               ORDER BY c.next_at, c.id LIMIT $6)
+             RETURNING id, payload, attempts, identifier, stamped_at"
+        ))
+        .bind(system.as_str())
+        .bind(tenant.to_string())
         .bind(runner.to_owned())
         .bind(now)
         .bind(until)
-        .bind(limit)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .all()
         .await?;
-    rows.into_iter().map(TryInto::try_into).collect()
+    let (mut calls, count) = (Vec::with_capacity(rows.len()), rows.len());
+    for row in rows {
+        let id = row.id.clone();
+        match row.read(tenant) {
+            Ok(call) => calls.push(call),
+            Err(error) => {
+                tracing::warn!(call.id = id, %error, "what was stored of a call cannot be read");
+                give_up_unreadable(tx, tenant, id, now).await?;
+            }
+        }
+    }
+    Ok((calls, count))
+}
+
+async fn give_up_unreadable(
+    tx: &mut Tx,
+    tenant: TenantId,
+    id: String,
+    now: Timestamp,
+) -> Result<()> {
+    tx.query(sql!(
+        "UPDATE outside_call SET state = 'dead', runner = '', ended_at = $3,
+                error = 'what was stored of this call cannot be read; do by hand what it says, then give it up'
+         WHERE tenant_id = $1 AND id = $2"
+    ))
+    .bind(tenant.to_string())
+    .bind(id)
+    .bind(now)
+    .run()
+    .await
+    .map(drop)
+}
+
+/// A call that was taken and is not to be made now waits until `until`.
+pub(super) async fn put_back(
+    tx: &mut Tx,
+    id: CallId,
+    runner: &str,
+    until: Timestamp,
+    why: &str,
+) -> Result<()> {
+    tx.query(sql!(
+        "UPDATE outside_call SET state = 'waiting', runner = '', attempts = attempts - 1, next_at = $3,
+                error = CASE WHEN error = '' THEN $4 ELSE error END
+         WHERE id = $1 AND runner = $2 AND state = 'sending'"
+    ))
+    .bind(id.to_string())
+    .bind(runner.to_owned())
+    .bind(until)
+    .bind(why.to_owned())
+    .run()
+    .await
+    .map(drop)
 }
 
 /// Gives a packet a new number and time.
@@ -551,6 +612,46 @@ pub(super) async fn set_entry(
     Ok(written == 1)
 }
 
+/// What an operation orders of a system that is off: `wanted` is to be said when it is on again;
+/// of nothing, what the register says then.
+pub(super) async fn reorder(
+    tx: &mut Tx,
+    tenant: TenantId,
+    system: System,
+    leased: Leased,
+    wanted: &str,
+) -> Result<()> {
+    let (address, length) = key(leased);
+    tx.query(sql!(
+        "UPDATE outside_mirror SET wanted = CASE WHEN $5 = '' THEN wanted ELSE $5 END, ordered = $5 <> '',
+                row_id = -1, row_version = -1
+         WHERE tenant_id = $1 AND system = $2 AND address = $3 AND length = $4"
+    ))
+    .bind(tenant.to_string())
+    .bind(system.as_str())
+    .bind(address)
+    .bind(length)
+    .bind(wanted.to_owned())
+    .run()
+    .await
+    .map(drop)
+}
+
+/// Forgets what operations ordered of a thing.
+pub(super) async fn let_go(tx: &mut Tx, tenant: TenantId, leased: Leased) -> Result<()> {
+    let (address, length) = key(leased);
+    tx.query(sql!(
+        "DELETE FROM outside_mirror
+         WHERE tenant_id = $1 AND system IN ('dhcp', 'netbox') AND address = $2 AND length = $3 AND ordered"
+    ))
+    .bind(tenant.to_string())
+    .bind(address)
+    .bind(length)
+    .run()
+    .await
+    .map(drop)
+}
+
 /// What operations ordered that is to be said again.
 pub(super) async fn lost_orders(
     tx: &mut Tx,
@@ -644,7 +745,7 @@ pub(super) async fn clear(
     let (address, length) = key(leased);
     tx.query(sql!(
         "DELETE FROM outside_mirror
-         WHERE tenant_id = $1 AND system = $2 AND address = $3 AND length = $4 AND wanted = ''"
+         WHERE tenant_id = $1 AND system = $2 AND address = $3 AND length = $4 AND wanted = '' AND NOT ordered"
     ))
     .bind(tenant.to_string())
     .bind(system.as_str())

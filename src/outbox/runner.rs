@@ -14,9 +14,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::order::{Order, Payload};
+use super::peers::{Peer, Peers};
 use super::queries::{self, Claimed, Ended};
 use super::send::{self, Access, Outcome};
 use super::types::{CallState, System};
+use crate::db::Tx;
 use crate::id::TenantId;
 use crate::outside::http::Resolver;
 use crate::outside::{Fault, radius};
@@ -37,8 +39,19 @@ const LEASE: i64 = 60;
 const LONGEST: Duration = Duration::from_secs(20);
 /// Seconds calls that are over are kept.
 const KEPT: i64 = 30 * 24 * 60 * 60;
-/// Seconds after which the others of a conversation are tried when the system is not to be had.
-const PAUSE: i64 = 5;
+/// Seconds after which the others are tried when a server is not to be had.
+pub(super) const PAUSE: i64 = 5;
+/// Calls taken at once, and calls to servers that answer that are under way at most.
+const AT_ONCE: usize = 128;
+/// Calls that must have room for more to be taken: taking a few at a time would cost a transaction
+/// for each.
+const ROOM: usize = 32;
+/// Calls under way at most, those of slow servers included.
+const MOST: usize = 1024;
+/// Tenants whose calls are taken together.
+const TENANTS: usize = 16;
+/// How often more are taken in place of those that are put back.
+const LAPS: usize = 16;
 
 /// When a call that failed is tried again: twice as late each time, somewhere in the later half,
 /// so that many calls do not come back together.
@@ -82,6 +95,14 @@ pub struct Runner {
     waits: Vec<Duration>,
     /// What it calls itself in the rows of its calls.
     name: String,
+    peers: Arc<Peers>,
+}
+
+/// What was taken, and whether there may be more of it.
+#[derive(Default)]
+struct Taken {
+    calls: Vec<Claimed>,
+    more: bool,
 }
 
 /// How a call went, to be written down.
@@ -90,6 +111,17 @@ struct Made {
     outcome: Option<Result<Outcome, Fault>>,
     /// Whether the system was not to be had, so that it was not even tried.
     pause: bool,
+}
+
+impl Made {
+    /// What it says of the server: that it is there, that it is not to be had, or nothing.
+    fn heard(&self) -> Option<Result<(), String>> {
+        match &self.outcome {
+            Some(Err(fault)) if fault.is_general() => Some(Err(fault.to_string())),
+            Some(_) => Some(Ok(())),
+            None => None,
+        }
+    }
 }
 
 impl Runner {
@@ -102,6 +134,7 @@ impl Runner {
             backoff: Backoff::default(),
             waits: radius::WAITS.to_vec(),
             name,
+            peers: Arc::default(),
         })
     }
 
@@ -131,17 +164,17 @@ impl Runner {
     pub async fn drain(&self) -> Result<usize, Error> {
         let mut made = 0;
         loop {
-            let mut now = 0;
+            let (mut now, mut any) = (0, false);
             for system in System::ALL {
-                let calls = self.claim(system, at_once(system).0).await?;
-                now += calls.len();
+                let Taken { calls, more } = self.claim(system, AT_ONCE).await?;
+                (now, any) = (now + calls.len(), any || more);
                 let mut under_way = JoinSet::new();
                 self.begin(system, calls, &mut under_way).await;
                 while let Some(done) = under_way.join_next().await {
                     self.record(system, done.unwrap_or_default()).await?;
                 }
             }
-            if now == 0 {
+            if now == 0 && !any {
                 return Ok(made);
             }
             made += now;
@@ -149,10 +182,10 @@ impl Runner {
     }
 
     /// One system's loop. RADIUS is asked about many sessions at once, and more are taken as soon
-    /// as some are answered; with Kea and NetBox there is one conversation for each tenant.
+    /// as some are answered; with Kea and NetBox there is one conversation for each tenant. What
+    /// is slow takes nobody else's place.
     async fn serve(self, system: System, mut leave: watch::Receiver<bool>) {
         let mut under_way: JoinSet<Vec<Made>> = JoinSet::new();
-        let (most, together) = at_once(system);
         let mut turn = tokio::time::interval(TURN);
         turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // Whether as many were due as could be taken, so that there may be more.
@@ -164,17 +197,19 @@ impl Runner {
                 Some(done) = under_way.join_next(), if !under_way.is_empty() => {
                     tokio::time::sleep(GATHER).await;
                     self.finish(system, done.unwrap_or_default(), &mut under_way).await;
-                    // Taking a few at a time would cost a transaction for each.
-                    if !plenty || under_way.len() > together {
+                    if !plenty || self.room(system) < ROOM {
                         continue;
                     }
                 }
-                _ = turn.tick(), if under_way.len() <= together => {}
+                _ = turn.tick() => {}
             }
-            let free = most.saturating_sub(i64::try_from(under_way.len()).unwrap_or(most));
-            match self.claim(system, free).await {
-                Ok(calls) => {
-                    plenty = i64::try_from(calls.len()).is_ok_and(|count| count == free);
+            let room = self.room(system);
+            if room < ROOM {
+                continue;
+            }
+            match self.claim(system, room).await {
+                Ok(Taken { calls, more }) => {
+                    plenty = more;
                     self.begin(system, calls, &mut under_way).await;
                 }
                 Err(error) => {
@@ -203,18 +238,36 @@ impl Runner {
         }
     }
 
-    async fn claim(&self, system: System, limit: i64) -> Result<Vec<Claimed>, Error> {
-        if limit <= 0 {
-            return Ok(Vec::new());
-        }
+    /// How many more calls can be taken.
+    fn room(&self, system: System) -> usize {
+        let (brisk, all) = self.peers.under_way(system);
+        // A conversation is one call after the other, however many are taken for it.
+        let busy = if system == System::Radius { brisk } else { 0 };
+        AT_ONCE.saturating_sub(busy).min(MOST.saturating_sub(all))
+    }
+
+    /// Takes up to `limit` calls, of each tenant who has any due as many.
+    async fn claim(&self, system: System, limit: usize) -> Result<Taken, Error> {
         let now = self.state.clock.now();
-        if !queries::any_due(&mut self.state.read().await?, system, now).await? {
-            return Ok(Vec::new());
+        let mut due = queries::due(&mut self.state.read().await?, system, now).await?;
+        if system != System::Radius {
+            let peer = |tenant: &TenantId| Peer { system, tenant: *tenant, nas: None };
+            due.retain(|tenant| self.peers.held(peer(tenant), now).is_none());
         }
+        let count = due.len().min(TENANTS);
+        if count == 0 || limit == 0 {
+            return Ok(Taken::default());
+        }
+        // Where there are very many tenants, whose turn it is first is left to chance.
+        let first = usize::try_from(random(self.state.vault.entropy())?).unwrap_or(0);
+        let turns = due.len();
+        due.rotate_left(first % turns);
+        let mut taken = Taken { calls: Vec::new(), more: turns > count };
         let mut tx = self.state.db.write().await?;
-        let mut calls =
-            queries::claim(&mut tx, system, &self.name, (now, now.plus(LEASE)), limit).await?;
-        for call in &mut calls {
+        for tenant in due.into_iter().take(count) {
+            self.take(&mut tx, (system, tenant), limit.div_ceil(count), &mut taken).await?;
+        }
+        for call in &mut taken.calls {
             if system == System::Radius && now.since(call.stamped_at) > radius::FRESH {
                 // A NAS takes an old packet for a replay: this is a new one.
                 let [number] = self.state.vault.entropy().bytes()?;
@@ -223,7 +276,47 @@ impl Runner {
             }
         }
         tx.commit().await?;
-        Ok(calls)
+        for call in &taken.calls {
+            self.peers.begin(Peer::of(system, call), call.id);
+        }
+        Ok(taken)
+    }
+
+    /// Takes up to `limit` calls of one tenant; what is for a server that gives no answer is put
+    /// back, and others are taken instead.
+    async fn take(
+        &self,
+        tx: &mut Tx,
+        (system, tenant): (System, TenantId),
+        limit: usize,
+        taken: &mut Taken,
+    ) -> Result<(), Error> {
+        let (now, mut free) = (self.state.clock.now(), limit);
+        for _ in 0..LAPS {
+            let until = (now, now.plus(LEASE));
+            let (calls, count) =
+                queries::claim(tx, (system, tenant), &self.name, until, free).await?;
+            let full = count == free;
+            for call in calls {
+                let held = match system {
+                    System::Radius => self.peers.held(Peer::of(system, &call), now),
+                    // Looked at before anything was taken.
+                    System::Dhcp | System::Netbox => None,
+                };
+                if let Some((until, why)) = held {
+                    queries::put_back(tx, call.id, &self.name, until, &why).await?;
+                } else {
+                    free -= 1;
+                    taken.calls.push(call);
+                }
+            }
+            if !full || free == 0 {
+                taken.more |= full;
+                return Ok(());
+            }
+        }
+        taken.more = true;
+        Ok(())
     }
 
     /// Begins to make what was taken. How a tenant's system is set up is read once for all of it:
@@ -285,6 +378,9 @@ impl Runner {
             return Ok(());
         }
         let now = self.state.clock.now();
+        for made in &results {
+            self.peers.end(Peer::of(system, &made.call), made.call.id, made.heard(), now);
+        }
         let mut tx = self.state.db.write().await?;
         for Made { call, outcome, pause } in results {
             let (state, error, answer, wait) = match &outcome {
@@ -369,7 +465,7 @@ impl Runner {
 
 /// What was done is also what is known of the thing from now on.
 async fn settled(
-    tx: &mut crate::db::Tx,
+    tx: &mut Tx,
     tenant: TenantId,
     system: System,
     payload: &Payload,
@@ -404,7 +500,7 @@ impl<'a> Talk<'a> {
     fn new(runner: &'a Runner, access: &'a Access, system: System) -> Self {
         match system {
             System::Radius => Self::Radius(runner, access),
-            System::Dhcp => Self::Dhcp(send::Dhcp::new(access, &runner.resolver)),
+            System::Dhcp => Self::Dhcp(send::Dhcp::new(&runner.state, access, &runner.resolver)),
             System::Netbox => Self::Netbox(runner, send::Netbox::new(access, &runner.resolver)),
         }
     }
@@ -431,15 +527,6 @@ impl<'a> Talk<'a> {
 async fn known(state: &State, call: &Claimed) -> Option<i64> {
     let mut tx = state.read().await.ok()?;
     queries::remote_id(&mut tx, call.tenant, call.payload.order.leased()).await.ok()?
-}
-
-/// How many calls of a system are taken at once, and how many conversations may be under way when
-/// more are taken.
-fn at_once(system: System) -> (i64, usize) {
-    match system {
-        System::Radius => (128, 96),
-        System::Dhcp | System::Netbox => (128, 0),
-    }
 }
 
 /// What is said in one conversation: to RADIUS one thing, to the others all a tenant has to say.

@@ -4,15 +4,16 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::order::{DhcpOrder, NetboxOrder, Order, Payload, RadiusAction, RadiusOrder};
+use super::queries;
 use super::setup::{self, DhcpSetup, Nas, RadiusSetup, Settings, SuspendBy};
 use super::types::System;
 use crate::id::TenantId;
 use crate::net::Family;
 use crate::outside::guard::Allowed;
 use crate::outside::http::{Credentials, Resolver};
-use crate::outside::kea::{self, Channel, Settled, Subnet};
+use crate::outside::kea::{self, Channel, Reservation, Settled, Subnet};
 use crate::outside::radius::{self, Code, Exchange, Reply, Request};
-use crate::outside::{Fault, Key, netbox};
+use crate::outside::{Fault, Key, Leased, netbox};
 use crate::state::State;
 use crate::time::Timestamp;
 use crate::web::Error;
@@ -165,6 +166,7 @@ fn asked(setup: &RadiusSetup, action: RadiusAction) -> (Code, Option<&str>) {
 
 /// One conversation with a tenant's Kea servers: each is looked up and asked for its subnets once.
 pub struct Dhcp<'a> {
+    state: &'a State,
     access: &'a Access,
     resolver: &'a Resolver,
     open: HashMap<Family, (Channel, Vec<Subnet>)>,
@@ -172,15 +174,15 @@ pub struct Dhcp<'a> {
 
 impl<'a> Dhcp<'a> {
     /// Begins one.
-    pub fn new(access: &'a Access, resolver: &'a Resolver) -> Self {
-        Self { access, resolver, open: HashMap::new() }
+    pub fn new(state: &'a State, access: &'a Access, resolver: &'a Resolver) -> Self {
+        Self { state, access, resolver, open: HashMap::new() }
     }
 
     /// Brings about what an order says.
     pub async fn call(&mut self, payload: &Payload) -> Result<Outcome, Fault> {
         let Order::Dhcp(order) = &payload.order else { return Err(not_set_up(System::Dhcp)) };
         let leased = payload.order.leased();
-        let mark = self.access.mark();
+        let (state, tenant, mark) = (self.state, self.access.tenant, self.access.mark());
         let Some((channel, subnets)) = self.channel(leased.family()).await? else {
             return Ok(Outcome::of(format!(
                 "no Kea server for {} is set up: there was nothing to do",
@@ -188,7 +190,19 @@ impl<'a> Dhcp<'a> {
             )));
         };
         let settled = match order {
-            DhcpOrder::Reserve(wanted) => kea::reserve(channel, subnets, wanted, &mark).await?,
+            DhcpOrder::Reserve(wanted) => {
+                let mut how = (payload.of.as_ref(), false);
+                let mut settled = kea::reserve(channel, subnets, wanted, how, &mark).await?;
+                if let Settled::Elsewhere(other) = settled {
+                    if stands(state, tenant, other, wanted).await? {
+                        return Err(both(&channel.name(), wanted, other));
+                    }
+                    // Nobody wants that one any more: the machine moves.
+                    how.1 = true;
+                    settled = kea::reserve(channel, subnets, wanted, how, &mark).await?;
+                }
+                settled
+            }
             DhcpOrder::Release { leased } => {
                 kea::release(channel, subnets, *leased, payload.of.as_ref(), &mark).await?
             }
@@ -201,6 +215,7 @@ impl<'a> Dhcp<'a> {
             Settled::NoSubnet => {
                 format!("{name} serves no subnet around {leased}: there was nothing to do")
             }
+            Settled::Elsewhere(other) => format!("{name} has {other} for this machine"),
         }))
     }
 
@@ -214,6 +229,28 @@ impl<'a> Dhcp<'a> {
         }
         Ok(self.open.get(&family))
     }
+}
+
+/// Whether another reservation of a machine is to be there.
+async fn stands(
+    state: &State,
+    tenant: TenantId,
+    other: Leased,
+    wanted: &Reservation,
+) -> Result<bool, Fault> {
+    let unknown = || Fault::Declined("what else the machine has reserved cannot be read".into());
+    let mut tx = state.read().await.map_err(|_| unknown())?;
+    let entry =
+        queries::entry(&mut tx, tenant, System::Dhcp, other).await.map_err(|_| unknown())?;
+    let order = entry.and_then(|entry| entry.order);
+    Ok(order.as_ref().and_then(Order::identifier) == Some(&wanted.identifier))
+}
+
+fn both(kea: &str, wanted: &Reservation, other: Leased) -> Fault {
+    Fault::Never(format!(
+        "{kea} has {other} reserved for the same machine, and one machine gets one address of a subnet; revoke {other}, or give {} another MAC, then try again",
+        wanted.leased
+    ))
 }
 
 /// One conversation with a tenant's NetBox.

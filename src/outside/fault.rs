@@ -25,7 +25,7 @@ pub enum Fault {
     #[error("{0} broke off in the middle of its answer")]
     Half(String),
     /// The answer is longer than Patchbay reads.
-    #[error("the answer of {0} is longer than 1 MiB")]
+    #[error("the answer of {0} is longer than Patchbay reads")]
     Long(String),
     /// TLS could not be agreed on.
     #[error(
@@ -47,6 +47,9 @@ pub enum Fault {
     /// It understood and refused.
     #[error("{0}")]
     Said(String),
+    /// It refused, which may be otherwise the next time.
+    #[error("{0}")]
+    Declined(String),
     /// It understood and cannot at the moment.
     #[error("{0}; it is tried again")]
     Later(String),
@@ -67,7 +70,7 @@ impl Fault {
 
     /// Whether the system as a whole is not to be had, so that other calls would fail alike.
     pub fn is_general(&self) -> bool {
-        !matches!(self, Self::Said(_) | Self::Never(_) | Self::Later(_))
+        !matches!(self, Self::Said(_) | Self::Never(_) | Self::Declined(_) | Self::Later(_))
     }
 }
 

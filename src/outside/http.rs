@@ -1,6 +1,6 @@
 //! JSON over HTTP with a server that was checked: the name is resolved once, its addresses are
 //! checked, and the connection goes to one of exactly those. No redirect is followed, no proxy
-//! used, five seconds waited and a mebibyte read.
+//! used, five seconds waited and a mebibyte read, unless more is asked for.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -19,8 +19,8 @@ use super::{Fault, Key};
 
 /// How long a call may take, from connecting to the last byte.
 pub const PATIENCE: Duration = Duration::from_secs(5);
-/// Bytes read of an answer.
-const MOST: usize = 1 << 20;
+/// Bytes usually read of an answer.
+pub const MOST: usize = 1 << 20;
 
 /// Where a server is: `https://host`, with a port and a path if need be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -238,6 +238,23 @@ impl Server {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Answer, Fault> {
+        let (status, bytes) = self.read(method, path, body, MOST).await?;
+        let body = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes).map_err(|_| self.garbage())?
+        };
+        Ok(Answer { status, body })
+    }
+
+    /// As [`Self::ask`], with the answer as it came, of which at most so many bytes are read.
+    pub async fn read(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        most: usize,
+    ) -> Result<(u16, Vec<u8>), Fault> {
         let mut request =
             self.client.request(method, self.base.at(path)?).header("accept", "application/json");
         request = match &self.credentials {
@@ -263,7 +280,7 @@ impl Server {
         }
         let mut bytes = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|error| self.fault(&error))? {
-            if bytes.len() + chunk.len() > MOST {
+            if bytes.len() + chunk.len() > most {
                 return Err(Fault::Long(self.name()));
             }
             bytes.extend_from_slice(&chunk);
@@ -271,12 +288,7 @@ impl Server {
         if status >= 500 || status == 429 {
             return Err(Fault::Status(self.name(), status));
         }
-        let body = if bytes.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(&bytes).map_err(|_| self.garbage())?
-        };
-        Ok(Answer { status, body })
+        Ok((status, bytes))
     }
 
     /// What it is called in messages.

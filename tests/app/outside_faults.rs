@@ -23,7 +23,7 @@ pub const MISHAPS: [(Mishap, &str); 9] = [
     (Mishap::HalfAnswer, "broke off in the middle of its answer"),
     (Mishap::Twice, ""),
     (Mishap::Redirects, "sends callers elsewhere"),
-    (Mishap::Endless, "longer than 1 MiB"),
+    (Mishap::Endless, "longer than Patchbay reads"),
 ];
 
 pub const MANNERS: [(Manner, &str); 9] = [

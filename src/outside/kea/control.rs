@@ -5,6 +5,8 @@ use std::io::ErrorKind;
 use std::str::FromStr;
 
 use reqwest::Method;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -15,7 +17,7 @@ use crate::outside::Fault;
 use crate::outside::fault::quoted;
 use crate::outside::guard::{Allowance, Allowed};
 use crate::outside::http::{
-    Authorities, BadBaseUrl, BaseUrl, Credentials, PATIENCE, Reach, Resolver, Server,
+    Authorities, BadBaseUrl, BaseUrl, Credentials, MOST, PATIENCE, Reach, Resolver, Server,
 };
 
 /// What Kea's results mean (Kea ARM, "Using the Control Channel").
@@ -24,9 +26,8 @@ const FAILED: i64 = 1;
 const UNKNOWN_COMMAND: i64 = 2;
 const NOTHING: i64 = 3;
 
-/// Bytes read of an answer.
-const MOST: usize = 1 << 20;
-const MOST_AND_ONE: u64 = (1 << 20) + 1;
+/// Bytes read of a whole configuration: every reservation stands in it.
+const MOST_OF_ALL: usize = 64 << 20;
 
 /// Where a server's control channel is: `http://…`, `https://…` or `unix:/path`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,15 +99,23 @@ enum Way {
 
 /// What Kea answered.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Answer {
-    /// It was done; with what it returned.
-    Done(Value),
+pub(super) enum Answer<T = Value> {
+    /// It was done; with what it returned, if anything.
+    Done(Option<T>),
     /// There is no such thing.
     Nothing,
     /// It does not know the command.
     UnknownCommand,
     /// It refuses, in its words.
     Refused(String),
+}
+
+/// An answer as it comes. What nobody asked for is not kept.
+#[derive(Deserialize)]
+struct Reply<T> {
+    result: i64,
+    text: Option<String>,
+    arguments: Option<T>,
 }
 
 impl Channel {
@@ -147,25 +156,50 @@ impl Channel {
 
     /// One command.
     pub(super) async fn command(&self, command: &str, arguments: Value) -> Result<Answer, Fault> {
+        self.ask(command, arguments, MOST).await
+    }
+
+    /// One command, of whose answer at most so many bytes are read.
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        command: &str,
+        arguments: Value,
+        most: usize,
+    ) -> Result<Answer<T>, Fault> {
         let mut asked = json!({ "command": command });
         if let (Some(asked), false) = (asked.as_object_mut(), arguments.is_null()) {
             asked.insert("arguments".to_owned(), arguments);
         }
-        let answer = match &self.way {
-            Way::Http(server) => server.ask(Method::POST, "/", Some(&asked)).await?.body,
-            Way::Socket(path) => self.by_socket(path, &asked).await?,
+        let bytes = match &self.way {
+            Way::Http(server) => server.read(Method::POST, "/", Some(&asked), most).await?.1,
+            Way::Socket(path) => self.by_socket(path, &asked, most).await?,
         };
-        // By HTTP the answer stands in a list, one for each server asked.
-        let answer = answer.as_array().and_then(|list| list.first()).unwrap_or(&answer);
-        let result = answer.get("result").and_then(Value::as_i64).ok_or_else(|| self.garbage())?;
-        let text = quoted(answer.get("text").and_then(Value::as_str).unwrap_or_default());
-        match result {
-            DONE => Ok(Answer::Done(answer.get("arguments").cloned().unwrap_or(Value::Null))),
+        let reply: Reply<T> = self.read(&bytes)?;
+        match reply.result {
+            DONE => Ok(Answer::Done(reply.arguments)),
             NOTHING => Ok(Answer::Nothing),
             UNKNOWN_COMMAND => Ok(Answer::UnknownCommand),
-            FAILED => Ok(Answer::Refused(text)),
+            FAILED => Ok(Answer::Refused(quoted(&reply.text.unwrap_or_default()))),
             401 => Err(Fault::Credentials(self.name())),
             _ => Err(self.garbage()),
+        }
+    }
+
+    /// By HTTP the answer stands in a list, one for each server asked.
+    fn read<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<Reply<T>, Fault> {
+        let listed = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+        let read = if listed {
+            serde_json::from_slice::<Vec<Reply<T>>>(bytes).map(|list| list.into_iter().next())
+        } else {
+            serde_json::from_slice(bytes).map(Some)
+        };
+        match read {
+            Ok(Some(reply)) => Ok(reply),
+            // By HTTP it is known how long the answer is.
+            Err(error) if error.is_eof() && matches!(self.way, Way::Socket(_)) => {
+                Err(Fault::Half(self.name()))
+            }
+            Ok(None) | Err(_) => Err(self.garbage()),
         }
     }
 
@@ -175,11 +209,28 @@ impl Channel {
         command: &str,
         arguments: Value,
     ) -> Result<Option<Value>, Fault> {
-        match self.command(command, arguments).await? {
+        let done = self.done(command, self.command(command, arguments).await?)?;
+        Ok(done.map(Option::unwrap_or_default))
+    }
+
+    /// The server's whole configuration, as far as `T` has it.
+    pub(super) async fn configuration<T: DeserializeOwned>(&self) -> Result<T, Fault> {
+        let command = "config-get";
+        let answer = self.ask(command, Value::Null, MOST_OF_ALL).await?;
+        self.done(command, answer)?.flatten().ok_or_else(|| self.garbage())
+    }
+
+    /// What was returned when it was done; none when there was nothing.
+    pub(super) fn done<T>(
+        &self,
+        command: &str,
+        answer: Answer<T>,
+    ) -> Result<Option<Option<T>>, Fault> {
+        match answer {
             Answer::Done(value) => Ok(Some(value)),
             Answer::Nothing => Ok(None),
             Answer::Refused(text) => {
-                Err(Fault::Said(format!("{} refuses {command}: {text}", self.name())))
+                Err(Fault::Declined(format!("{} refuses {command}: {text}", self.name())))
             }
             Answer::UnknownCommand => Err(Fault::Never(format!(
                 "{} does not know {command}; load the hooks libdhcp_host_cmds.so and libdhcp_lease_cmds.so",
@@ -188,12 +239,13 @@ impl Channel {
         }
     }
 
-    async fn by_socket(&self, path: &str, asked: &Value) -> Result<Value, Fault> {
+    async fn by_socket(&self, path: &str, asked: &Value, most: usize) -> Result<Vec<u8>, Fault> {
+        let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
         let exchange = async {
             let mut stream = UnixStream::connect(path).await?;
             stream.write_all(asked.to_string().as_bytes()).await?;
             let mut bytes = Vec::new();
-            (&mut stream).take(MOST_AND_ONE).read_to_end(&mut bytes).await?;
+            (&mut stream).take(limit).read_to_end(&mut bytes).await?;
             Ok::<_, std::io::Error>(bytes)
         };
         let name = || self.name();
@@ -208,10 +260,6 @@ impl Channel {
             }
             Ok(Ok(bytes)) => bytes,
         };
-        if bytes.len() > MOST {
-            return Err(Fault::Long(name()));
-        }
-        serde_json::from_slice(&bytes)
-            .map_err(|error| if error.is_eof() { Fault::Half(name()) } else { self.garbage() })
+        if bytes.len() > most { Err(Fault::Long(name())) } else { Ok(bytes) }
     }
 }

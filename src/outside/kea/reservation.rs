@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::control::{Answer, Channel};
-use crate::net::{Address, Cidr, Mac};
+use crate::net::{Address, Cidr, Family, Mac};
 use crate::outside::fault::quoted;
 use crate::outside::{Fault, Leased};
 use crate::secrets::{hex, unhex};
@@ -148,6 +148,39 @@ pub enum Settled {
     Already,
     /// Kea serves no subnet around it.
     NoSubnet,
+    /// Nothing yet: the machine has this reserved in the same subnet, where it can have one.
+    Elsewhere(Leased),
+}
+
+/// What is read of a server's configuration; the reservations in it are passed over.
+#[derive(Deserialize)]
+struct Configuration {
+    #[serde(rename = "Dhcp4")]
+    v4: Option<Server>,
+    #[serde(rename = "Dhcp6")]
+    v6: Option<Server>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Server {
+    #[serde(alias = "subnet4", alias = "subnet6")]
+    subnets: Vec<Served>,
+    #[serde(rename = "shared-networks")]
+    networks: Vec<Network>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Network {
+    #[serde(alias = "subnet4", alias = "subnet6")]
+    subnets: Vec<Served>,
+}
+
+#[derive(Deserialize)]
+struct Served {
+    id: Option<i64>,
+    subnet: Option<String>,
 }
 
 impl Channel {
@@ -155,7 +188,7 @@ impl Channel {
     pub async fn version(&self) -> Result<String, Fault> {
         match self.command("version-get", Value::Null).await? {
             // The short version stands in the text; the long one tells that it is Kea.
-            Answer::Done(arguments) if arguments.get("extended").is_some() => {
+            Answer::Done(Some(arguments)) if arguments.get("extended").is_some() => {
                 let extended =
                     arguments.get("extended").and_then(Value::as_str).unwrap_or_default();
                 Ok(quoted(extended.split_whitespace().next().unwrap_or_default()))
@@ -173,22 +206,15 @@ impl Channel {
 
     /// Every subnet it serves, from its configuration.
     pub async fn subnets(&self) -> Result<Vec<Subnet>, Fault> {
-        let config = self.must("config-get", Value::Null).await?.ok_or_else(|| self.garbage())?;
-        let (server, list) = (format!("Dhcp{}", self.digit()), format!("subnet{}", self.digit()));
-        let server = config.get(&server).ok_or_else(|| self.garbage())?;
-        let of = |holder: &Value| {
-            holder.get(&list).and_then(Value::as_array).cloned().unwrap_or_default()
+        let configuration: Configuration = self.configuration().await?;
+        let server = match self.family {
+            Family::V4 => configuration.v4,
+            Family::V6 => configuration.v6,
         };
-        let mut all = of(server);
-        for network in
-            server.get("shared-networks").and_then(Value::as_array).unwrap_or(&Vec::new())
-        {
-            all.extend(of(network));
-        }
-        let parsed = all.iter().filter_map(|subnet| {
-            let id = subnet.get("id").and_then(Value::as_i64)?;
-            let prefix = subnet.get("subnet").and_then(Value::as_str)?.parse().ok()?;
-            Some(Subnet { id, prefix })
+        let server = server.ok_or_else(|| self.garbage())?;
+        let shared = server.networks.into_iter().flat_map(|network| network.subnets);
+        let parsed = server.subnets.into_iter().chain(shared).filter_map(|served| {
+            Some(Subnet { id: served.id?, prefix: served.subnet?.parse().ok()? })
         });
         Ok(parsed.collect())
     }
@@ -269,16 +295,22 @@ impl Channel {
             |target: &str| json!({ "reservation": reservation, "operation-target": target });
         // A database of hosts outlives a restart. Without one they stand in memory, and the next
         // look at Kea writes those anew that a restart lost.
-        let first = self.command("reservation-add", asked("database")).await?;
-        if matches!(&first, Answer::Refused(text) if text.contains("not available")) {
-            return self.must("reservation-add", asked("memory")).await.map(drop);
+        let mut answer = self.command("reservation-add", asked("database")).await?;
+        if matches!(&answer, Answer::Refused(text) if text.contains("not available")) {
+            answer = self.command("reservation-add", asked("memory")).await?;
         }
-        match first {
+        match answer {
             Answer::Done(_) => Ok(()),
             Answer::Refused(text) => {
-                Err(Fault::Said(format!("{} refuses the reservation: {text}", self.name())))
+                // A request that a network repeats finds done what it asks for.
+                let there = self.reserved_at(wanted.leased, subnet).await?;
+                if there.is_some_and(|there| there.is(wanted, mark)) {
+                    return Ok(());
+                }
+                Err(Fault::Declined(format!("{} refuses the reservation: {text}", self.name())))
             }
-            Answer::Nothing | Answer::UnknownCommand => Err(self.garbage()),
+            Answer::UnknownCommand => self.done("reservation-add", answer).map(drop),
+            Answer::Nothing => Err(self.garbage()),
         }
     }
 
@@ -325,32 +357,60 @@ fn lease_of(leased: Leased) -> Value {
     }
 }
 
-/// Sees to it that `wanted` is reserved, whatever was before.
+impl Made {
+    /// Whether it is what is wanted, and ours.
+    fn is(&self, wanted: &Reservation, mark: &str) -> bool {
+        self.identifier.as_ref() == Some(&wanted.identifier)
+            && self.leased == [wanted.leased]
+            && self.hostname == wanted.hostname
+            && self.mark.as_deref() == Some(mark)
+    }
+}
+
+/// Sees to it that `wanted` is reserved, whatever was before. `of` is the machine that had it before,
+/// whose lease ends. Only if the machine `moves` it loses another reservation in the same subnet.
 pub async fn reserve(
     kea: &Channel,
     subnets: &[Subnet],
     wanted: &Reservation,
+    (of, moves): (Option<&Identifier>, bool),
     mark: &str,
 ) -> Result<Settled, Fault> {
     let Some(subnet) = around(subnets, wanted.leased) else { return Ok(Settled::NoSubnet) };
     let there = kea.reserved_at(wanted.leased, subnet.id).await?;
+    if there.as_ref().is_some_and(|there| there.is(wanted, mark)) {
+        evict(kea, wanted, of).await?;
+        return Ok(Settled::Already);
+    }
     if let Some(there) = &there {
-        let same = there.identifier.as_ref() == Some(&wanted.identifier)
-            && there.leased == [wanted.leased]
-            && there.hostname == wanted.hostname;
-        if same && there.mark.as_deref() == Some(mark) {
-            return Ok(Settled::Already);
-        }
         ours(kea, there, wanted.leased, mark)?;
+    }
+    let other = kea.reserved_for(&wanted.identifier, subnet.id).await?;
+    if let Some(other) = other.filter(|other| there.as_ref() != Some(other)) {
+        ours(kea, &other, wanted.leased, mark)?;
+        match other.leased.first() {
+            Some(leased) if !moves => return Ok(Settled::Elsewhere(*leased)),
+            _ => kea.remove(&other).await?,
+        }
+    }
+    if let Some(there) = &there {
         kea.remove(there).await?;
     }
-    // The machine may still have another address: it moves.
-    if let Some(other) = kea.reserved_for(&wanted.identifier, subnet.id).await? {
-        ours(kea, &other, wanted.leased, mark)?;
-        kea.remove(&other).await?;
-    }
     kea.add(wanted, subnet.id, mark).await?;
+    evict(kea, wanted, of).await?;
+    evict(kea, wanted, there.as_ref().and_then(|there| there.identifier.as_ref())).await?;
     Ok(Settled::Written)
+}
+
+/// Another machine that had the address has it leased no longer.
+async fn evict(kea: &Channel, now: &Reservation, of: Option<&Identifier>) -> Result<(), Fault> {
+    let Some(of) = of.filter(|of| **of != now.identifier) else { return Ok(()) };
+    if let Some(lease) = kea.lease_at(now.leased).await?
+        && belongs(&lease, Some(of))
+    {
+        kea.end_lease(now.leased).await?;
+    }
+    Ok(())
 }
 
 /// Sees to it that the machine has `leased` neither reserved nor leased. What is another machine's

@@ -11,8 +11,8 @@ use crate::outside::{Fault, Key, Leased};
 
 /// Objects of a page.
 const PAGE: usize = 200;
-/// Pages read at most: 50,000 objects.
-const MOST_PAGES: usize = 250;
+/// Objects of a kind read at most. With more nothing is compared: what was not read is not missing.
+const MOST: usize = 1_000_000;
 
 /// NetBox, and the tag that marks what is a tenant's.
 #[derive(Debug)]
@@ -110,22 +110,32 @@ impl Client {
     pub async fn all(&self) -> Result<Vec<Found>, Fault> {
         let mut found = Vec::new();
         for kind in ["ip-addresses", "prefixes"] {
-            for page in 0..MOST_PAGES {
-                let path = format!(
-                    "/api/ipam/{kind}/?tag={}&limit={PAGE}&offset={}",
-                    self.tag,
-                    page * PAGE
-                );
+            let mut offset = 0;
+            loop {
+                let path =
+                    format!("/api/ipam/{kind}/?tag={}&limit={PAGE}&offset={offset}", self.tag);
                 let (objects, more) = self.list(&path).await?;
                 for object in &objects {
                     found.push(Found::of(object).ok_or_else(|| self.server.garbage())?);
                 }
-                if !more {
-                    break;
+                // It may give fewer at once than it is asked for.
+                offset += objects.len();
+                match more {
+                    false => break,
+                    true if objects.is_empty() => return Err(self.server.garbage()),
+                    true if offset >= MOST => return Err(self.too_many(kind)),
+                    true => {}
                 }
             }
         }
         Ok(found)
+    }
+
+    fn too_many(&self, kind: &str) -> Fault {
+        let (name, tag) = (self.name(), &self.tag);
+        Fault::Never(format!(
+            "{name} has more than {MOST} {kind} under the tag {tag}; so many cannot be compared"
+        ))
     }
 
     /// By its id, if that still is the same thing of ours; else by address and tag.
