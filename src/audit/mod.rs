@@ -66,6 +66,8 @@ pub struct Change {
     flushed: bool,
     /// Rows that have their numbers and are being chained.
     chaining: Option<JoinHandle<Vec<Record>>>,
+    /// What is counted of it when it is committed.
+    committed: Vec<Box<dyn FnOnce() + Send>>,
 }
 
 /// Events from which it pays to chain them in a thread of their own.
@@ -83,6 +85,7 @@ impl Change {
             why: String::new(),
             flushed: false,
             chaining: None,
+            committed: Vec::new(),
         })
     }
 
@@ -116,6 +119,11 @@ impl Change {
         self.events.push(event.or_note(&self.why));
     }
 
+    /// Does something when this is committed, and never if it is not: counting what was done.
+    pub fn once_committed(&mut self, count: impl FnOnce() + Send + 'static) {
+        self.committed.push(Box::new(count));
+    }
+
     /// Writes down what was done and makes it so.
     pub async fn commit(self) -> Result<()> {
         if self.events.is_empty() && !self.flushed {
@@ -138,7 +146,11 @@ impl Change {
     pub async fn commit_seen(mut self) -> Result<()> {
         self.flush().await?;
         self.write_chained().await?;
-        self.tx.commit().await
+        self.tx.commit().await?;
+        for count in self.committed {
+            count();
+        }
+        Ok(())
     }
 
     /// Writes down what was noted so far, so that a change of very many things need not keep all

@@ -4,11 +4,9 @@
 //! the second, if there is nothing to wait for, completes it. Between them it may be interrupted;
 //! the clock completes it then.
 
-use tokio::time::Instant;
-
-use super::state::{Operation, State};
-use super::types::{Assignment, Family, How, Step, Wanted};
-use super::{Done, Outcome, Refusal, allocate, complete, perform, seconds};
+use super::state::State;
+use super::types::{How, Step, Wanted};
+use super::{Done, Outcome, allocate, complete, perform};
 use crate::audit::Change;
 use crate::auth::Operator;
 use crate::id::AssignmentId;
@@ -23,38 +21,15 @@ pub(super) enum Act {
     Step(AssignmentId, Step),
 }
 
-impl Act {
-    fn operation(&self) -> Operation {
-        match self {
-            Self::Allocate(_) => Operation::Allocate,
-            Self::Step(_, step) => step.operation(),
-        }
-    }
-}
-
 /// The last change of an operation, still open: whoever began it commits, with whatever belongs to
 /// it.
 pub(super) struct Ready {
     pub change: Change,
     pub done: Done,
-    operation: Operation,
-    began: Instant,
 }
 
 /// Does it, but for the last commit.
 pub(super) async fn prepare(by: &Operator, act: &Act, how: &How) -> Outcome<Ready> {
-    let (began, operation) = (Instant::now(), act.operation());
-    let prepared = prepared(by, act, how).await;
-    if let Err(refusal) = &prepared {
-        let outcome = if matches!(refusal, Refusal::Fault(_)) { "error" } else { "refused" };
-        if let Act::Allocate(wanted) = act {
-            count(wanted.family, operation, outcome);
-        }
-    }
-    prepared.map(|(change, done)| Ready { change, done, operation, began })
-}
-
-async fn prepared(by: &Operator, act: &Act, how: &How) -> Outcome<(Change, Done)> {
     let mut change = by.change().await?;
     let mut space = Space::open(&mut change, by.state().vault.entropy()).await?;
     let done = match act {
@@ -63,7 +38,7 @@ async fn prepared(by: &Operator, act: &Act, how: &How) -> Outcome<(Change, Done)
     };
     space.close().await?;
     if done.assignment.state != State::Revoking || done.calls > 0 || !done.changed {
-        return Ok((change, done));
+        return Ok(Ready { change, done });
     }
     change.commit().await?;
     let mut change = by.change().await?;
@@ -71,23 +46,13 @@ async fn prepared(by: &Operator, act: &Act, how: &How) -> Outcome<(Change, Done)
     let ended = complete(&mut space, done.assignment.id).await?;
     space.close().await?;
     // Whoever asked ended it, even if the clock was faster by a hair.
-    Ok((change, Done { changed: true, ..ended }))
+    Ok(Ready { change, done: Done { changed: true, ..ended } })
 }
 
 impl Ready {
     /// Makes it so.
     pub async fn commit(self) -> Outcome<Done> {
         self.change.commit_if_any().await?;
-        if self.done.changed {
-            let family = self.done.assignment.family;
-            count(family, self.operation, "success");
-            let took = self.began.elapsed().as_secs_f64();
-            match (self.operation, self.done.assignment.state) {
-                (Operation::Allocate, _) => record_allocation(family, took),
-                (_, State::Revoked) => record_revocation(family, took),
-                _ => {}
-            }
-        }
         Ok(self.done)
     }
 }
@@ -95,35 +60,4 @@ impl Ready {
 /// Does it.
 pub(super) async fn run(by: &Operator, act: &Act, how: &How) -> Outcome<Done> {
     prepare(by, act, how).await?.commit().await
-}
-
-fn count(family: Family, operation: Operation, outcome: &'static str) {
-    let labels = [("operation", operation.as_str()), ("status", outcome)];
-    let name = match family {
-        Family::Ipv4 => "ipv4_lifecycle_operations_total",
-        Family::Ipv6 | Family::Prefix => "ipv6_lifecycle_operations_total",
-    };
-    metrics::counter!(name, &labels).increment(1);
-}
-
-fn record_allocation(family: Family, took: f64) {
-    let name = match family {
-        Family::Ipv4 => "ipv4_allocation_duration_seconds",
-        Family::Ipv6 | Family::Prefix => "ipv6_allocation_duration_seconds",
-    };
-    metrics::histogram!(name).record(took);
-}
-
-fn record_revocation(family: Family, took: f64) {
-    let name = match family {
-        Family::Ipv4 => "ipv4_revocation_duration_seconds",
-        Family::Ipv6 | Family::Prefix => "ipv6_revocation_duration_seconds",
-    };
-    metrics::histogram!(name).record(took);
-}
-
-/// Notes that the clock completed a revocation.
-pub(super) fn completed(before: &Assignment, after: &Assignment) {
-    count(after.family, Operation::Complete, "success");
-    record_revocation(after.family, seconds(before.since, after.since));
 }

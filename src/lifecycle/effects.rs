@@ -148,15 +148,33 @@ pub(super) async fn tell(
         let call = outbox::push(change, entropy, &subject, &order).await?;
         calls += usize::from(call.is_some());
     }
+    if let (Operation::Allocate, Some(false), Some(leased)) =
+        (operation, how.netbox, assignment.leased.map(outside))
+    {
+        outbox::withhold(space.parts().0, System::Netbox, leased).await?;
+    }
     Ok(calls)
+}
+
+/// The assignment holds its address no more: nothing it ordered counts any longer.
+pub(super) async fn let_go(space: &mut Space<'_>, old: &Assignment) -> Outcome<()> {
+    match old.held().map(outside) {
+        Some(leased) => Ok(outbox::let_go(space.parts().0, leased).await?),
+        None => Ok(()),
+    }
+}
+
+/// What an assignment has, as systems outside are told of it.
+fn outside(leased: Leased) -> outbox::Leased {
+    match leased {
+        Leased::Address(address) => outbox::Leased::Address(address),
+        Leased::Prefix(cidr) => outbox::Leased::Delegated(cidr),
+    }
 }
 
 /// An effect as the outbox takes it; none for an assignment that has nothing yet.
 fn order(effect: &Effect, assignment: &Assignment, how: &How) -> Option<Order> {
-    let leased = match assignment.leased? {
-        Leased::Address(address) => outbox::Leased::Address(address),
-        Leased::Prefix(cidr) => outbox::Leased::Delegated(cidr),
-    };
+    let leased = outside(assignment.leased?);
     let radius = |action| {
         let known =
             || assignment.metadata.text("nas_ip").and_then(|text| text.parse::<Address>().ok());
@@ -224,10 +242,6 @@ pub(super) async fn netbox_id(
     tenant: TenantId,
     assignment: &Assignment,
 ) -> db::Result<Option<i64>> {
-    let leased = match assignment.leased {
-        None => return Ok(None),
-        Some(Leased::Address(address)) => outbox::Leased::Address(address),
-        Some(Leased::Prefix(cidr)) => outbox::Leased::Delegated(cidr),
-    };
-    outbox::netbox_id(tx, tenant, &leased).await
+    let Some(leased) = assignment.leased else { return Ok(None) };
+    outbox::netbox_id(tx, tenant, &outside(leased)).await
 }

@@ -7,20 +7,27 @@ use crate::ipam::addresses::Holder;
 use crate::ipam::space::Space;
 use crate::text::Line;
 
-/// Somebody goes for good: whatever they have ends at once, without waiting for outside systems.
-/// Returns what it was.
+/// Somebody goes for good: whatever they have ends. What outside systems must be told of first is
+/// revoked when they have been, by the clock, and until then nobody else's. Returns what it was.
 pub async fn leave(space: &mut Space<'_>, holder: &Holder, why: &str) -> Outcome<Vec<Leased>> {
     let tenant = space.tenant();
     let mut left = Vec::new();
     for old in queries::all_live_of(space.tx(), tenant, holder).await? {
         left.extend(old.held());
-        end(space, &old, why).await?;
+        if old.state != State::Revoking {
+            ended(space, &old, why, false).await?;
+        }
     }
     Ok(left)
 }
 
-/// A live assignment ends at once, without waiting for outside systems.
+/// A live assignment ends at once, without waiting for outside systems: its holder is to have
+/// another.
 pub async fn end(space: &mut Space<'_>, old: &Assignment, why: &str) -> Outcome<()> {
+    ended(space, old, why, true).await
+}
+
+async fn ended(space: &mut Space<'_>, old: &Assignment, why: &str, at_once: bool) -> Outcome<()> {
     let how = How::default();
     match old.state {
         State::Pending => {
@@ -33,8 +40,10 @@ pub async fn end(space: &mut Space<'_>, old: &Assignment, why: &str) -> Outcome<
             if state == State::Failed {
                 perform(space, old.id, &Step::Retry, &how).await?;
             }
-            perform(space, old.id, &Step::Revoke(Release::Free), &how).await?;
-            complete(space, old.id).await?;
+            let revoked = perform(space, old.id, &Step::Revoke(Release::Free), &how).await?;
+            if at_once || revoked.calls == 0 {
+                complete(space, old.id).await?;
+            }
         }
     }
     Ok(())

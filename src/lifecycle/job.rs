@@ -7,7 +7,7 @@ use super::figures::{self, LEAK_AFTER, Snapshot};
 use super::state::State;
 use super::steps::describe;
 use super::types::Assignment;
-use super::{Outcome, Refusal, act, complete, queries};
+use super::{Outcome, Refusal, complete, queries};
 use crate::audit::{Actor, Event, Via};
 use crate::id::TenantId;
 use crate::ipam::space::Space;
@@ -76,8 +76,7 @@ async fn archive(state: &App, now: Timestamp) -> Result<(i64, i64), Error> {
     let (mut archived, mut errors) = (0, 0);
     loop {
         let mut tx = state.read().await?;
-        let old =
-            queries::lingering(&mut tx, State::Revoked, now.plus(-KEPT), (0, AT_ONCE)).await?;
+        let old = queries::over(&mut tx, now.plus(-KEPT), AT_ONCE).await?;
         drop(tx);
         let (found, before) = (old.len(), archived);
         for (tenant, assignment) in old {
@@ -198,19 +197,13 @@ async fn complete_together(state: &App, some: &[(TenantId, Assignment)]) -> Outc
     let Some((tenant, _)) = some.first() else { return Ok(0) };
     let mut change = state.change(&actor(*tenant)).await?;
     let mut space = Space::open(&mut change, state.vault.entropy()).await?;
-    let mut ended = Vec::new();
+    let mut ended = 0;
     for (_, old) in some {
-        let done = complete(&mut space, old.id).await?;
-        if done.changed {
-            ended.push((old, done.assignment));
-        }
+        ended += i64::from(complete(&mut space, old.id).await?.changed);
     }
     space.close().await?;
     change.commit_if_any().await?;
-    for (old, new) in &ended {
-        act::completed(old, new);
-    }
-    Ok(i64::try_from(ended.len()).unwrap_or_default())
+    Ok(ended)
 }
 
 /// Completes the revocations that nothing outside holds up any more. Run every few seconds; returns

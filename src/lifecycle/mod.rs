@@ -25,6 +25,7 @@ mod effects;
 pub mod figures;
 mod holders;
 pub mod job;
+mod meter;
 mod names;
 mod place;
 mod queries;
@@ -41,7 +42,6 @@ use crate::id::{AssignmentId, TenantId};
 use crate::ipam::addresses::{Holder, HolderKind};
 use crate::ipam::space::Space;
 use crate::net::{Address, Mac};
-use crate::time::Timestamp;
 use crate::web::Error;
 
 pub use effects::{Effect, forecast};
@@ -82,7 +82,7 @@ pub enum Refusal {
     #[error("{0}")]
     AddressNotInPool(String),
     /// The holder has one already.
-    #[error("{holder} has {which} already; revoke it first, or give another role")]
+    #[error("{holder} has {which} already; {}", instead(*state))]
     AlreadyAllocated {
         /// Who.
         holder: String,
@@ -90,6 +90,8 @@ pub enum Refusal {
         which: String,
         /// That one.
         id: AssignmentId,
+        /// Which state that is.
+        state: State,
     },
     /// Several are meant.
     #[error("{0} has several: say which kind, role or subscriber_kind")]
@@ -108,6 +110,15 @@ pub enum Refusal {
     /// A fault.
     #[error(transparent)]
     Fault(#[from] Error),
+}
+
+/// What somebody can do who has one in this state already.
+fn instead(state: State) -> &'static str {
+    match state {
+        State::Revoking => "wait until its revocation is over, or give another role",
+        State::Failed => "retry it and then revoke it, or give another role",
+        _ => "revoke it first, or give another role",
+    }
 }
 
 impl From<sqlx::Error> for Refusal {
@@ -249,8 +260,3 @@ pub async fn set_quarantine(space: &mut Space<'_>, hours: i64, version: i64) -> 
 /// Sorts of holders an assignment may have: a host's management controller has no life of its own.
 pub const KINDS: [HolderKind; 4] =
     [HolderKind::User, HolderKind::Phone, HolderKind::Host, HolderKind::External];
-
-/// How long something took, for the figures.
-fn seconds(from: Timestamp, until: Timestamp) -> f64 {
-    i32::try_from(until.since(from)).map_or(f64::from(i32::MAX), f64::from)
-}

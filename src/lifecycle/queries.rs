@@ -552,8 +552,27 @@ pub(super) async fn lingering(
     named(tx, ids).await
 }
 
+/// As [`lingering`], of those that are over: revoked, or failed without keeping anything.
+pub(super) async fn over(
+    tx: &mut Tx,
+    before: Timestamp,
+    limit: i64,
+) -> Result<Vec<(TenantId, Assignment)>> {
+    let ids: Vec<(String, String)> = tx
+        .query(sql!(
+            "SELECT tenant_id, id FROM assignment
+             WHERE state IN ('revoked', 'failed') AND NOT live AND since < $1 ORDER BY since, id LIMIT $2"
+        ))
+        .bind(before)
+        .bind(limit)
+        .all()
+        .await?;
+    named(tx, ids).await
+}
+
 /// As [`lingering`], of revocations for which no call to an outside system is still to be made. One
-/// that nobody makes any more, because it failed too often, does not hold anything up: it is shown.
+/// that nobody makes any more, because it failed too often or its system is off, does not hold anything
+/// up: it is shown.
 pub(super) async fn settled(
     tx: &mut Tx,
     before: Timestamp,
@@ -565,7 +584,9 @@ pub(super) async fn settled(
              WHERE a.state = 'revoking' AND a.since < $1
                AND NOT EXISTS (SELECT 1 FROM outside_call c
                                WHERE c.tenant_id = a.tenant_id AND c.subject = $2 || '/' || a.id
-                                 AND c.state IN ('waiting', 'sending'))
+                                 AND (c.state = 'sending' OR (c.state = 'waiting' AND EXISTS (
+                                   SELECT 1 FROM outside_system s
+                                   WHERE s.tenant_id = c.tenant_id AND s.system = c.system AND s.enabled))))
              ORDER BY a.since, a.id LIMIT $3 OFFSET $4"
         ))
         .bind(before)

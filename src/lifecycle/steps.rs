@@ -2,10 +2,11 @@
 //! change.
 
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::state::{Operation, State};
 use super::types::{Assignment, How, Leased, Metadata, Release, Step, Wanted};
-use super::{Done, Outcome, Refusal, effects, known, names, place, queries};
+use super::{Done, Outcome, Refusal, effects, known, meter, names, place, queries};
 use crate::audit::Event;
 use crate::db::Result;
 use crate::id::AssignmentId;
@@ -14,6 +15,13 @@ use crate::text::Line;
 
 /// Gives somebody an address or a prefix. Whoever waits for one gets it.
 pub async fn allocate(space: &mut Space<'_>, wanted: &Wanted, how: &How) -> Outcome<Done> {
+    let began = Instant::now();
+    let done = allocated(space, wanted, how).await;
+    meter::asked(space, (wanted.family, Operation::Allocate), began, &done);
+    done
+}
+
+async fn allocated(space: &mut Space<'_>, wanted: &Wanted, how: &How) -> Outcome<Done> {
     let tenant = space.tenant();
     let mut wanted = wanted.clone();
     wanted.tenure = names::tenure(space.tx(), tenant, &wanted.tenure).await?;
@@ -35,7 +43,8 @@ pub async fn allocate(space: &mut Space<'_>, wanted: &Wanted, how: &How) -> Outc
 fn taken_already(other: &Assignment) -> Refusal {
     let holder = other.holder.described();
     let what = other.held().map_or_else(|| other.family.label().to_owned(), |had| had.to_string());
-    Refusal::AlreadyAllocated { holder, which: format!("{what} ({})", other.state), id: other.id }
+    let (which, id, state) = (format!("{what} ({})", other.state), other.id, other.state);
+    Refusal::AlreadyAllocated { holder, which, id, state }
 }
 
 /// An assignment at the beginning of its life.
@@ -88,7 +97,19 @@ pub async fn perform(
     step: &Step,
     how: &How,
 ) -> Outcome<Done> {
-    let old = stored(space, id).await?;
+    let (began, old) = (Instant::now(), stored(space, id).await?);
+    let asked = (old.family, step.operation());
+    let done = performed(space, old, step, how).await;
+    meter::asked(space, asked, began, &done);
+    done
+}
+
+async fn performed(
+    space: &mut Space<'_>,
+    old: Assignment,
+    step: &Step,
+    how: &How,
+) -> Outcome<Done> {
     let mut new = Assignment { metadata: remembered(&old, how)?, ..old.clone() };
     let now = space.at();
     match step {
@@ -166,6 +187,7 @@ async fn settle(
         queries::recount(space.tx(), tenant, &new, old.state).await?;
     }
     space.record(event(operation, old, &new, fresh.is_some()));
+    meter::done(space, new.family, operation);
     let calls = effects::tell(space, &new, operation, how).await?;
     Ok(Done { assignment: new, changed: true, calls })
 }
@@ -263,12 +285,17 @@ async fn fail(
     if !new.live {
         place::let_go(space, &old, Release::Free, 0).await?;
     }
-    settle(space, None, &old, new, Operation::Fail, how).await
+    let over = !new.live;
+    let done = settle(space, None, &old, new, Operation::Fail, how).await?;
+    if over {
+        effects::let_go(space, &old).await?;
+    }
+    Ok(done)
 }
 
 /// Completes a revocation: the address is free, in quarantine, or kept.
 pub async fn complete(space: &mut Space<'_>, id: AssignmentId) -> Outcome<Done> {
-    let old = stored(space, id).await?;
+    let (began, old) = (Instant::now(), stored(space, id).await?);
     if old.state == State::Revoked {
         return Ok(Done { assignment: old, changed: false, calls: 0 });
     }
@@ -276,6 +303,8 @@ pub async fn complete(space: &mut Space<'_>, id: AssignmentId) -> Outcome<Done> 
     let (tenant, now) = (space.tenant(), space.at());
     let (hours, _) = queries::quarantine(space.tx(), tenant).await?;
     place::let_go(space, &old, old.release.unwrap_or(Release::Free), hours).await?;
+    effects::let_go(space, &old).await?;
     let new = Assignment { live: false, revoked_at: Some(now), ..old.clone() };
+    meter::revoked(space, &old, began);
     settle(space, None, &old, new, Operation::Complete, &How::default()).await
 }

@@ -49,7 +49,7 @@ pub(super) fn prefix(key: Vec<u8>, length: i64) -> Result<Cidr> {
 
 /// Addresses of machines with a MAC that differ from what DHCP was last told, after `after`: static
 /// ones, and those a host or a phone is set to, wherever they lie; a lease is neither. A machine has
-/// one address in a subnet by DHCP: its lowest.
+/// one address in a subnet by DHCP: its lowest. What is being revoked was taken back already.
 pub(super) async fn dhcp_changed(
     tx: &mut Tx,
     tenant: TenantId,
@@ -64,6 +64,8 @@ pub(super) async fn dhcp_changed(
          WHERE a.tenant_id = $1 AND a.address > $2 AND a.status = 'allocated' AND a.mac <> ''
            AND (a.kind = 'static' OR a.holder_kind IN ('host', 'bmc', 'phone'))
            AND (m.address IS NULL OR (NOT m.ordered AND (m.row_id <> a.id OR m.row_version <> a.version)))
+           AND (a.assignment IS NULL OR NOT EXISTS (SELECT 1 FROM assignment r
+                WHERE r.tenant_id = a.tenant_id AND r.id = a.assignment AND r.state = 'revoking'))
            AND NOT EXISTS (SELECT 1 FROM address o
                            WHERE o.tenant_id = a.tenant_id AND o.mac_sort = a.mac_sort AND o.address < a.address
                              AND o.status = 'allocated'
@@ -102,7 +104,7 @@ pub(super) async fn dhcp_gone(tx: &mut Tx, tenant: TenantId, limit: i64) -> Resu
 }
 
 /// Addresses that somebody has, that are kept or in quarantine, and differ from what NetBox was
-/// last told, after `after`.
+/// last told, after `after`. What is being revoked was taken back already.
 pub(super) async fn netbox_changed(
     tx: &mut Tx,
     tenant: TenantId,
@@ -117,6 +119,8 @@ pub(super) async fn netbox_changed(
            ON m.tenant_id = a.tenant_id AND m.system = 'netbox' AND m.address = a.address AND m.length = -1
          WHERE a.tenant_id = $1 AND a.address > $2 AND a.status <> 'available'
            AND (m.address IS NULL OR (NOT m.ordered AND (m.row_id <> a.id OR m.row_version <> a.version)))
+           AND (a.assignment IS NULL OR NOT EXISTS (SELECT 1 FROM assignment r
+                WHERE r.tenant_id = a.tenant_id AND r.id = a.assignment AND r.state = 'revoking'))
          ORDER BY a.address LIMIT $3"
     ))
     .bind(tenant.to_string())
@@ -192,7 +196,8 @@ pub(super) struct Static {
     pub subnet_length: Option<i64>,
 }
 
-/// Every static address with a MAC, in order, after `after`.
+/// Every static address with a MAC, in order, after `after`: as Kea is told of them, so of each
+/// machine in a subnet the lowest.
 pub(super) async fn statics(
     tx: &mut Tx,
     tenant: TenantId,
@@ -204,6 +209,11 @@ pub(super) async fn statics(
          FROM address a LEFT JOIN subnet s ON s.id = a.subnet_id
          WHERE a.tenant_id = $1 AND a.address > $2 AND a.status = 'allocated' AND a.mac <> ''
            AND (a.kind = 'static' OR a.holder_kind IN ('host', 'bmc', 'phone'))
+           AND NOT EXISTS (SELECT 1 FROM address o
+                           WHERE o.tenant_id = a.tenant_id AND o.mac_sort = a.mac_sort AND o.address < a.address
+                             AND o.status = 'allocated'
+                             AND (o.kind = 'static' OR o.holder_kind IN ('host', 'bmc', 'phone'))
+                             AND o.subnet_id IS NOT DISTINCT FROM a.subnet_id)
          ORDER BY a.address LIMIT $3"
     ))
     .bind(tenant.to_string())

@@ -231,7 +231,8 @@ pub async fn register(
     Ok((create(space, vault, &new).await?, true))
 }
 
-/// Removes a phone. Its lines and its address are free at once. Returns what it was.
+/// Removes a phone. Its lines are free at once, and so is its address unless outside systems must be
+/// told first. Returns what it was.
 pub async fn delete(space: &mut Space<'_>, mac: Mac) -> Outcome<Phone> {
     let tenant = space.tenant();
     let old = stored(space, mac).await?;

@@ -211,7 +211,7 @@ async fn allowed(
 
 /// Removes a user. The number is free at once; so are the line their phone had and the addresses
 /// they held, or the addresses are those' who claimed them. Assignments end as any end: outside
-/// systems are told. Returns who it was, and which addresses and prefixes.
+/// systems are told first. Returns who it was, and which addresses and prefixes.
 pub async fn delete(
     change: &mut Change,
     vault: &Vault,

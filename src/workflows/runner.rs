@@ -34,6 +34,8 @@ const TIDY: Duration = Duration::from_hours(1);
 const LEASE: i64 = 20;
 /// Seconds after which a run is looked at again when how it went could not be written down.
 const LATER: i64 = 5;
+/// Seconds until one looks again whether what a step waits for is over.
+const WAIT: i64 = 2;
 /// Seconds that runs are remembered after their end.
 const REMEMBERED: i64 = 180 * 24 * 60 * 60;
 
@@ -297,6 +299,10 @@ impl Runner {
             Ok(()) => {}
             Err(Trouble::Refused(why)) => return Ok(Went::Not { why, may_pass: false }),
             Err(Trouble::Fault(error)) => return Err(error),
+            Err(Trouble::Later(why)) => {
+                drop(change);
+                return self.wait(held, step, why).await;
+            }
         }
         queries::write_step(change.tx(), held.run.id, &after).await?;
         if began.elapsed() > limit {
@@ -305,6 +311,15 @@ impl Runner {
         }
         change.commit_seen().await?;
         Ok(Went::Done)
+    }
+
+    /// Something else must be over first: this was no try.
+    async fn wait(&self, held: &Held, step: &Step, why: String) -> Result<Went, Error> {
+        let Some(mut change) = self.open(&held.run).await? else { return Ok(Went::Lost) };
+        let after = Step { attempts: step.attempts - 1, error: why, ..step.clone() };
+        queries::write_step(change.tx(), held.run.id, &after).await?;
+        change.commit_seen().await?;
+        Ok(Went::Waits(WAIT))
     }
 }
 

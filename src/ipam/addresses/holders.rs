@@ -11,7 +11,9 @@ use crate::outbox::{self, Leased, Subject};
 /// they claim no longer. Returns what they held.
 pub async fn leave(space: &mut Space<'_>, holder: &Holder, why: &str) -> Outcome<Vec<Address>> {
     let tenant = space.tenant();
-    let held = queries::held_by(space.tx(), tenant, holder).await?;
+    let mut held = queries::held_by(space.tx(), tenant, holder).await?;
+    // What is assigned ends with its assignment.
+    held.retain(|record| record.assignment.is_none());
     for record in &held {
         claims::vacate(space, record, "address.released", Some(why.to_owned())).await?;
     }

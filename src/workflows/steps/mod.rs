@@ -23,6 +23,9 @@ pub(super) enum Trouble {
     /// What there is stands in the way, and would again.
     #[error("{0}")]
     Refused(String),
+    /// Something else must be over first, which it soon is by itself.
+    #[error("{0}")]
+    Later(String),
     /// A fault, which may pass.
     #[error(transparent)]
     Fault(#[from] Error),
@@ -57,6 +60,9 @@ impl From<lifecycle::Refusal> for Trouble {
     fn from(refusal: lifecycle::Refusal) -> Self {
         match refusal {
             lifecycle::Refusal::Fault(error) => Self::Fault(error),
+            lifecycle::Refusal::AlreadyAllocated { state: lifecycle::State::Revoking, .. } => {
+                Self::Later(refusal.to_string())
+            }
             other => Self::Refused(other.to_string()),
         }
     }
