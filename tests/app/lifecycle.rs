@@ -339,6 +339,20 @@ both_databases! {
         agrees(&app).await;
     }
 
+    async fn what_failed_and_holds_nothing_is_archived_as_what_was_revoked(app: TestApp) {
+        office(&app).await;
+        let id = allocate(&app, Family::Ipv4, "ann").await.id;
+        step(&app, id, &Step::Fail(why("no answer"))).await.unwrap();
+        app.pass(89 * 24 * 60 * 60);
+        assert_eq!(lifecycle::job::clean_up(&app.state).await.unwrap()["revoked_archived"], 0);
+        app.pass(2 * 24 * 60 * 60);
+        assert_eq!(lifecycle::job::clean_up(&app.state).await.unwrap()["revoked_archived"], 1);
+        let admin = app.signed_in("admin", Role::Admin).await;
+        admin.get("/lifecycle").await.hides("ann");
+        assert_eq!(app.number("SELECT count(*) FROM assignment").await, 0);
+        agrees(&app).await;
+    }
+
     async fn a_revocation_that_was_interrupted_is_completed(app: TestApp) {
         office(&app).await;
         // As if the process had died between its two commits.

@@ -83,6 +83,34 @@ fn the_dashboard_has_the_ten_panels() {
     );
 }
 
+/// Every instance publishes what it was told: a sum over instances would count things twice.
+#[test]
+fn figures_are_taken_from_one_instance() {
+    let dashboard: Value = serde_json::from_str(&file("dashboards/ipv4-lifecycle.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let panels = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
+    let mut all: Vec<String> =
+        panels.map(|target| target["expr"].as_str().unwrap().to_owned()).collect();
+    all.extend(rules().into_iter().map(|rule| rule.1));
+    for gauge in [
+        "ipv4_lifecycle_state_total",
+        "ipv4_pool_utilization_percent",
+        "ipv4_utilization_percent",
+        "ipv4_prefix_leak_total",
+        "ipv4_netbox_integrated_count",
+    ] {
+        for expression in &all {
+            for (at, _) in expression.match_indices(gauge) {
+                let before = expression[..at].trim_end_matches('(').trim_end();
+                let before = before.rsplit_once(" (").map_or(before, |(outer, labels)| {
+                    if labels.ends_with(')') { outer } else { before }
+                });
+                assert!(before.ends_with("max by") || before.ends_with("max"), "{expression}");
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_the_dashboard_and_the_rules_name_is_on_the_metrics_page() {
     let server = Server::start();
@@ -113,6 +141,11 @@ async fn everything_the_dashboard_and_the_rules_name_is_on_the_metrics_page() {
             client.post(path).bearer_auth(&token).json(&json!({ "subscriber_id": who })).send();
         assert!(answer.await.unwrap().status().as_u16() < 500);
     }
+    // By the page of a phone an address is allocated too.
+    let phone = json!({ "mac": "001565123456", "model": "yealink/t46s", "subnet": "10.20.5.0/28", "static_ip": "next" });
+    let path = format!("{}/api/v1/phones", server.url);
+    let answer = client.post(path).bearer_auth(&token).json(&phone).send().await.unwrap();
+    assert_eq!(answer.status(), 201, "{}", answer.text().await.unwrap());
     // The clock counts every five minutes; somebody asks for it now.
     let mut tries = 0;
     let page = loop {
@@ -157,13 +190,18 @@ async fn everything_the_dashboard_and_the_rules_name_is_on_the_metrics_page() {
     ] {
         assert!(all.contains(asked), "nothing shows {asked}");
     }
+    let alerts = rules().into_iter().map(|rule| rule.1).collect::<Vec<_>>().join("\n");
+    assert!(!alerts.contains("already"), "who has one already is no failure of ours");
     for name in &all {
         assert!(exported.contains(name.as_str()), "{name} is not on the page:\n{page}");
     }
     for line in [
         r#"ipv4_lifecycle_state_total{tenant_id="a0000000-0000-0000-0000-000000000000",kind="address",state="active"} 1"#,
-        r#"ipv4_lifecycle_operations_total{operation="allocate",status="success"} 2"#,
-        r#"ipv4_lifecycle_operations_total{operation="allocate",status="refused"} 1"#,
+        r#"ipv4_lifecycle_operations_total{operation="allocate",status="success"} 3"#,
+        r#"ipv4_lifecycle_operations_total{operation="allocate",status="already"} 1"#,
+        r#"ipv4_lifecycle_operations_total{operation="complete",status="success"} 1"#,
+        r"ipv4_allocation_duration_seconds_count 3",
+        r"ipv4_revocation_duration_seconds_count 1",
         r#"range="10.20.5.0/28"} "#,
     ] {
         assert!(page.contains(line), "{line}:\n{page}");

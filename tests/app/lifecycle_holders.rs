@@ -220,7 +220,7 @@ both_databases! {
             };
             assert!(status < 400, "{way}: {status}");
             for given in &had {
-                assert_eq!(state(&app, given).await, State::Revoked, "{way}: {given}");
+                assert_eq!(state(&app, given).await, State::Revoking, "{way}: {given}");
             }
             // Outside systems hear of it as of any end: the session, the lease, the records.
             let calls = app.texts("SELECT system || ' ' || label FROM outside_call ORDER BY 1").await;
@@ -228,8 +228,19 @@ both_databases! {
             assert!(calls.iter().any(|call| call.starts_with("radius disconnect")), "{way}: {calls:?}");
             assert!(calls.iter().any(|call| call.starts_with("dhcp")), "{way}: {calls:?}");
             agrees(&app).await;
+            // Until they were, nobody else gets it: the old session may still live.
+            let body = json!({ "subscriber_id": format!("after-{mac}"), "requested_address": had[0]["address"] });
+            let early = script.send("POST", "/api/v1/network/ipv4-lifecycle/allocate", &body).await;
+            assert_eq!(early.status, 409, "{way}: {early:?}");
+            app.sql("UPDATE outside_call SET state = 'done'").await;
+            app.pass(10);
+            patchbay::lifecycle::job::complete_settled(&app.state).await.unwrap();
+            for given in &had {
+                assert_eq!(state(&app, given).await, State::Revoked, "{way}: {given}");
+            }
+            agrees(&app).await;
             let again = give(&script, Family::Ipv4, "external", &format!("after-{mac}")).await;
-            assert_eq!(again["address"], had[0]["address"], "{way}: it is free for others at once");
+            assert_eq!(again["address"], had[0]["address"], "{way}: it is free for others");
             operate(&script, "revoke", &format!("after-{mac}")).await;
             app.sql("UPDATE outside_call SET state = 'done'").await;
             app.pass(10);
@@ -239,7 +250,8 @@ both_databases! {
         let user = admin.add("Ann", "ann@example.com", "").await;
         let given = give(&script, Family::Ipv4, "user", &user).await;
         admin.post("/users/deletion", &[("id", &user), ("confirmed", "1")]).await;
-        assert_eq!(state(&app, &given).await, State::Revoked);
+        assert_eq!(state(&app, &given).await, State::Revoking);
+        admin.get(&format!("/lifecycle/{}", given["id"].as_str().unwrap())).await.shows("Ann");
         agrees(&app).await;
     }
 

@@ -172,7 +172,14 @@ both_databases! {
         assert_eq!(app.number("SELECT count(*) FROM assignment WHERE state = 'suspended' AND reason = 'window'").await, 3);
         let live = app.texts("SELECT id FROM assignment WHERE state <> 'revoked'").await;
         let mut form: Vec<(&str, &str)> = live.iter().map(|id| ("id", id.as_str())).collect();
-        form.extend([("action", "revoke"), ("confirmed", "1"), ("list", "/lifecycle?family=ipv4")]);
+        form.push(("action", "revoke"));
+        let asked = admin.post("/lifecycle/bulk", &form).await;
+        asked.shows("Their addresses are free for others.");
+        assert_eq!(admin.post("/lifecycle/settings", &[("quarantine", "2"), ("version", "0")]).await.status, 303);
+        let asked = admin.post("/lifecycle/bulk", &form).await;
+        asked.shows("Their addresses are in quarantine for 2 hours and then free for others.");
+        asked.shows("10.20.5.10 is in quarantine for 2 hours and then free.");
+        form.extend([("confirmed", "1"), ("list", "/lifecycle?family=ipv4")]);
         let done = admin.post("/lifecycle/bulk", &form).await;
         assert_eq!((done.status, done.location()), (303, "/lifecycle?family=ipv4"));
         assert_eq!(app.number("SELECT count(*) FROM assignment WHERE state = 'revoked'").await, 6);

@@ -42,6 +42,7 @@ mod lifecycle_faults;
 mod lifecycle_figures;
 mod lifecycle_holders;
 mod lifecycle_model;
+mod lifecycle_outside;
 mod lifecycle_pages;
 mod notify;
 mod outbox;

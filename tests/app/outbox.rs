@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use patchbay::audit::Actor;
 use patchbay::auth::Role;
 use patchbay::id::TenantId;
 use patchbay::outbox::setup::{self, Edit, NewNas, RadiusSetup, Settings};
@@ -14,7 +15,9 @@ use patchbay::outbox::{
 use patchbay::outside::Key;
 
 use crate::support::app::{TestApp, both_databases, tester};
-use crate::support::outside::{Manner, NAS_SECRET, Nas, attributes};
+use crate::support::outside::{
+    Manner, Mishap, NAS_SECRET, NETBOX_TOKEN, Nas, Netbox, Troubled, attributes,
+};
 
 /// How patient tests are: three tries, the first repeated once.
 pub const BACKOFF: Backoff = Backoff { first: 4, most: 60, tries: 3 };
@@ -193,6 +196,109 @@ both_databases! {
         drain(&app).await;
         assert_eq!(states(&app, &subject(1)).await, [CallState::Done]);
         assert!(app.audit().await.contains(&"admin outbox.retried suspend 10.0.0.5 of ann".to_owned()));
+    }
+
+    async fn a_silent_nas_with_a_long_backlog_does_not_hold_up_another(app: TestApp) {
+        let silent = Nas::start(Duration::ZERO).await;
+        radius(&app, silent.port, NAS_SECRET).await;
+        silent.behaves(Manner::Silent);
+        let other = Nas::at("127.0.0.2".parse().unwrap(), Duration::ZERO).await;
+        let mut change = app.state.change(&tester()).await.unwrap();
+        setup::allow(&mut change, System::Radius, &format!("127.0.0.2:{}", other.port).parse().unwrap()).await.unwrap();
+        let nas = NewNas {
+            name: "core".parse().unwrap(),
+            address: "127.0.0.2".parse().unwrap(),
+            port: other.port,
+            fallback: false,
+            secret: Some(Key::from(NAS_SECRET.to_owned())),
+        };
+        setup::add_nas(&mut change, &app.state.vault, &nas).await.unwrap();
+        for n in 0..300 {
+            let suspend = order(RadiusAction::Suspend, &format!("user{n}"));
+            outbox::push(&mut change, app.state.vault.entropy(), &subject(n), &suspend).await.unwrap();
+        }
+        change.commit().await.unwrap();
+        app.pass(1);
+        let session = Session { user_name: Some("ann".to_owned()), nas: Some("127.0.0.2".parse().unwrap()), ..Session::default() };
+        let suspend = RadiusOrder { action: RadiusAction::Suspend, session, leased: "10.0.0.6".parse().unwrap() };
+        push(&app, &subject(1_000), &Order::Radius(suspend)).await;
+        let runner = runner(&app);
+        runner.drain().await.unwrap();
+        assert_eq!((other.packets().len(), states(&app, &subject(1_000)).await), (1, vec![CallState::Done]));
+        // Of the backlog as much was tried as is taken at once; the rest says what it waits for.
+        let tried = "SELECT count(*) FROM outside_call WHERE attempts > 0 AND state = 'waiting'";
+        assert_eq!(app.number(tried).await, 128);
+        let waits = "SELECT count(*) FROM outside_call WHERE attempts = 0 AND error LIKE '%did not answer in time%'";
+        assert_eq!(app.number(waits).await, 172);
+        silent.behaves(Manner::Good);
+        for _ in 0..3 {
+            app.pass(10);
+            runner.drain().await.unwrap();
+        }
+        assert_eq!(app.number("SELECT count(*) FROM outside_call WHERE state <> 'done'").await, 0);
+        assert_eq!(app.number("SELECT count(*) FROM outside_call WHERE attempts > 2").await, 0);
+    }
+
+    /// While one tenant's NetBox says nothing, another tenant's is spoken to.
+    async fn one_tenants_silent_netbox_does_not_hold_up_anothers(app: TestApp) {
+        let (ours, theirs) = (Netbox::start().await, Netbox::start().await);
+        let mut between = Troubled::before(ours.at).await;
+        let acme = app.tenant("acme", "other").await;
+        let actor = Actor { tenant: acme, ..tester() };
+        crate::outside_netbox::netbox(&app, between.at).await;
+        allow(&app, System::Netbox, theirs.at.port()).await;
+        let mut change = app.state.change(&actor).await.unwrap();
+        let url = Some(format!("http://{}", theirs.at).parse().unwrap());
+        let settings = Settings::Netbox(setup::NetboxSetup { url, ..setup::NetboxSetup::default() });
+        let secret = Some(Key::from(NETBOX_TOKEN.to_owned()));
+        let edit = Edit { enabled: true, settings, secret };
+        setup::configure(&mut change, &app.state.vault, 0, &edit).await.unwrap();
+        change.commit().await.unwrap();
+        between.let_happen(Mishap::Silent).await;
+        let set = crate::outside_netbox::set("10.0.0.5", outbox::RecordStatus::Active);
+        push(&app, &subject(1), &set).await;
+        let (leave, left) = tokio::sync::watch::channel(false);
+        let serving = tokio::spawn(runner(&app).run(left));
+        while states(&app, &subject(1)).await != [CallState::Sending] {
+            tokio::task::yield_now().await;
+        }
+        let mut change = app.state.change(&actor).await.unwrap();
+        outbox::push(&mut change, app.state.vault.entropy(), &subject(2), &set).await.unwrap();
+        change.commit_seen().await.unwrap();
+        while theirs.all("ip-addresses").is_empty() {
+            assert_eq!(states(&app, &subject(1)).await, [CallState::Sending], "it waited for the other");
+            tokio::task::yield_now().await;
+        }
+        leave.send(true).unwrap();
+        serving.await.unwrap();
+    }
+
+    async fn a_call_that_cannot_be_read_is_dead_and_holds_up_no_other(app: TestApp) {
+        let nas = Nas::start(Duration::ZERO).await;
+        radius(&app, nas.port, NAS_SECRET).await;
+        push(&app, &subject(1), &order(RadiusAction::Suspend, "ann")).await;
+        app.sql("UPDATE outside_call SET payload = '{\"order\":\"of another version\"}'").await;
+        push(&app, &subject(2), &order(RadiusAction::Suspend, "bob")).await;
+        drain(&app).await;
+        assert_eq!(states(&app, &subject(2)).await, [CallState::Done]);
+        let call = calls(&app, &subject(1)).await.remove(0);
+        assert_eq!(call.state, CallState::Dead);
+        assert!(call.error.contains("cannot be read"), "{}", call.error);
+    }
+
+    async fn of_a_long_life_the_newest_calls_are_shown(app: TestApp) {
+        let nas = Nas::start(Duration::ZERO).await;
+        radius(&app, nas.port, NAS_SECRET).await;
+        let mut change = app.state.change(&tester()).await.unwrap();
+        let suspend = order(RadiusAction::Suspend, "ann");
+        for _ in 0..200 {
+            outbox::push(&mut change, app.state.vault.entropy(), &subject(1), &suspend).await.unwrap();
+        }
+        change.commit_seen().await.unwrap();
+        app.pass(1);
+        push(&app, &subject(1), &order(RadiusAction::Disconnect, "ann")).await;
+        let all = calls(&app, &subject(1)).await;
+        assert_eq!((all.len(), all[199].label.as_str()), (200, "disconnect 10.0.0.5 of ann"));
     }
 
     async fn what_a_later_call_has_overtaken_is_not_sent_any_more(app: TestApp) {

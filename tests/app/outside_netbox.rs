@@ -137,6 +137,24 @@ both_databases! {
         assert!(server.all("ip-addresses").is_empty());
     }
 
+    async fn a_netbox_with_very_many_addresses_is_read_to_its_end(app: TestApp) {
+        let server = Netbox::start().await;
+        netbox(&app, server.at).await;
+        {
+            let mut store = server.store.lock().unwrap();
+            store.many = 50_201;
+            store.tags.push("patchbay".to_owned());
+        }
+        // The last of them.
+        let last = Order::Netbox(NetboxOrder::Set(Record::new("10.128.196.24".parse().unwrap(), RecordStatus::Active)));
+        push(&app, &subject(1), &last).await;
+        app.sql("UPDATE outside_call SET state = 'done', ended_at = created_at").await;
+        let resolver = patchbay::outside::http::Resolver::system();
+        let report = mirror::compare(&app.state, TenantId::DEFAULT, System::Netbox, &resolver).await.unwrap().unwrap();
+        assert_eq!((report.missing, report.different), (Vec::new(), Vec::new()), "it is there");
+        assert_eq!((report.compared, report.surplus.len()), (50_201, 50_200));
+    }
+
     async fn what_differs_is_reported_and_put_right_and_patchbay_is_the_truth(app: TestApp) {
         let server = Netbox::start().await;
         netbox(&app, server.at).await;

@@ -2,9 +2,11 @@
 
 use patchbay::app::routes;
 use patchbay::auth::Role;
+use patchbay::lifecycle::Family;
 use serde_json::json;
 
 use crate::support::app::{Browser, PASSWORD, TestApp, both_databases};
+use crate::support::outside::Netbox;
 
 /// The ids of everything the default tenant has, by what a path calls them.
 async fn ids(app: &TestApp, path: &str) -> Vec<String> {
@@ -135,6 +137,53 @@ both_databases! {
             }
         }
         other.get("/settings/operators").await.hides(">admin</th>");
+    }
+
+    async fn assignments_workflows_prefixes_and_reports_show_ones_own_only(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        app.tenant("acme", "other").await;
+        let other = app.with_password("other").await;
+        let tokens = [app.token_of("admin", Role::Admin, None).await, app.token_of("other", Role::Admin, None).await];
+        crate::lifecycle::office(&app).await;
+        crate::lifecycle::allocate(&app, Family::Ipv4, "C-4711").await;
+        crate::lifecycle::allocate(&app, Family::Prefix, "C-4711").await;
+        let begun = [("kind", "provision"), ("name", "Ann Arbor"), ("email", "arbor@example.com")];
+        assert_eq!(admin.post("/lifecycle/workflows", &begun).await.status, 303);
+        let server = Netbox::start().await;
+        crate::outside_netbox::netbox(&app, server.at).await;
+        {
+            let mut store = server.store.lock().unwrap();
+            (store.many, store.tags) = (3, vec!["patchbay".to_owned()]);
+        }
+        for (path, ours) in [
+            ("/lifecycle", "C-4711"),
+            ("/lifecycle?q=10.20.5.", "C-4711"),
+            ("/lifecycle/workflows", "Ann Arbor"),
+            ("/ipam/prefixes", "2001:db8:ff00::/52"),
+        ] {
+            for (browser, own) in [(&admin, true), (&other, false)] {
+                let page = browser.get(path).await;
+                assert_eq!(page.status, 200, "{path}");
+                if own { page.shows(ours) } else { page.hides(ours) }
+            }
+        }
+        admin.post("/netbox/report", &[]).await.shows("10.128.0.2");
+        for path in ["/netbox/report", "/dhcp/report"] {
+            for page in [other.get(path).await, other.post(path, &[]).await] {
+                page.hides("10.128.0.2");
+                page.hides("10.20.5.");
+                page.hides(&server.at.to_string());
+            }
+        }
+        for family in ["ipv4", "ipv6"] {
+            for (token, status) in tokens.iter().zip([200, 404]) {
+                let path = format!("/api/v1/network/{family}-lifecycle/C-4711");
+                let answer = app.ask("GET", &path).token(token).send().await;
+                assert_eq!(answer.status, status, "{answer:?}");
+                let list = app.ask("GET", &format!("/api/v1/network/{family}-lifecycle?q=C-4711")).token(token).send().await;
+                assert_eq!(list.text.contains("C-4711\""), status == 200, "{list:?}");
+            }
+        }
     }
 
     async fn nothing_of_tenants_shows_while_there_is_one(app: TestApp) {

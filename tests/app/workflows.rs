@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::lifecycle::office;
 use crate::support::app::{Script, TestApp, both_databases, next};
+use crate::support::outside::{NAS_SECRET, Nas, Netbox};
 use crate::support::process::Patchbay;
 
 const WORKFLOWS: &str = "/api/v1/workflows";
@@ -294,6 +295,53 @@ both_databases! {
                 app.sql("DELETE FROM assignment WHERE NOT live").await;
                 app.sql("DELETE FROM assignment_tally WHERE state = 'revoked'").await;
             }
+        }
+    }
+
+    /// With RADIUS and NetBox on, what was begun is taken back there too, and nothing waits for ever.
+    async fn beside_outside_systems_nothing_is_left_there_either(app: TestApp) {
+        office(&app).await;
+        let script = app.script(Role::Operator).await;
+        let runner = runner(&app);
+        let (nas, server) = (Nas::start(Duration::ZERO).await, Netbox::start().await);
+        crate::outbox::radius(&app, nas.port, NAS_SECRET).await;
+        crate::outside_netbox::netbox(&app, server.at).await;
+        crate::lifecycle_outside::settle(&app).await;
+        for name in ["allocate_ipv6", "allocate_prefix", "activate", "render_boot_file"] {
+            let (before, there) = (residue(&app).await, server.all("ip-addresses"));
+            let prefixes = server.all("prefixes");
+            let asked = newcomer();
+            break_at(&app, name, "done").await;
+            let run = finished(&script, &runner, &asked).await;
+            mend(&app).await;
+            assert_eq!(run["status"], "rolled_back", "{name}: {run}");
+            // What it had is being taken back: tried again it waits for that, and is done then.
+            let revoking = "SELECT count(*) FROM assignment WHERE state = 'revoking'";
+            assert!(app.number(revoking).await > 0, "{name}");
+            let id = run["id"].as_str().unwrap();
+            let again = script.send("POST", &format!("{WORKFLOWS}/{id}/retry"), &json!({})).await;
+            assert_eq!(again.status, 202, "{again:?}");
+            runner.drain().await.unwrap();
+            let waits = look(&script, id).await;
+            let waiting = step(&waits, "allocate_ipv4");
+            assert_eq!((&waits["status"], &waiting["attempts"]), (&json!("running"), &json!(0)), "{waits}");
+            assert!(waiting["error"].as_str().unwrap().contains("wait until its revocation is over"), "{waits}");
+            crate::lifecycle_outside::settle(&app).await;
+            let run = settle(&script, &runner, id).await;
+            assert_eq!(run["status"], "completed", "{name}: {run}");
+            let gone = json!({ "kind": "deprovision", "user": run["user_id"], "delete_phone": true });
+            assert_eq!(finished(&script, &runner, &gone).await["status"], "completed");
+            assert!(app.number(revoking).await > 0, "the session is ended first");
+            crate::lifecycle_outside::settle(&app).await;
+            same(&before, &residue(&app).await, name);
+            assert_eq!((server.all("ip-addresses"), server.all("prefixes")), (there, prefixes), "{name}");
+            let open = "SELECT count(*) FROM outside_call WHERE state NOT IN ('done', 'replaced')";
+            assert_eq!(app.number(open).await, 0, "{name}");
+            let last = nas.packets().last().unwrap()[0];
+            assert_eq!(last, 40, "{name}: the session was ended");
+            crate::lifecycle::agrees(&app).await;
+            app.sql("DELETE FROM assignment WHERE NOT live").await;
+            app.sql("DELETE FROM assignment_tally WHERE state = 'revoked'").await;
         }
     }
 

@@ -179,6 +179,8 @@ pub struct NetboxStore {
     pub tags: Vec<String>,
     /// `METHOD path` of every request.
     pub asked: Vec<String>,
+    /// So many addresses are there beside the objects: 10.128.0.0 and on, all under the tag.
+    pub many: usize,
     /// Refuses a second object with the same address, as `ENFORCE_GLOBAL_UNIQUE` does.
     pub unique: bool,
 }
@@ -288,12 +290,16 @@ fn serve(store: &mut NetboxStore, head: &str, body: &[u8]) -> Vec<u8> {
                     })
                     && asked("prefix").is_none_or(|prefix| object["prefix"] == prefix.as_str())
             };
-            let found: Vec<Value> =
-                store.list(kind).into_iter().filter(|object| matches(object)).collect();
             let number = |name: &str, default: usize| {
                 asked(name).and_then(|n| n.parse().ok()).unwrap_or(default)
             };
-            answer(200, &page(&found, number("limit", 50), number("offset", 0)))
+            let (limit, offset) = (number("limit", 50), number("offset", 0));
+            if store.many > 0 && *kind == "ip-addresses" && asked("address").is_none() {
+                return answer(200, &many(store, limit, offset));
+            }
+            let found: Vec<Value> =
+                store.list(kind).into_iter().filter(|object| matches(object)).collect();
+            answer(200, &page(&found, limit, offset))
         }
         ("POST", ["api", "ipam", kind @ ("ip-addresses" | "prefixes")]) => {
             let key = if *kind == "prefixes" { "prefix" } else { "address" };
@@ -351,6 +357,21 @@ fn page(all: &[Value], limit: usize, offset: usize) -> Value {
     let results: Vec<Value> = all.iter().skip(offset).take(limit).cloned().collect();
     let more = offset + results.len() < all.len();
     json!({ "count": all.len(), "next": more.then_some("http://netbox/next"), "previous": null, "results": results })
+}
+
+/// A page of very many addresses.
+fn many(store: &NetboxStore, limit: usize, offset: usize) -> Value {
+    let end = store.many.min(offset + limit);
+    let first = u32::from(Ipv4Addr::new(10, 128, 0, 0));
+    let results: Vec<Value> = (offset..end)
+        .map(|n| {
+            let number = u32::try_from(n).unwrap();
+            let address = format!("{}/32", Ipv4Addr::from(first + number));
+            json!({ "id": 1_000_000 + n, "address": address, "status": { "value": "active", "label": "Active" },
+                "description": "", "dns_name": "", "tags": [{ "id": 1, "name": "patchbay", "slug": "patchbay" }] })
+        })
+        .collect();
+    json!({ "count": store.many, "next": (end < store.many).then_some("http://netbox/next"), "previous": null, "results": results })
 }
 
 /// Choices are written as a word and read as an object.
@@ -413,7 +434,12 @@ pub const NAS_SECRET: &str = "not-a-good-one";
 impl Nas {
     /// `delay` is how long it thinks about each packet.
     pub async fn start(delay: Duration) -> Self {
-        let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap());
+        Self::at(Ipv4Addr::LOCALHOST, delay).await
+    }
+
+    /// At another address of this machine.
+    pub async fn at(address: Ipv4Addr, delay: Duration) -> Self {
+        let socket = Arc::new(UdpSocket::bind((address, 0)).await.unwrap());
         let port = socket.local_addr().unwrap().port();
         let manner = Arc::new(Mutex::new(Manner::Good));
         let packets = Arc::new(Mutex::new(Vec::<Vec<u8>>::new()));

@@ -1,0 +1,248 @@
+//! Lives beside systems outside that are kept in step, switched off and on, and left behind.
+
+use std::time::Duration;
+
+use patchbay::auth::Role;
+use patchbay::id::TenantId;
+use patchbay::lifecycle::{self, State};
+use patchbay::mirror;
+use patchbay::outbox::System;
+use patchbay::outside::http::Resolver;
+use serde_json::{Value, json};
+
+use crate::lifecycle::{agrees, office, state_of};
+use crate::outbox::{drain, radius};
+use crate::outside_netbox::netbox;
+use crate::outside_peers::{ask, both_families, reserved};
+use crate::support::app::{Script, TestApp, both_databases};
+use crate::support::lab::Kea;
+use crate::support::outside::{Manner, NAS_SECRET, Nas, Netbox};
+
+/// The addresses of MACs nobody else has.
+const ANN: &str = "02:00:00:00:00:0a";
+const BOB: &str = "02:00:00:00:00:0b";
+
+async fn operate(script: &Script<'_>, word: &str, who: &str, more: Value) -> Value {
+    let mut body = json!({ "subscriber_id": who });
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let path = format!("/api/v1/network/ipv4-lifecycle/{word}");
+    let answer = script.send("POST", &path, &body).await;
+    assert!(answer.status < 300, "{word}: {answer:?}");
+    answer.json()
+}
+
+/// What the keeper does every second; how many orders it wrote.
+async fn keep(app: &TestApp) -> usize {
+    let mut written = 0;
+    for system in [System::Dhcp, System::Netbox] {
+        let app = &app.state;
+        written += mirror::follow(app, TenantId::DEFAULT, system, 0).await.unwrap();
+    }
+    written
+}
+
+/// Until nothing is left to do, with time passing.
+pub async fn settle(app: &TestApp) {
+    for _ in 0..4 {
+        keep(app).await;
+        drain(app).await;
+        app.pass(10);
+        lifecycle::job::complete_settled(&app.state).await.unwrap();
+    }
+}
+
+async fn off(app: &TestApp, system: &str) {
+    let text = format!("UPDATE outside_system SET enabled = FALSE WHERE system = '{system}'");
+    app.sql(&text).await;
+}
+
+/// `status description` of every address NetBox has, by its address.
+fn written(server: &Netbox) -> Vec<String> {
+    let all = server.all("ip-addresses").into_iter();
+    let mut lines: Vec<String> = all
+        .map(|object| {
+            let text = |name: &str| object[name].as_str().unwrap_or_default().to_owned();
+            let status = object["status"]["value"].as_str().unwrap();
+            format!("{} {status} {}", text("address"), text("description"))
+        })
+        .collect();
+    lines.sort_unstable();
+    lines
+}
+
+both_databases! {
+    async fn what_was_revoked_while_a_system_was_off_does_not_come_back(app: TestApp) {
+        office(&app).await;
+        let script = app.script(Role::Admin).await;
+        let (kea, server) = (Kea::start(), Netbox::start().await);
+        both_families(&app, &kea).await;
+        netbox(&app, server.at).await;
+        for somebody_new in [true, false] {
+            let had = operate(&script, "allocate", "ann", json!({ "mac": ANN })).await;
+            let had = had["address"].as_str().unwrap().to_owned();
+            operate(&script, "activate", "ann", json!({})).await;
+            settle(&app).await;
+            assert_eq!(reserved(&kea, &had).await.as_deref(), Some(ANN));
+            assert_eq!(written(&server), [format!("{had}/32 active external ann")]);
+            off(&app, "dhcp").await;
+            off(&app, "netbox").await;
+            assert_eq!(operate(&script, "revoke", "ann", json!({})).await["state"], "revoked");
+            if somebody_new {
+                let body = json!({ "mac": BOB, "requested_address": had });
+                operate(&script, "allocate", "bob", body).await;
+            }
+            both_families(&app, &kea).await;
+            netbox(&app, server.at).await;
+            settle(&app).await;
+            if somebody_new {
+                assert_eq!(reserved(&kea, &had).await.as_deref(), Some(BOB));
+                assert_eq!(written(&server), [format!("{had}/32 reserved external bob")]);
+                operate(&script, "revoke", "bob", json!({})).await;
+                settle(&app).await;
+            }
+            assert_eq!(reserved(&kea, &had).await, None);
+            assert_eq!(written(&server), [""; 0]);
+            assert_eq!(app.number("SELECT count(*) FROM outside_mirror WHERE length < 0").await, 0);
+        }
+    }
+
+    async fn a_revocation_under_way_is_not_undone_by_keeping_in_step(app: TestApp) {
+        office(&app).await;
+        let script = app.script(Role::Admin).await;
+        let (kea, server) = (Kea::start(), Netbox::start().await);
+        both_families(&app, &kea).await;
+        netbox(&app, server.at).await;
+        let had = operate(&script, "allocate", "ann", json!({ "mac": ANN })).await;
+        operate(&script, "activate", "ann", json!({})).await;
+        settle(&app).await;
+        let had = had["address"].as_str().unwrap();
+        let over = operate(&script, "revoke", "ann", json!({})).await;
+        assert_eq!(over["state"], "revoking");
+        assert_eq!(keep(&app).await, 0, "what takes it back still waits");
+        drain(&app).await;
+        assert_eq!((reserved(&kea, had).await, written(&server)), (None, Vec::new()));
+        assert_eq!(keep(&app).await, 0, "it is taken back, and the address is not free yet");
+        app.pass(10);
+        assert_eq!(lifecycle::job::complete_settled(&app.state).await.unwrap(), 1);
+        assert_eq!((keep(&app).await, drain(&app).await), (0, 0));
+        agrees(&app).await;
+    }
+
+    async fn what_is_not_to_be_written_into_netbox_is_not(app: TestApp) {
+        office(&app).await;
+        let script = app.script(Role::Admin).await;
+        let server = Netbox::start().await;
+        netbox(&app, server.at).await;
+        settle(&app).await;
+        let quiet = json!({ "update_netbox": false });
+        let had = operate(&script, "allocate", "ann", quiet.clone()).await;
+        settle(&app).await;
+        assert_eq!(written(&server), [""; 0]);
+        operate(&script, "activate", "ann", json!({})).await;
+        settle(&app).await;
+        let line = format!("{}/32 active external ann", had["address"].as_str().unwrap());
+        assert_eq!(written(&server), [line.clone()]);
+        // Left there on purpose; but it is nobody's word any more.
+        operate(&script, "revoke", "ann", quiet).await;
+        settle(&app).await;
+        assert_eq!(written(&server), [line.clone()]);
+        let body = json!({ "requested_address": had["address"] });
+        operate(&script, "allocate", "bob", body).await;
+        settle(&app).await;
+        assert_eq!(written(&server), [line.replace("active external ann", "reserved external bob")]);
+    }
+
+    async fn a_dead_system_that_is_switched_off_holds_no_revocation_up(app: TestApp) {
+        office(&app).await;
+        let script = app.script(Role::Admin).await;
+        let nas = Nas::start(Duration::ZERO).await;
+        radius(&app, nas.port, NAS_SECRET).await;
+        nas.behaves(Manner::Silent);
+        let had = operate(&script, "allocate", "ann", json!({})).await;
+        operate(&script, "activate", "ann", json!({})).await;
+        assert_eq!(operate(&script, "revoke", "ann", json!({})).await["state"], "revoking");
+        drain(&app).await;
+        app.pass(10);
+        assert_eq!(lifecycle::job::complete_settled(&app.state).await.unwrap(), 0);
+        off(&app, "radius").await;
+        assert_eq!(lifecycle::job::complete_settled(&app.state).await.unwrap(), 1);
+        let id = had["id"].as_str().unwrap().parse().unwrap();
+        assert_eq!(state_of(&app, id).await.state, State::Revoked);
+    }
+
+    /// Kea gives a machine one address of a subnet: the second is refused in words, and the first
+    /// stays, however often one looks.
+    async fn two_addresses_of_a_phone_in_a_subnet_do_not_take_turns_in_kea(app: TestApp) {
+        office(&app).await;
+        let script = app.script(Role::Admin).await;
+        let kea = Kea::start();
+        both_families(&app, &kea).await;
+        let phone = |role: &str| json!({ "subscriber_kind": "phone", "role": role });
+        let first = operate(&script, "allocate", "02000000000c", phone("primary")).await;
+        let second = operate(&script, "allocate", "02000000000c", phone("video")).await;
+        let (first, second) = (first["address"].as_str().unwrap(), second["address"].as_str().unwrap());
+        settle(&app).await;
+        let mac = Some("02:00:00:00:00:0c".to_owned());
+        for _ in 0..3 {
+            assert_eq!((reserved(&kea, first).await, reserved(&kea, second).await), (mac.clone(), None));
+            let found = mirror::compare(&app.state, TenantId::DEFAULT, System::Dhcp, &Resolver::system()).await;
+            assert!(found.unwrap().unwrap().is_clean(), "there is nothing to put right");
+            assert_eq!((keep(&app).await, drain(&app).await), (0, 0));
+        }
+        for format in ["kea", "isc"] {
+            let file = script.get(&format!("/api/v1/dhcp/export?format={format}")).await.text;
+            assert_eq!(file.matches("02:00:00:00:00:0c").count(), 1, "{file}");
+        }
+        let asked = "/api/v1/network/ipv4-lifecycle/02000000000c?role=video";
+        let seen = script.get(asked).await.json();
+        let said = seen["outside"][0]["error"].as_str().unwrap();
+        assert!(said.contains("one machine gets one address of a subnet"), "{said}");
+        operate(&script, "revoke", "02000000000c", json!({ "role": "primary" })).await;
+        settle(&app).await;
+        app.sql("UPDATE outside_call SET state = 'waiting', attempts = 0, next_at = 0, ended_at = NULL WHERE state = 'dead'").await;
+        settle(&app).await;
+        assert_eq!((reserved(&kea, first).await, reserved(&kea, second).await), (None, mac));
+    }
+
+    async fn a_machine_that_was_replaced_loses_its_lease(app: TestApp) {
+        let kea = Kea::start();
+        both_families(&app, &kea).await;
+        let (address, subject) = ("10.20.0.9", crate::outbox::subject(1));
+        let order = |mac: &str| crate::outside_peers::reserve(address, &format!("mac:{mac}"), "");
+        crate::outbox::push(&app, &subject, &order(ANN)).await;
+        drain(&app).await;
+        let lease = json!({ "subnet-id": 8, "ip-address": address, "hw-address": ANN });
+        assert_eq!(ask(&kea, kea.v4, "lease4-add", lease).await["result"], 0);
+        crate::outbox::push(&app, &subject, &order(BOB)).await;
+        drain(&app).await;
+        assert_eq!(reserved(&kea, address).await.as_deref(), Some(BOB));
+        let left = ask(&kea, kea.v4, "lease4-get", json!({ "ip-address": address })).await;
+        assert_eq!(left["result"], 3, "{left}");
+        // Another's lease is not ours to end.
+        let lease = json!({ "subnet-id": 8, "ip-address": address, "hw-address": "02:00:00:00:00:77" });
+        assert_eq!(ask(&kea, kea.v4, "lease4-add", lease).await["result"], 0);
+        crate::outbox::push(&app, &subject, &order(ANN)).await;
+        drain(&app).await;
+        let left = ask(&kea, kea.v4, "lease4-get", json!({ "ip-address": address })).await;
+        assert_eq!(left["result"], 0, "{left}");
+    }
+
+    /// A configuration with very many reservations in it is longer than any other answer.
+    async fn a_kea_with_very_many_reservations_is_spoken_to_all_the_same(app: TestApp) {
+        let kea = Kea::start();
+        both_families(&app, &kea).await;
+        for n in 0..24 {
+            let reservation = json!({ "subnet-id": 8, "hw-address": format!("02:00:00:00:01:{n:02x}"),
+                "ip-address": format!("10.20.1.{n}"), "user-context": { "comment": "x".repeat(60_000) } });
+            let asked = json!({ "reservation": reservation, "operation-target": "memory" });
+            let answer = ask(&kea, kea.v4, "reservation-add", asked).await;
+            assert_eq!(answer["result"], 0, "{answer}");
+        }
+        let whole = ask(&kea, kea.v4, "config-get", Value::Null).await.to_string().len();
+        assert!(whole > 1 << 20, "{whole}");
+        let order = crate::outside_peers::reserve("10.20.0.9", &format!("mac:{ANN}"), "");
+        crate::outbox::push(&app, &crate::outbox::subject(1), &order).await;
+        drain(&app).await;
+        assert_eq!(reserved(&kea, "10.20.0.9").await.as_deref(), Some(ANN));
+    }
+}
