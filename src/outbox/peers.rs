@@ -15,9 +15,9 @@ use crate::id::{CallId, TenantId};
 use crate::time::Timestamp;
 
 /// How long a call is under way before its server counts as slow.
-const SLOW: Duration = Duration::from_secs(1);
+const SLOW: Duration = Duration::from_secs(2);
 /// Calls of a slow server that are under way before it is given no more.
-const SUSPECT: usize = 16;
+const SUSPECT: usize = 32;
 /// Seconds a server that gave no answer is tried with a single call.
 const PROBE: i64 = 8;
 /// How long a call is believed to be under way: its lease is over then.

@@ -51,7 +51,7 @@ const MOST: usize = 1024;
 /// Tenants whose calls are taken together.
 const TENANTS: usize = 16;
 /// How often more are taken in place of those that are put back.
-const LAPS: usize = 16;
+const LAPS: usize = 4;
 
 /// When a call that failed is tried again: twice as late each time, somewhere in the later half,
 /// so that many calls do not come back together.

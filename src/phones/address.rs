@@ -55,10 +55,13 @@ async fn change(space: &mut Space<'_>, phone: &Phone, wish: Static) -> Outcome<b
     let mut keep = None;
     let mut gone = false;
     for record in held {
-        let (own, goes_on) = standing(space, &record).await?;
+        let (own, state) = standing(space, &record).await?;
+        let goes_on = !matches!(state, Some(State::Revoking | State::Failed));
+        // What is ending already ends when outside systems were told.
+        let ends = wish == Static::None && state == Some(State::Revoking);
         if keep.is_none() && wished(&record) && goes_on {
             keep = Some(record.address);
-        } else if own {
+        } else if own && !ends {
             withdraw(space, &record, &holder, phone).await?;
             gone = true;
         }
@@ -71,15 +74,12 @@ async fn change(space: &mut Space<'_>, phone: &Phone, wish: Static) -> Outcome<b
 }
 
 /// Whether an address is the phone's static one, rather than given to it for another purpose, and
-/// whether it stays so unless somebody changes that.
-async fn standing(space: &mut Space<'_>, record: &Record) -> Outcome<(bool, bool)> {
-    let Some(id) = record.assignment else { return Ok((true, true)) };
+/// how its assignment stands, if it has one.
+async fn standing(space: &mut Space<'_>, record: &Record) -> Outcome<(bool, Option<State>)> {
+    let Some(id) = record.assignment else { return Ok((true, None)) };
     let tenant = space.tenant();
     let one = lifecycle::get(space.tx(), tenant, id).await?;
-    Ok(one.map_or((true, true), |one| {
-        let ends = matches!(one.state, State::Revoking | State::Failed);
-        (one.role == Role::default(), !ends)
-    }))
+    Ok(one.map_or((true, None), |one| (one.role == Role::default(), Some(one.state))))
 }
 
 async fn withdraw(

@@ -817,6 +817,10 @@ both_databases! {
 /// Ends whatever a subscriber has, however it stands.
 pub async fn empty(app: &TestApp, subscriber: &str) {
     let holder = external(subscriber);
-    let left = within!(app, |space| lifecycle::leave(&mut space, &holder, "done"));
-    left.unwrap();
+    let mut tx = app.state.read().await.unwrap();
+    let all = lifecycle::of_holder(&mut tx, TenantId::DEFAULT, &holder).await.unwrap();
+    drop(tx);
+    for one in all {
+        within!(app, |space| lifecycle::end(&mut space, &one, "done")).unwrap();
+    }
 }

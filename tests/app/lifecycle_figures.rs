@@ -142,7 +142,7 @@ async fn everything_the_dashboard_and_the_rules_name_is_on_the_metrics_page() {
         assert!(answer.await.unwrap().status().as_u16() < 500);
     }
     // By the page of a phone an address is allocated too.
-    let phone = json!({ "mac": "001565123456", "model": "yealink/t46s", "subnet": "10.20.5.0/28", "static_ip": "next" });
+    let phone = json!({ "mac": "001565123456", "model": "T46S", "subnet": "10.20.5.0/28", "static_ip": "next" });
     let path = format!("{}/api/v1/phones", server.url);
     let answer = client.post(path).bearer_auth(&token).json(&phone).send().await.unwrap();
     assert_eq!(answer.status(), 201, "{}", answer.text().await.unwrap());

@@ -57,7 +57,8 @@ async fn switch_on(app: &TestApp) {
 
 /// The names of those who have something.
 async fn names(app: &TestApp) -> Vec<String> {
-    let rows = "SELECT DISTINCT holder_name FROM assignment WHERE state <> 'revoked'";
+    let rows =
+        "SELECT DISTINCT holder_name FROM assignment WHERE state NOT IN ('revoking', 'revoked')";
     let mut names = app.texts(rows).await;
     names.sort();
     names

@@ -177,7 +177,7 @@ both_databases! {
         let script = app.script(Role::Admin).await;
         let kea = Kea::start();
         both_families(&app, &kea).await;
-        let phone = |role: &str| json!({ "subscriber_kind": "phone", "role": role });
+        let phone = |role: &str| json!({ "subscriber_kind": "phone", "role": role, "mac": "02:00:00:00:00:0c" });
         let first = operate(&script, "allocate", "02000000000c", phone("primary")).await;
         let second = operate(&script, "allocate", "02000000000c", phone("video")).await;
         let (first, second) = (first["address"].as_str().unwrap(), second["address"].as_str().unwrap());

@@ -175,12 +175,12 @@ both_databases! {
                 page.hides(&server.at.to_string());
             }
         }
-        for family in ["ipv4", "ipv6"] {
+        for (family, kind) in [("ipv4", "address"), ("ipv6", "prefix")] {
             for (token, status) in tokens.iter().zip([200, 404]) {
                 let path = format!("/api/v1/network/{family}-lifecycle/C-4711");
                 let answer = app.ask("GET", &path).token(token).send().await;
                 assert_eq!(answer.status, status, "{answer:?}");
-                let list = app.ask("GET", &format!("/api/v1/network/{family}-lifecycle?q=C-4711")).token(token).send().await;
+                let list = app.ask("GET", &format!("/api/v1/network/{family}-lifecycle?kind={kind}&q=C-4711")).token(token).send().await;
                 assert_eq!(list.text.contains("C-4711\""), status == 200, "{list:?}");
             }
         }

@@ -1,8 +1,16 @@
 //! The life of an address as an administrator leads it, with the mouse and without JavaScript.
 
+use std::time::Duration;
+
+use patchbay::outbox::System;
+use patchbay::outbox::setup::{self, Edit, NewNas, RadiusSetup, Settings};
+use patchbay::outside::Key;
+
 use crate::begin;
+use crate::support::app::tester;
 use crate::support::browser::{Browser, Look};
 use crate::support::network::{change, subnet};
+use crate::support::outside::{Manner, NAS_SECRET, Nas};
 use crate::support::server::Server;
 
 async fn fill(server: &Server) {
@@ -151,4 +159,93 @@ async fn so_it_is_on_a_phones_screen_in_the_dark() {
 #[tokio::test(flavor = "multi_thread")]
 async fn and_without_scripts() {
     a_whole_life(Look { javascript: false, ..Look::default() }, "plain").await;
+}
+
+/// Switches RADIUS on, with a NAS on loopback.
+async fn radius(server: &Server, port: u16) {
+    let state = server.state(0).await;
+    let mut change = state.change(&tester()).await.unwrap();
+    let place = format!("127.0.0.1:{port}").parse().unwrap();
+    setup::allow(&mut change, System::Radius, &place).await.unwrap();
+    let nas = NewNas {
+        name: "edge".parse().unwrap(),
+        address: "127.0.0.1".parse().unwrap(),
+        port,
+        fallback: true,
+        secret: Some(Key::from(NAS_SECRET.to_owned())),
+    };
+    setup::add_nas(&mut change, &state.vault, &nas).await.unwrap();
+    let settings = RadiusSetup {
+        suspended_filter: "walled-garden".parse().unwrap(),
+        usual_filter: "full".parse().unwrap(),
+        ..RadiusSetup::default()
+    };
+    let edit = Edit { enabled: true, settings: Settings::Radius(settings), secret: None };
+    setup::configure(&mut change, &state.vault, 0, &edit).await.unwrap();
+    change.commit().await.unwrap();
+    state.db.close().await;
+}
+
+/// Looks again until the page's signs of calls are these.
+async fn signs(browser: &Browser, wanted: &str) {
+    let script =
+        "return [...document.querySelectorAll('td .st')].map(e => e.textContent).join(' ')";
+    let mut seen = String::new();
+    for _ in 0..300 {
+        seen = browser.run(script).await.as_str().unwrap().to_owned();
+        if seen == wanted {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let at = browser.at().await;
+        browser.go(&at).await;
+    }
+    panic!("{wanted:?} does not come: {seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_outside_systems_are_told_is_watched_beside_it_and_tried_again() {
+    let (server, look) = (Server::start(), Look::default());
+    fill(&server).await;
+    let nas = Nas::start(Duration::ZERO).await;
+    radius(&server, nas.port).await;
+    let browser = Browser::open(look).await;
+    begin(&browser, &server).await;
+    browser.complaints().await;
+    browser.go(&format!("{}/lifecycle/new", server.url)).await;
+    browser.find("#kind option[value=external]").await.click().await.unwrap();
+    browser.fill("holder", "C-4711").await;
+    browser.click("main button.signal").await;
+    browser.sees("allocated").await;
+    browser.press("Activate").await;
+    browser.click("#operation form button").await;
+    browser.sees("Its life so far").await;
+    // A call that is made.
+    browser.press("Suspend").await;
+    browser.sees("the session of C-4711 is restricted (CoA)").await;
+    browser.click("#operation form button").await;
+    browser.sees("Outside systems").await;
+    signs(&browser, "done").await;
+    is_fit(&browser, look).await;
+    // One that fails: the assignment is what it should be, and the page says what is the matter.
+    nas.behaves(Manner::Refuses);
+    browser.press("Reactivate").await;
+    browser.click("#operation form button").await;
+    browser.sees("Outside systems").await;
+    signs(&browser, "done dead").await;
+    browser.sees("active").await;
+    is_fit(&browser, look).await;
+    picture(&browser, "outbox-beside").await;
+    // In the outbox it is tried again, when the server is itself again.
+    nas.behaves(Manner::Good);
+    browser.press("In the outbox").await;
+    signs(&browser, "failed done").await;
+    is_fit(&browser, look).await;
+    browser.click("button[id^=retry-]").await;
+    browser.sees("is tried again").await;
+    signs(&browser, "done done").await;
+    is_fit(&browser, look).await;
+    let codes: Vec<u8> = nas.packets().iter().map(|packet| packet[0]).collect();
+    assert_eq!(codes, [43, 43, 43]);
+    browser.close().await;
 }
