@@ -21,7 +21,7 @@ const SUSPECT: usize = 32;
 /// Seconds a server that gave no answer is tried with a single call.
 const PROBE: i64 = 8;
 /// How long a call is believed to be under way: its lease is over then.
-const LOST: Duration = Duration::from_secs(60);
+const LOST: Duration = Duration::from_mins(1);
 
 /// A server: of RADIUS each NAS, of Kea and NetBox the tenant's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -210,7 +210,7 @@ impl Runner {
         let went = if step.name == StepName::Apply {
             self.tell(&held, &step, way).await
         } else {
-            self.work(&held, &step, way).await
+            Box::pin(self.work(&held, &step, way)).await
         };
         let went = went.unwrap_or_else(|error| {
             let cause = std::error::Error::source(&error).map(ToString::to_string);

@@ -101,7 +101,8 @@ async fn residue(app: &TestApp) -> Vec<String> {
         "outside_call",
         "populated",
     ];
-    const WHEN: [&str; 5] = ["version", "generation", "updated_at", "since", "suspended_at"];
+    const WHEN: [&str; 6] =
+        ["version", "generation", "updated_at", "since", "suspended_at", "seen_seq"];
     let mut tx = app.state.read().await.unwrap();
     let mut all = Vec::new();
     for table in TABLES.iter().filter(|table| !PAST.contains(&table.name)) {
