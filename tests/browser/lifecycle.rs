@@ -192,7 +192,7 @@ async fn signs(browser: &Browser, wanted: &str) {
         "return [...document.querySelectorAll('td .st')].map(e => e.textContent).join(' ')";
     let mut seen = String::new();
     for _ in 0..300 {
-        seen = browser.run(script).await.as_str().unwrap().to_owned();
+        browser.run(script).await.as_str().unwrap().clone_into(&mut seen);
         if seen == wanted {
             return;
         }
