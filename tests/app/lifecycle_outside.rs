@@ -141,11 +141,11 @@ both_databases! {
         operate(&script, "activate", "ann", json!({})).await;
         settle(&app).await;
         let line = format!("{}/32 active external ann", had["address"].as_str().unwrap());
-        assert_eq!(written(&server), [line.clone()]);
+        assert_eq!(written(&server), std::slice::from_ref(&line));
         // Left there on purpose; but it is nobody's word any more.
         operate(&script, "revoke", "ann", quiet).await;
         settle(&app).await;
-        assert_eq!(written(&server), [line.clone()]);
+        assert_eq!(written(&server), std::slice::from_ref(&line));
         let body = json!({ "requested_address": had["address"] });
         operate(&script, "allocate", "bob", body).await;
         settle(&app).await;
