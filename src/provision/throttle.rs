@@ -157,8 +157,8 @@ mod tests {
         std::net::IpAddr::from(n.to_be_bytes()).into()
     }
 
-    fn mac(n: u64) -> Option<Guess> {
-        Some(Guess { mac: format!("001565{n:06x}").parse().ok(), token: None })
+    fn mac(n: u64) -> Guess {
+        Guess { mac: format!("001565{n:06x}").parse().ok(), token: None }
     }
 
     #[test]
@@ -174,7 +174,7 @@ mod tests {
                 now = now.plus(wait.seconds);
                 continue;
             }
-            throttle.failed(address(1), mac(looked), now);
+            throttle.failed(address(1), Some(mac(looked)), now);
             looked += 1;
         }
         assert!(now.0 > 100 * 86_400, "{now}");
@@ -185,11 +185,11 @@ mod tests {
     fn a_phone_that_asks_for_its_own_file_again_is_not_slowed_and_others_neither() {
         let (mut throttle, now) = (Throttle::default(), Timestamp(0));
         for _ in 0..1_000 {
-            throttle.failed(address(1), mac(7), now);
+            throttle.failed(address(1), Some(mac(7)), now);
         }
         assert_eq!(throttle.check(address(1), now), None);
         for n in 0..30 {
-            throttle.failed(address(2), mac(n), now);
+            throttle.failed(address(2), Some(mac(n)), now);
         }
         assert!(throttle.check(address(2), now).unwrap().first);
         assert!(!throttle.check(address(2), now).unwrap().first);
@@ -203,7 +203,7 @@ mod tests {
         let (mut throttle, now) = (Throttle::default(), Timestamp(0));
         for n in 0..30 {
             let token = Some(format!("{n}"));
-            throttle.failed(address(1), mac(7).map(|guess| Guess { token, ..guess }), now);
+            throttle.failed(address(1), Some(Guess { token, ..mac(7) }), now);
             throttle.failed(address(2), None, now);
             let again = Some("the same".to_owned());
             throttle.failed(address(3), Some(Guess { mac: None, token: again }), now);
@@ -217,7 +217,7 @@ mod tests {
     fn guesses_from_everywhere_slow_everybody_and_memory_is_bounded() {
         let (mut throttle, now) = (Throttle::default(), Timestamp(0));
         for n in 0..30_000 {
-            throttle.failed(address(n), mac(u64::from(n)), now.plus(i64::from(n / 1_000)));
+            throttle.failed(address(n), Some(mac(u64::from(n))), now.plus(i64::from(n / 1_000)));
         }
         assert!(throttle.sources.len() <= MOST);
         assert!(throttle.check(address(99_999), now.plus(30)).is_some());

@@ -13,6 +13,7 @@ use patchbay::ipam::class::{Kind, Status};
 use patchbay::ipam::space::{Source, Space};
 use patchbay::ipam::subnets::{self, Pools, Spec, Usage};
 use patchbay::net::{Address, Cidr, Range, subtract};
+use patchbay::text::ByName as _;
 
 use crate::support::app::{TestApp, both_databases, tester};
 
@@ -445,7 +446,7 @@ async fn compare(app: &TestApp, model: &Model, dice: &mut Dice, n: u64) {
             && filter.reserved_by.as_ref().is_none_or(|_| s == Some(Status::Reserved))
             && !(filter.orphaned && model.around(address).is_some())
     };
-    let sort = dice.of(&Sort::ALL).0;
+    let sort = dice.of(Sort::ALL).0;
     let lines = in_order(model.lines(&within, wanted, expanded), sort, &rows);
     let size = [3, 25, 200][usize::try_from(dice.roll(3)).unwrap()];
     let pages = i64::try_from(lines.len()).unwrap() / size + 1;
@@ -588,7 +589,7 @@ async fn compare_words(app: &TestApp) {
         "es%t",
         "h_1",
     ] {
-        for (sort, name) in Sort::ALL {
+        for &(sort, name) in Sort::ALL {
             let filter = Filter { search: word.to_owned(), ..Filter::default() };
             let found = addresses::list(&mut tx, TenantId::DEFAULT, &filter, sort, page(1_000))
                 .await

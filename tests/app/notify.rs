@@ -247,7 +247,8 @@ both_databases! {
                 .chain([("kind", kind), ("wave_size", "50"), ("pause", "1")]).collect();
             let page = admin.post("/phones/notify", &form).await.location().to_owned();
             runner.turn().await.unwrap();
-            (asterisk.told.borrow().clone(), admin.get(&page).await)
+            let told = asterisk.told.borrow().clone();
+            (told, admin.get(&page).await)
         };
         let (told, _) = tell("resync").await;
         assert_eq!(told, ["1000 check-sync", "1001 check-sync", "1002 check-sync;reboot=true"]);

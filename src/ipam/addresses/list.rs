@@ -23,6 +23,7 @@ use crate::ipam::subnets;
 use crate::ipam::tally::{self, Count, Counts, Scope};
 use crate::net::{self, Address, Range};
 use crate::sql;
+use crate::text::ByName;
 
 /// Which addresses a list shows. Nothing set: all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,25 +68,14 @@ pub enum Sort {
     MacDown,
 }
 
-impl Sort {
-    /// Every order with its name in the URL.
-    pub const ALL: [(Self, &'static str); 5] = [
+impl ByName for Sort {
+    const ALL: &'static [(Self, &'static str)] = &[
         (Self::Address, "address"),
         (Self::Hostname, "hostname"),
         (Self::HostnameDown, "-hostname"),
         (Self::Mac, "mac"),
         (Self::MacDown, "-mac"),
     ];
-
-    /// The order called `name`, if there is one.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|(_, known)| *known == name).map(|(sort, _)| sort)
-    }
-
-    /// Its name in the URL.
-    pub fn name(self) -> &'static str {
-        Self::ALL.into_iter().find(|(sort, _)| *sort == self).map_or("address", |(_, name)| name)
-    }
 }
 
 /// One line of a list.

@@ -19,6 +19,9 @@ use crate::ipam::class::Status;
 use crate::net::Address;
 use crate::web::Error;
 
+/// Where the list is.
+const LIST: &str = "/ipam/addresses";
+
 /// Every page of addresses.
 pub fn routes() -> Vec<Route> {
     let (read, reserve, manage) = (
@@ -27,7 +30,7 @@ pub fn routes() -> Vec<Route> {
         Access::Page(Right::ManageAddresses),
     );
     vec![
-        Route::get("/ipam/addresses", read, index::index),
+        Route::get(LIST, read, index::index),
         Route::get("/ipam/addresses/table", read, index::table),
         Route::get("/ipam/addresses/take", reserve, take::form),
         Route::post("/ipam/addresses/take", reserve, take::take),

@@ -15,6 +15,7 @@ use crate::auth::Operator;
 use crate::id::SubnetId;
 use crate::ipam::addresses::{Entry, Filter, Sort, list, places};
 use crate::ipam::class::{Kind, Status};
+use crate::text::ByName;
 use crate::web::list as pages;
 
 #[derive(Default, Deserialize, IntoParams)]
@@ -82,8 +83,7 @@ impl ListParams {
         if !matches!(self.free.as_str(), "" | "each") {
             refuse("free", "use each, or leave it out", &mut errors);
         }
-        let sort =
-            if self.sort.is_empty() { Some(Sort::default()) } else { Sort::named(&self.sort) };
+        let sort = Sort::asked(&self.sort);
         if sort.is_none() {
             refuse("sort", "there is no such order", &mut errors);
         }

@@ -5,8 +5,8 @@ use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
-use super::Rights;
 use super::index::ListQuery;
+use super::{LIST, Rights};
 use crate::auth::Operator;
 use crate::ipam::addresses::bulk::{
     Action, MOST, Selection, Target, TooMany, Verb, Verdict, judge, run,
@@ -18,6 +18,7 @@ use crate::net::Address;
 use crate::text::{Line, grouped};
 use crate::time::Zone;
 use crate::web::form::{Field, Form, Tick};
+use crate::web::list;
 use crate::web::{Answer, Error, Shell, flash, respond, see_other};
 
 /// Addresses named one by one on the page that asks.
@@ -161,17 +162,10 @@ fn addresses(count: usize) -> String {
     }
 }
 
-/// The list as it was filtered, if that is what `path` is; else all of it.
-fn list_at(path: &str) -> &str {
-    let ours =
-        path.starts_with("/ipam/addresses?") && path.bytes().all(|byte| byte.is_ascii_graphic());
-    if ours { path } else { "/ipam/addresses" }
-}
-
 impl BulkForm {
     fn selection(&self, by: &Operator) -> Result<Selection, Error> {
         if self.all.0 {
-            let query = list_at(&self.list).split_once('?').map_or("", |(_, query)| query);
+            let query = list::back(&self.list, LIST).split_once('?').map_or("", |(_, query)| query);
             let query: ListQuery = serde_html_form::from_str(query)
                 .map_err(|_| Error::BadRequest("choose addresses from the list"))?;
             return Ok(Selection::Matching(query.filter(by.name().as_str())?));
@@ -215,7 +209,7 @@ pub(super) async fn bulk(by: Operator, form: Form<BulkForm>) -> Answer {
     }
     let selection = form.selection(&by)?;
     if selection == Selection::These(Vec::new()) {
-        return Ok(see_other(list_at(&form.list)));
+        return Ok(see_other(list::back(&form.list, LIST)));
     }
     if !form.confirmed.0 {
         return asked(&by, form, verb, &selection, None, StatusCode::OK).await;
@@ -238,9 +232,9 @@ async fn asked(
     let mut tx = by.read().await?;
     let who = Rights::of(by).by;
     let verdict = judge(&mut tx, by.tenant(), selection, verb, &who).await?;
-    form.list = list_at(&form.list).to_owned();
+    form.list = list::back(&form.list, LIST).to_owned();
     let status = if verdict.too_many.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { status };
-    let shell = by.shell(&mut tx, "/ipam/addresses").await?;
+    let shell = by.shell(&mut tx, LIST).await?;
     respond(status, &BulkPage { shell, verb, form, verdict, meanwhile })
 }
 
@@ -271,7 +265,7 @@ async fn done(
         Ok(()) => {
             space.close().await?;
             change.commit().await?;
-            Ok(flash::done(list_at(&form.list), said(verb, fit)))
+            Ok(flash::done(list::back(&form.list, LIST), said(verb, fit)))
         }
         Err(Refusal::Fault(error)) => Err(error),
         Err(refusal) => {

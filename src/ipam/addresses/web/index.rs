@@ -5,7 +5,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::lines::{Line, lines};
-use super::{Act, Rights};
+use super::{Act, LIST, Rights};
 use crate::auth::Operator;
 use crate::db::Tx;
 use crate::id::SubnetId;
@@ -14,7 +14,7 @@ use crate::ipam::addresses::places::{self, Place};
 use crate::ipam::addresses::{Filter, Sort, Standing, Stats, label, list, standing};
 use crate::ipam::class::{Kind, Status};
 use crate::net::Address;
-use crate::text::grouped;
+use crate::text::{ByName as _, grouped};
 use crate::web::list::{self as pages, Pager};
 use crate::web::{Answer, Error, Shell, fragment, ok, see_other};
 
@@ -74,16 +74,7 @@ impl ListQuery {
         })
     }
 
-    fn sort(&self) -> Result<Sort, Error> {
-        if self.sort.is_empty() {
-            return Ok(Sort::default());
-        }
-        Sort::named(&self.sort)
-            .ok_or(Error::BadRequest("there is no such order; sort by a column's heading"))
-    }
-
-    fn kept(&self, sort: Sort) -> Vec<(&'static str, String)> {
-        let sort = if sort == Sort::default() { "" } else { sort.name() };
+    fn kept(&self) -> Vec<(&'static str, String)> {
         vec![
             ("q", self.q.trim().to_owned()),
             ("subnet", self.subnet.clone()),
@@ -94,7 +85,6 @@ impl ListQuery {
             ("mine", self.mine.clone()),
             ("orphans", self.orphans.clone()),
             ("free", self.free.clone()),
-            ("sort", sort.to_owned()),
         ]
     }
 
@@ -147,15 +137,15 @@ impl IndexPage {
         let mut tx = by.read().await?;
         let choice = choose(&mut tx, by, &mut query).await?;
         let filter = query.filter(by.name().as_str())?;
-        let sort = query.sort()?;
+        let sort = pages::order(&query.sort)?;
         let at = pages::stretch(&query.page, pages::size(&query.size));
         let listing = list(&mut tx, by.tenant(), &filter, sort, at).await?;
         let ids: Vec<SubnetId> = filter.subnet.into_iter().collect();
         let place = places::named(&mut tx, by.tenant(), &ids).await?.pop();
         let rights = Rights::of(by);
         Ok(Self {
-            shell: by.shell(&mut tx, "/ipam/addresses").await?,
-            pager: Pager::new("/ipam/addresses", query.kept(sort), at, listing.total),
+            shell: by.shell(&mut tx, LIST).await?,
+            pager: Pager::new(LIST, query.kept(), at, listing.total).in_order(sort),
             lines: lines(&mut tx, by, listing.entries).await?,
             answer: exact(&mut tx, by, &filter).await?,
             no_subnets: matches!(&choice, Choice::Among(places) if places.is_empty()),
@@ -175,28 +165,13 @@ impl IndexPage {
         grouped(count)
     }
 
-    /// The link on a column's heading: that order, or the other way round.
-    fn sorted(&self, column: &str) -> String {
-        let down = self.sort.name() == column && column != "address";
-        self.pager.sorted(&if down { format!("-{column}") } else { column.to_owned() })
-    }
-
-    /// The value of `aria-sort` for a column.
-    fn order(&self, column: &str) -> &'static str {
-        match self.sort.name().strip_prefix('-') {
-            Some(name) if name == column => "descending",
-            None if self.sort.name() == column => "ascending",
-            _ => "none",
-        }
-    }
-
     /// The same list with each free address for itself, or without.
     fn toggled(&self) -> String {
         let mut query = self.query.clone();
         query.free = if query.free == "each" { String::new() } else { "each".to_owned() };
         query.page = String::new();
         let at = pages::stretch("1", self.pager.size);
-        Pager::new("/ipam/addresses", query.kept(self.sort), at, 0).here()
+        Pager::new(LIST, query.kept(), at, 0).in_order(self.sort).here()
     }
 
     /// Whether gaps are part of this list at all.
