@@ -18,7 +18,7 @@ use crate::users::lines;
 pub enum KeyKind {
     /// Takes a line.
     Line,
-    /// Shows whether a number is busy, and calls it or picks up its call.
+    /// Shows whether a number is busy, and calls it.
     Blf,
     /// Calls a number.
     SpeedDial,

@@ -973,6 +973,9 @@ both_databases! {
         allocate(&app, "10.1.0.10", "").await;
         let by = app.signed_in("op", Role::Operator).await;
         by.get("/ipam/observe/10.1.0.10").await.shows("Ask DNS");
+        let script = app.script(Role::Helpdesk).await;
+        let named = script.send("POST", "/api/v1/addresses/10.1.0.10/name", &json!({})).await;
+        assert_eq!(named.json(), json!({ "hostname": "phone-9.example", "error": "" }));
         let page = by.post("/ipam/observe/10.1.0.10/name", &[]).await;
         page.shows("DNS calls it <b>phone-9.example</b>");
         page.shows("Use it as host name");
@@ -995,6 +998,29 @@ both_databases! {
         let page = by.post("/ipam/observe/10.1.0.10/name", &[]).await;
         assert_eq!(page.status, 200);
         page.shows(&format!("({server})"));
+        let named = script.send("POST", "/api/v1/addresses/10.1.0.10/name", &json!({})).await.json();
+        assert!(named["hostname"].is_null() && named["error"].as_str().unwrap().contains(server), "{named}");
         let _ = net;
+    }
+
+    async fn how_a_subnet_is_looked_at_is_set_by_scripts_too(app: TestApp) {
+        let net = subnet(&app, "10.1.0.0/24").await;
+        let script = app.script(Role::Operator).await;
+        let path = format!("/api/v1/subnets/{net}/observation");
+        let usual = json!({ "sweep_every_minutes": null, "pings_per_second": 100, "forget_after_days": 7 });
+        assert_eq!(script.get(&path).await.json(), usual);
+        let hourly = json!({ "sweep_every_minutes": 60, "pings_per_second": 50, "forget_after_days": 30 });
+        assert_eq!(script.send("PUT", &path, &hourly).await.json(), hourly);
+        assert_eq!(script.get(&path).await.json(), hourly);
+        let by = app.signed_in("op", Role::Operator).await;
+        by.get(&format!("/ipam/observe/subnets/{net}")).await.shows("value=\"60\"");
+        let before = app.contents().await;
+        for (field, number) in [("sweep_every_minutes", 4), ("pings_per_second", 0), ("forget_after_days", 366)] {
+            let mut bad = hourly.clone();
+            bad[field] = json!(number);
+            let refused = script.send("PUT", &path, &bad).await;
+            assert_eq!((refused.status, refused.json()["errors"].as_object().unwrap().keys().next().unwrap().as_str()), (422, field));
+        }
+        assert_eq!(app.contents().await, before);
     }
 }

@@ -382,6 +382,14 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         "hostname=x",
         "303 422 422 422 403 422 303 303 303",
     ),
+    ("GET", "/api/v1/subnets/{id}/observation", "", "401 401 401 401 401 401 200 200 404"),
+    (
+        "PUT",
+        "/api/v1/subnets/{id}/observation",
+        "{\"pings_per_second\":50,\"forget_after_days\":7}",
+        "401 401 401 401 401 401 200 403 404",
+    ),
+    ("POST", "/api/v1/addresses/{address}/name", "", "401 401 401 401 401 401 200 403 200"),
     ("POST", "/api/v1/subnets/{id}/sweeps", "", "401 401 401 401 401 401 202 403 404"),
     ("GET", "/api/v1/sweeps", "", "401 401 401 401 401 401 200 200 200"),
     ("GET", "/api/v1/sweeps/{sweep}", "", "401 401 401 401 401 401 200 200 404"),
@@ -873,7 +881,8 @@ async fn call(app: &TestApp) -> String {
 
 /// A server that holds sessions.
 async fn nas(app: &TestApp, admin: &Browser<'_>) -> String {
-    let address = format!("10.0.{}.{}", next() % 256, next() % 256);
+    let n = next();
+    let address = format!("10.{}.{}.{}", n / 65_536 % 256, n / 256 % 256, n % 256);
     let form = [("address", address.as_str()), ("port", "3799"), ("secret", "x")];
     assert_eq!(admin.post("/settings/outside/nas", &form).await.status, 303);
     app.texts(&format!("SELECT id FROM outside_nas WHERE address = '{address}'")).await[0].clone()

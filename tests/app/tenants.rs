@@ -63,6 +63,8 @@ both_databases! {
                     (_, Some("split")) => json!({ "length": 30 }),
                     (_, Some("static-ip")) => json!({ "static_ip": "192.0.2.1" }),
                     ("PUT", _) if path.contains("/contacts/") => json!({ "name": "x", "number": "1" }),
+                    ("PUT", Some("enrolment")) => json!({ "length": "1h" }),
+                    ("PUT", Some("observation")) => json!({ "pings_per_second": 1, "forget_after_days": 1 }),
                     ("PUT", _) => json!({ "name": "x", "cidr": "192.0.2.0/24" }),
                     _ => json!({}),
                 };

@@ -1,9 +1,10 @@
 //! Observation over REST: the same rules as the pages, because both call the same functions.
 
+mod settings;
+
 use std::collections::BTreeMap;
 
-use actix_web::http::StatusCode;
-use actix_web::http::header;
+use actix_web::http::{Method, StatusCode, header};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, dev, web};
 use futures_util::FutureExt as _;
 use futures_util::future::{LocalBoxFuture, ready};
@@ -32,7 +33,11 @@ const AHEAD: i64 = 300;
 /// Every call about observation.
 pub fn routes() -> Vec<Route> {
     let (read, manage) = (Access::Api(Right::Read), Access::Api(Right::ManageAddresses));
+    let reserve = Access::Api(Right::ReserveAddresses);
     vec![
+        Route::get("/api/v1/subnets/{id}/observation", read, settings::get_settings),
+        Route::new(Method::PUT, "/api/v1/subnets/{id}/observation", manage, settings::set_settings),
+        Route::post("/api/v1/addresses/{address}/name", reserve, settings::look_up),
         Route::post("/api/v1/subnets/{id}/sweeps", manage, start_sweep),
         Route::get("/api/v1/sweeps", read, list_sweeps),
         Route::get("/api/v1/sweeps/{sweep}", read, get_sweep),
@@ -384,5 +389,15 @@ async fn import_leases(by: Operator, params: web::Query<LeasesParams>, file: Lea
 
 /// These calls for the `OpenAPI` document.
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(start_sweep, list_sweeps, get_sweep, stop_sweep, report, import_leases))]
+#[openapi(paths(
+    start_sweep,
+    list_sweeps,
+    get_sweep,
+    stop_sweep,
+    report,
+    import_leases,
+    settings::get_settings,
+    settings::set_settings,
+    settings::look_up
+))]
 pub struct Paths;

@@ -11,6 +11,7 @@ use crate::ipam::subnets;
 use crate::net::Address;
 use crate::probe::names::{self, NameError, RESOLV_CONF};
 use crate::secrets::Entropy;
+use crate::state::State;
 
 /// How long one server may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -31,9 +32,20 @@ pub enum Named {
     Unknown(String),
 }
 
+/// Asks what an address is called. Takes a few seconds at most, and nothing is written.
+pub async fn look_up(
+    state: &State,
+    tenant: TenantId,
+    address: Address,
+) -> crate::db::Result<Named> {
+    // Whoever waits for an answer keeps no snapshot of the database open.
+    let servers = servers(&mut state.read().await?, tenant, address).await?;
+    Ok(name_of(state.vault.entropy(), address, &servers).await)
+}
+
 /// The servers for an address: those of the smallest subnet around it that names any, else those
 /// of this machine.
-pub(super) async fn servers(
+async fn servers(
     tx: &mut Tx,
     tenant: TenantId,
     address: Address,

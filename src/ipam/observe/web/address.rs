@@ -6,7 +6,6 @@ use askama::Template;
 use serde::Deserialize;
 
 use crate::auth::{Operator, Right};
-use crate::db::Tx;
 use crate::ipam::addresses::{self, Claim, Edit, Hostname, Record};
 use crate::ipam::observe::names::{self, Named};
 use crate::ipam::space::Space;
@@ -64,18 +63,9 @@ pub(super) async fn show(by: Operator, path: web::Path<String>) -> Answer {
     ok(&AddressPage::new(&by, address_of(&path)?).await?)
 }
 
-async fn look_up(by: &Operator, tx: Tx, address: Address) -> Result<Named, Error> {
-    let mut tx = tx;
-    let servers = names::servers(&mut tx, by.tenant(), address).await?;
-    // Whoever waits for an answer keeps no snapshot of the database open.
-    drop(tx);
-    Ok(names::name_of(by.state().vault.entropy(), address, &servers).await)
-}
-
 pub(super) async fn name(request: HttpRequest, by: Operator, path: web::Path<String>) -> Answer {
     let address = address_of(&path)?;
-    let tx = by.read().await?;
-    let named = look_up(&by, tx, address).await?;
+    let named = names::look_up(by.state(), by.tenant(), address).await?;
     let page = AddressPage { named: Some(named), ..AddressPage::new(&by, address).await? };
     if request.headers().contains_key("hx-request") { ok(&page.as_answer()) } else { ok(&page) }
 }
