@@ -128,8 +128,7 @@ async fn help_desk_reserves_edits_releases_many_and_follows_the_map() {
 async fn a_subnet_is_swept_by_whoever_follows_the_links() {
     let server = Server::start();
     let id = fill(&server).await;
-    // The sweep that the second begins goes on for a while.
-    for javascript in [false, true] {
+    for javascript in [true, false] {
         let browser = Browser::open(Look { javascript, ..Look::default() }).await;
         if javascript {
             begin(&browser, &server).await;
@@ -148,7 +147,8 @@ async fn a_subnet_is_swept_by_whoever_follows_the_links() {
             browser.click("main a[href^='/ipam/observe/subnets/']").await;
         }
         browser.sees("Sweep now").await;
-        if javascript {
+        // A sweep goes on for a while: the second begins it.
+        if !javascript {
             browser.press("Sweep now").await;
             browser.sees("Observation of").await;
         }
