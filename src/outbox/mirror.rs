@@ -95,7 +95,7 @@ pub(super) async fn write(
     Ok(written.then_some(id))
 }
 
-/// As [`write`], when the system is off: no call is written, and none that waits is made when it is
+/// As [`write()`], when the system is off: no call is written, and none that waits is made when it is
 /// on again. It is told then what is ordered last, or of what was let go what the register says.
 pub(super) async fn write_off(
     tx: &mut Tx,

@@ -41,7 +41,7 @@ impl fmt::Display for TenantName {
 }
 
 /// What stands before a tenant's numbers in Asterisk (`<slug>-1000`): 2 to 16 of `a-z 0-9`,
-/// beginning with a letter, and none of [`TAKEN`]. The default tenant has none.
+/// beginning with a letter, and no word that Patchbay uses there itself. The default tenant has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slug(String);
 
