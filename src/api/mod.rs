@@ -15,7 +15,21 @@ pub use upload::Upload;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
+
+/// Which page of a list a call asks for, where nothing else can be asked.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Paging {
+    /// The page, from 1.
+    #[param(required = false)]
+    pub page: String,
+    /// Rows a page: 25, 50, 100 or 200.
+    #[param(required = false)]
+    pub size: String,
+}
 
 /// What an API handler answers.
 pub type Answer = Result<HttpResponse, Problem>;

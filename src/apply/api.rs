@@ -3,11 +3,11 @@
 use actix_web::http::StatusCode;
 use actix_web::web;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::types::{Module, Request, Run, Source, State};
 use super::{Applier, ApplyError};
-use crate::api::{self, Answer, Json, Problem};
+use crate::api::{self, Answer, Json, Paging, Problem};
 use crate::asterisk::objects::Change;
 use crate::audit::Record;
 use crate::auth::access::{Access, Route};
@@ -285,18 +285,6 @@ async fn preview(_by: Operator, applier: web::Data<Applier>) -> Answer {
     api::json(StatusCode::OK, &answer)
 }
 
-#[derive(Default, Deserialize, IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct HistoryParams {
-    /// The page, from 1.
-    #[param(required = false)]
-    page: String,
-    /// 25, 50, 100 or 200 applies a page.
-    #[param(required = false)]
-    size: String,
-}
-
 /// A past apply.
 #[derive(Serialize, ToSchema)]
 struct PastApply {
@@ -328,13 +316,9 @@ struct History {
 }
 
 /// List past applies
-#[utoipa::path(get, path = "/api/v1/apply/history", operation_id = "listApplies", tag = "Apply", params(HistoryParams),
+#[utoipa::path(get, path = "/api/v1/apply/history", operation_id = "listApplies", tag = "Apply", params(Paging),
     responses((status = 200, body = History)))]
-async fn history(
-    _by: Operator,
-    applier: web::Data<Applier>,
-    params: web::Query<HistoryParams>,
-) -> Answer {
+async fn history(_by: Operator, applier: web::Data<Applier>, params: web::Query<Paging>) -> Answer {
     let at = list::stretch(&params.page, list::size(&params.size));
     let (runs, total) = applier.history(at).await?;
     let runs = runs.into_iter().map(|run| PastApply {

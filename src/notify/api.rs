@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::queries;
 use super::types::{Kind, New, Pause, PhoneState, Telling, Told, WaveSize};
 use super::{Refusal, compare, outdated, tell_now};
-use crate::api::{self, Answer, Json, Problem};
+use crate::api::{self, Answer, Json, Paging, Problem};
 use crate::asterisk::access::Access as Asterisk;
 use crate::audit::Page;
 use crate::auth::access::{Access, Route};
@@ -212,22 +212,10 @@ impl From<Refusal> for Problem {
     }
 }
 
-#[derive(Default, Deserialize, utoipa::IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct ListParams {
-    /// The page, from 1.
-    #[param(required = false)]
-    page: String,
-    /// Rows a page: 25, 50, 100 or 200.
-    #[param(required = false)]
-    size: String,
-}
-
 /// Phones told so far, the newest first.
 #[utoipa::path(get, path = "/api/v1/phone-notifications", operation_id = "listPhoneNotifications", tag = "Registrations",
-    params(ListParams), responses((status = 200, body = NotificationList)))]
-async fn list_notifications(by: Operator, params: web::Query<ListParams>) -> Answer {
+    params(Paging), responses((status = 200, body = NotificationList)))]
+async fn list_notifications(by: Operator, params: web::Query<Paging>) -> Answer {
     let at = list::stretch(&params.page, list::size(&params.size));
     let (runs, total) = super::list(&mut by.read().await?, by.tenant(), at).await?;
     let notifications = runs.into_iter().map(Into::into).collect();

@@ -4,13 +4,13 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::adopt::{self, Wish};
 use super::queries::pages::{self, Place, Waiting};
 use super::windows::{self, Length};
 use super::{Provisioner, queries};
-use crate::api::{self, Answer, Json, Problem};
+use crate::api::{self, Answer, Json, Paging, Problem};
 use crate::audit::Page;
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
@@ -99,25 +99,13 @@ struct WaitingList {
     total: i64,
 }
 
-#[derive(Default, Deserialize, IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct ListParams {
-    /// The page, from 1.
-    #[param(required = false)]
-    page: String,
-    /// Rows a page: 25, 50, 100 or 200.
-    #[param(required = false)]
-    size: String,
-}
-
 /// Phones that asked for a file and nobody has added
 #[utoipa::path(get, path = "/api/v1/phones/waiting", operation_id = "listWaitingPhones", tag = "Provisioning",
-    params(ListParams), responses((status = 200, body = WaitingList)))]
+    params(Paging), responses((status = 200, body = WaitingList)))]
 async fn list_waiting(
     by: Operator,
     provisioner: web::Data<Provisioner>,
-    params: web::Query<ListParams>,
+    params: web::Query<Paging>,
 ) -> Answer {
     provisioner.flush().await?;
     let (mut tx, tenant) = (by.read().await?, by.tenant());

@@ -33,11 +33,19 @@ async fn staffed() -> Office {
 
 /// Refused, and nothing at all was written.
 async fn assert_refused(office: &Office, applier: &Applier, why: &str) -> Run {
+    assert_ends(office, applier, RunState::Refused, why).await
+}
+
+/// Asterisk could not be told anything, and nothing at all was written.
+async fn assert_unreachable(office: &Office, applier: &Applier, why: &str) {
+    assert_ends(office, applier, RunState::Unreachable, why).await;
+}
+
+async fn assert_ends(office: &Office, applier: &Applier, state: RunState, why: &str) -> Run {
     let releases = || fs::read_dir(office.config_file("patchbay/releases")).unwrap().count();
     let (files, current, before) = (office.files(), office.current(), releases());
     let run = office.apply_with(applier, Source::Database).await;
-    let expected = [RunState::Refused, RunState::Unreachable];
-    assert!(expected.contains(&run.state), "{run:?}");
+    assert_eq!(run.state, state, "{run:?}");
     let told = format!("{} {:?}", run.detail, run.findings());
     assert!(told.contains(why), "{told}");
     assert!(run.detail.starts_with("Nothing was changed"), "{}", run.detail);
@@ -52,14 +60,14 @@ async fn asterisk_down_or_another_secret_is_refused_before_anything_is_written()
     let mut office = staffed().await;
     let held = office.held().await;
     let other = office.applier_with(|config| config.asterisk.ami_secret = Some("guessed".into()));
-    assert_refused(&office, &other, "refuses the manager login").await;
+    assert_unreachable(&office, &other, "refuses the manager login").await;
     let nobody = office.applier_with(|config| config.asterisk.ami = "127.0.0.1:1".into());
-    assert_refused(&office, &nobody, "does not answer: start Asterisk").await;
+    assert_unreachable(&office, &nobody, "does not answer: start Asterisk").await;
     assert_eq!(office.held().await, held);
 
     office.asterisk.stop();
     let down = office.applier.clone();
-    assert_refused(&office, &down, "does not answer: start Asterisk").await;
+    assert_unreachable(&office, &down, "does not answer: start Asterisk").await;
     office.asterisk.restart();
     assert_eq!(office.held().await, held, "it comes back as it was");
     assert_eq!(office.apply().await.state, RunState::Verified);

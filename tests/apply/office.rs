@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs,
-    io::BufRead as _,
+    io::{BufRead as _, Write as _},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -123,6 +123,17 @@ impl Office {
 
     pub fn patchbay(&self, arguments: &[&str]) -> Output {
         self.command().args(arguments).output().unwrap()
+    }
+
+    /// A new administrator with this password; the token of a script of theirs.
+    pub fn administrator(&self, name: &str, password: &str) -> String {
+        let mut add = self.command();
+        add.args(["operator", "add", name, "--role", "admin"]).stdin(Stdio::piped());
+        let mut add = add.stdout(Stdio::null()).spawn().unwrap();
+        add.stdin.take().unwrap().write_all(password.as_bytes()).unwrap();
+        assert!(add.wait().unwrap().success());
+        let token = self.patchbay(&["token", "add", "script", "--operator", name]);
+        String::from_utf8(token.stdout).unwrap().trim().to_owned()
     }
 
     pub fn data_dir(&self) -> &Path {

@@ -1,7 +1,7 @@
 //! From the box to a call: seven makers' phones ask the running program for their files, register
 //! at a real Asterisk with what stands in them, and talk; and everybody can see where they are.
 
-use std::{io::Write as _, net::IpAddr, process::Stdio, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use patchbay::{
     id::SubnetId,
@@ -52,13 +52,7 @@ struct Desk {
 
 impl Desk {
     async fn sign_in(office: &Office, url: &str) -> Self {
-        let mut add = office.command();
-        add.args(["operator", "add", "desk", "--role", "admin"]).stdin(Stdio::piped());
-        let mut add = add.stdout(Stdio::null()).spawn().unwrap();
-        add.stdin.take().unwrap().write_all(PASSWORD.as_bytes()).unwrap();
-        assert!(add.wait().unwrap().success());
-        let token = office.patchbay(&["token", "add", "script", "--operator", "desk"]);
-        let token = String::from_utf8(token.stdout).unwrap().trim().to_owned();
+        let token = office.administrator("desk", PASSWORD);
         crate::support::trust();
         let client = reqwest::Client::builder().no_proxy();
         let client = client.redirect(reqwest::redirect::Policy::none()).build().unwrap();

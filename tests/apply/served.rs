@@ -1,8 +1,5 @@
 //! The button as scripts and people press it, on the running program, when not all is well.
 
-use std::io::Write as _;
-use std::process::Stdio;
-
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -19,13 +16,7 @@ struct Script {
 
 impl Script {
     fn of(office: &Office, url: &str) -> Self {
-        let mut add = office.command();
-        add.args(["operator", "add", "carol", "--role", "admin"]).stdin(Stdio::piped());
-        let mut add = add.stdout(Stdio::null()).spawn().unwrap();
-        add.stdin.take().unwrap().write_all(b"four random words here").unwrap();
-        assert!(add.wait().unwrap().success());
-        let token = office.patchbay(&["token", "add", "script", "--operator", "carol"]);
-        let token = String::from_utf8(token.stdout).unwrap().trim().to_owned();
+        let token = office.administrator("carol", "four random words here");
         crate::support::trust();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { client, url: url.to_owned(), token }

@@ -1,14 +1,13 @@
 //! How a subnet is looked at, and what DNS calls an address.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
-use std::str::FromStr;
 
 use actix_web::http::StatusCode;
 use actix_web::web;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::field;
 use crate::api::{self, Answer, Json, Problem};
 use crate::auth::Operator;
 use crate::id::SubnetId;
@@ -43,30 +42,22 @@ impl From<Settings> for ObservationSettings {
 impl ObservationSettings {
     fn parse(&self) -> Result<Settings, Problem> {
         let mut errors = BTreeMap::new();
-        let minutes = self.sweep_every_minutes;
-        let minutes =
-            minutes.map(|number| within::<Minutes>("sweep_every_minutes", number, &mut errors));
-        let pace = within::<PerSecond>("pings_per_second", self.pings_per_second, &mut errors);
-        let days = within::<KeepDays>("forget_after_days", self.forget_after_days, &mut errors);
-        match (minutes, pace, days) {
-            (None | Some(Some(_)), Some(pace), Some(days)) => Ok(Settings {
-                minutes: minutes.flatten().map(|minutes| minutes.0),
+        // As forms take them: the same bounds and words.
+        let minutes = self.sweep_every_minutes.map(|minutes| minutes.to_string());
+        let pace = Some(self.pings_per_second.to_string());
+        let days = Some(self.forget_after_days.to_string());
+        let minutes = field::<Minutes>("sweep_every_minutes", minutes, &mut errors);
+        let pace = field::<PerSecond>("pings_per_second", pace, &mut errors);
+        let days = field::<KeepDays>("forget_after_days", days, &mut errors);
+        match (pace, days) {
+            (Some(pace), Some(days)) if errors.is_empty() => Ok(Settings {
+                minutes: minutes.map(|minutes| minutes.0),
                 pace: pace.0,
                 keep_days: days.0,
             }),
             _ => Err(Problem::invalid(errors)),
         }
     }
-}
-
-/// A number as forms take it, with the same bounds and words.
-fn within<T: FromStr<Err: Display>>(
-    field: &str,
-    number: i64,
-    errors: &mut BTreeMap<String, String>,
-) -> Option<T> {
-    let parsed = number.to_string().parse();
-    parsed.map_err(|error: T::Err| errors.insert(field.to_owned(), error.to_string())).ok()
 }
 
 /// See how a subnet is looked at
