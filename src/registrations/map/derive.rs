@@ -67,12 +67,8 @@ pub(super) struct Place {
     pub last: Address,
 }
 
-/// The map, in the order of its places.
-pub(super) fn rows(facts: &Facts, now: Timestamp) -> Vec<Row> {
-    Deriving::new(facts, now).rows()
-}
-
-struct Deriving<'f> {
+/// What each line is made of, found once for all.
+pub(super) struct Deriving<'f> {
     facts: &'f Facts,
     now: Timestamp,
     by_mac: HashMap<Mac, &'f PhoneFacts>,
@@ -88,7 +84,7 @@ struct Deriving<'f> {
 }
 
 impl<'f> Deriving<'f> {
-    fn new(facts: &'f Facts, now: Timestamp) -> Self {
+    pub(super) fn new(facts: &'f Facts, now: Timestamp) -> Self {
         let mut it = Self {
             facts,
             now,
@@ -135,24 +131,24 @@ impl<'f> Deriving<'f> {
         *last = at.max(*last);
     }
 
-    fn rows(&self) -> Vec<Row> {
-        let mut rows = Vec::new();
+    /// The map, in the order of its places, one line at a time: there may be tens of thousands.
+    pub(super) fn rows(&self) -> impl Iterator<Item = Row> {
         let numbers: BTreeSet<ExtensionNumber> =
             self.facts.people.keys().chain(self.by_number.keys()).copied().collect();
-        for number in numbers {
-            match self.by_number.get(&number) {
-                None => rows.push(self.row(number, 0, None)),
-                Some(all) => {
-                    rows.extend(
-                        all.iter().enumerate().map(|(n, one)| self.row(number, n, Some(one))),
-                    );
-                }
+        let mut without: Vec<&PhoneFacts> =
+            self.facts.phones.iter().filter(|phone| phone.lines.is_empty()).collect();
+        without.sort_by_key(|phone| phone.mac);
+        let lines = numbers.into_iter().flat_map(move |number| self.of_number(number));
+        lines.chain(without.into_iter().map(move |phone| self.bare(phone)))
+    }
+
+    fn of_number(&self, number: ExtensionNumber) -> Vec<Row> {
+        match self.by_number.get(&number) {
+            None => vec![self.row(number, 0, None)],
+            Some(all) => {
+                all.iter().enumerate().map(|(n, one)| self.row(number, n, Some(one))).collect()
             }
         }
-        let without = self.facts.phones.iter().filter(|phone| phone.lines.is_empty());
-        rows.extend(without.map(|phone| self.bare(phone)));
-        rows.sort_by(|a, b| a.place.cmp(&b.place));
-        rows
     }
 
     fn row(&self, number: ExtensionNumber, n: usize, one: Option<&Registered>) -> Row {
@@ -170,7 +166,7 @@ impl<'f> Deriving<'f> {
         };
         let person = self.facts.people.get(&number);
         let mut row = self.of_phone(phone);
-        row.place = format!("1:{number:0>8}:{n}", number = number.to_string());
+        row.place = format!("1:{number:0>8}:{n:0>4}", number = number.to_string());
         row.number = Some(number);
         row.user = person.map(|person| person.id);
         row.name = person.map(|person| person.name.clone()).unwrap_or_default();
@@ -348,6 +344,10 @@ mod tests {
         }
     }
 
+    fn rows(facts: &Facts, now: Timestamp) -> Vec<Row> {
+        Deriving::new(facts, now).rows().collect()
+    }
+
     fn flags(facts: &Facts, now: Timestamp) -> Vec<(String, Vec<&'static str>)> {
         let flags = |row: Row| (row.place, row.flags.iter().map(Flag::name).collect());
         rows(facts, now).into_iter().map(flags).collect()
@@ -408,6 +408,22 @@ mod tests {
         assert_eq!(silent.len(), 2, "a line nobody has is no row: {silent:?}");
         assert_eq!([silent[0].1.as_slice(), silent[1].1.as_slice()], expected);
         assert_eq!(flags(&facts, NOW.plus(7 * DAY))[1].1, Vec::<&str>::new());
+    }
+
+    #[test]
+    fn lines_come_in_the_order_of_their_places() {
+        let mut facts = Facts { silent_days: 7, ..Facts::default() };
+        facts.phones = vec![phone(B, &[]), phone(A, &[])];
+        facts.registrations = (0..12)
+            .map(|n| Registered {
+                contact: format!("sip:{n}@10.0.0.1"),
+                last_seen: NOW.plus(n),
+                ..registered(if n == 0 { 20_000 } else { 1_000 }, "10.0.0.1", "")
+            })
+            .collect();
+        let places: Vec<String> = rows(&facts, NOW).into_iter().map(|row| row.place).collect();
+        assert_eq!(places.len(), 14);
+        assert!(places.is_sorted(), "{places:?}");
     }
 
     #[test]

@@ -18,12 +18,15 @@ use crate::state::State;
 use crate::tenants;
 use crate::time::Timestamp;
 
+use derive::Deriving;
 pub use types::{Filter, Flag, Flags, Row, Sort, Stats};
 
 /// Seconds after which it is made anew although nothing changed: time alone makes phones silent.
 const MINUTE: i64 = 60;
 /// Lines up to which it is made anew before it is shown.
 const SMALL: i64 = 2_000;
+/// Lines that are compared and written at once.
+const PIECE: usize = 256;
 
 /// Of what it was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,15 +70,27 @@ pub async fn refresh(state: &State, tenant: TenantId) -> Result<()> {
         (audit::head(&mut tx).await?, super::queries::feed(&mut tx).await?.changes);
     let facts = queries::facts(&mut tx, tenant).await?;
     drop(tx);
-    let rows = derive::rows(&facts, now);
-    let made = Made { audit_seq, changes, at: now, stats: Stats::of(&rows) };
+    let map = Deriving::new(&facts, now);
+    let made = Made { audit_seq, changes, at: now, stats: Stats::of(map.rows()) };
     let mut tx = state.db.write().await?;
     if queries::make(&mut tx, tenant, &made).await? {
-        let old = queries::all(&mut tx, tenant).await?;
-        queries::replace(&mut tx, tenant, &old, &rows).await?;
+        replace(&mut tx, tenant, map.rows()).await?;
         tx.commit().await?;
     }
     Ok(())
+}
+
+/// Writes what is different, a piece after the other: neither map is in memory as a whole.
+async fn replace(tx: &mut Tx, tenant: TenantId, mut rows: impl Iterator<Item = Row>) -> Result<()> {
+    let mut after = String::new();
+    loop {
+        let new: Vec<Row> = rows.by_ref().take(PIECE).collect();
+        let last = new.last().filter(|_| new.len() == PIECE).map(|row| row.place.clone());
+        let old = queries::between(tx, tenant, &after, last.as_deref()).await?;
+        queries::replace(tx, tenant, &old, &new).await?;
+        let Some(last) = last else { return Ok(()) };
+        after = last;
+    }
 }
 
 /// Makes a small map anew if it is not up to date. While the database takes no writes, what there

@@ -278,7 +278,7 @@ pub(super) async fn make(tx: &mut Tx, tenant: TenantId, made: &Made) -> Result<b
 static PUT: Bulk = Bulk {
     head: "INSERT INTO phone_map (tenant_id, place, number, user_id, name, name_key, mac, mac_source, known, vendor, model, kind, label, address, via, fixed, subnet_id, subnet, user_agent, contact, present, first_seen, seen_at, expires_at, flags, search) VALUES",
     columns: 26,
-    most: 512,
+    most: 64,
     tail: "ON CONFLICT (tenant_id, place) DO UPDATE
            SET number = excluded.number, user_id = excluded.user_id, name = excluded.name, name_key = excluded.name_key,
                mac = excluded.mac, mac_source = excluded.mac_source, known = excluded.known, vendor = excluded.vendor,
@@ -452,9 +452,20 @@ fn rows(rows: Vec<MapRow>) -> Result<Vec<Row>> {
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-pub(super) async fn all(tx: &mut Tx, tenant: TenantId) -> Result<Vec<Row>> {
-    let text = select!("ORDER BY place");
-    rows(tx.query(text).bind(tenant.to_string()).all().await?)
+/// The lines of which the places are after one and not after another; without the other, all the
+/// rest.
+pub(super) async fn between(
+    tx: &mut Tx,
+    tenant: TenantId,
+    after: &str,
+    last: Option<&str>,
+) -> Result<Vec<Row>> {
+    let text = match last {
+        Some(_) => select!("AND place > $2 AND place <= $3 ORDER BY place"),
+        None => select!("AND place > $2 AND $3 = '' ORDER BY place"),
+    };
+    let last = last.unwrap_or_default().to_owned();
+    rows(tx.query(text).bind(tenant.to_string()).bind(after.to_owned()).bind(last).all().await?)
 }
 
 pub(super) async fn list(

@@ -218,15 +218,16 @@ pub struct Stats {
 
 impl Stats {
     /// Those of these lines.
-    pub fn of(rows: &[Row]) -> Self {
-        let count = |wanted: &dyn Fn(&Row) -> bool| {
-            i64::try_from(rows.iter().filter(|row| wanted(row)).count()).unwrap_or(i64::MAX)
-        };
-        Self {
-            entries: count(&|_| true),
-            present: count(&|row| row.present),
-            flagged: Flag::ALL.map(|flag| count(&|row| row.flags.has(flag))).to_vec(),
+    pub fn of(rows: impl Iterator<Item = Row>) -> Self {
+        let mut stats = Self { flagged: vec![0; Flag::ALL.len()], ..Self::default() };
+        for row in rows {
+            stats.entries += 1;
+            stats.present += i64::from(row.present);
+            for (count, flag) in stats.flagged.iter_mut().zip(Flag::ALL) {
+                *count += i64::from(row.flags.has(flag));
+            }
         }
+        stats
     }
 
     /// How many have a flag.
