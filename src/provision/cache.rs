@@ -2,10 +2,11 @@
 //! at once costs the database next to nothing, and is served even without one.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::epoch::Epoch;
 use super::types::File;
+use crate::boot::{Subject, Templates};
 use crate::id::TenantId;
 use crate::net::Mac;
 use crate::phones::Vendor;
@@ -19,6 +20,8 @@ const OVERHEAD: usize = 400;
 const MOST_TOKENS: usize = 100_000;
 /// Phone books kept: one for all phones of a make in a tenant. The longest has half a megabyte.
 const MOST_BOOKS: usize = 64;
+/// Phones of which it is remembered what their files are made from.
+const MOST_MATERIALS: usize = 256;
 
 /// A file as rendered.
 #[derive(Clone)]
@@ -49,12 +52,23 @@ pub(super) struct Owner {
     pub epoch: Epoch,
 }
 
+/// What a phone's files are made from.
+pub(super) struct Material {
+    pub subject: Subject,
+    pub templates: Templates,
+}
+
+/// A phone's, with the epoch in which it was read.
+type Read = (Mac, Epoch, Arc<Material>);
+
 /// All of it.
 pub(super) struct Cache {
     files: Mutex<Files>,
     /// Apart from the files: however long they are, they push none of those out.
     books: Mutex<HashMap<(TenantId, Vendor), Entry>>,
     tokens: Mutex<HashMap<String, Owner>>,
+    /// Of the phones last seen: they come for several files one after the other.
+    materials: Mutex<VecDeque<Read>>,
 }
 
 impl Default for Cache {
@@ -66,7 +80,12 @@ impl Default for Cache {
 impl Cache {
     pub(super) fn bounded(limit: usize) -> Self {
         let files = Files { entries: HashMap::new(), order: VecDeque::new(), bytes: 0, limit };
-        Self { files: Mutex::new(files), books: Mutex::default(), tokens: Mutex::default() }
+        Self {
+            files: Mutex::new(files),
+            books: Mutex::default(),
+            tokens: Mutex::default(),
+            materials: Mutex::default(),
+        }
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {
@@ -128,6 +147,27 @@ impl Cache {
     /// A token that is nobody's any more.
     pub(super) fn forget(&self, hash: &str) {
         self.tokens().remove(hash);
+    }
+
+    fn materials(&self) -> MutexGuard<'_, VecDeque<Read>> {
+        self.materials.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the phone's files are made from, if that was read in this epoch and not long ago.
+    pub(super) fn material(&self, mac: Mac, epoch: Epoch) -> Option<Arc<Material>> {
+        let materials = self.materials();
+        let mut newest = materials.iter().rev();
+        newest.find(|(of, at, _)| (*of, *at) == (mac, epoch)).map(|(_, _, it)| it.clone())
+    }
+
+    pub(super) fn put_material(&self, mac: Mac, epoch: Epoch, material: Arc<Material>) {
+        let mut materials = self.materials();
+        // What was read before a change is of no more use, and holds secrets.
+        materials.retain(|(of, at, _)| *at == epoch && *of != mac);
+        if materials.len() >= MOST_MATERIALS {
+            materials.pop_front();
+        }
+        materials.push_back((mac, epoch, material));
     }
 
     /// How many files and bytes there are.

@@ -1,12 +1,13 @@
 //! From a phone and a file's name to bytes, by way of the memory, the database and the templates.
 
+use std::sync::Arc;
+
 use super::Provisioner;
-use super::cache::Entry;
+use super::cache::{Entry, Material};
 use super::epoch::Epoch;
 use super::queries;
 use super::types::{File, Kept};
-use crate::boot::{self, Part, RenderError, Rendered, Subject};
-use crate::db::Tx;
+use crate::boot::{self, Part, RenderError, Rendered};
 use crate::id::TenantId;
 use crate::net::Mac;
 use crate::phones::Vendor;
@@ -90,7 +91,7 @@ impl Provisioner {
         {
             return Found::Fresh(entry.file.clone());
         }
-        match self.render((tenant, mac), part, false).await {
+        match self.render((tenant, mac), part, Some(epoch)).await {
             Ok(mut file) => {
                 let same = cached.filter(|entry| entry.file.revision == file.revision);
                 match same {
@@ -129,7 +130,7 @@ impl Provisioner {
         let Some(epoch) = epoch else { return known.map_or(Found::Unavailable, aged) };
         let fresh = known.clone().filter(|entry| entry.epoch == Some(epoch));
         let fresh = fresh.map(|entry| entry.file);
-        match self.make_book((tenant, mac), page, false, fresh).await {
+        match self.make_book((tenant, mac), page, Some(epoch), fresh).await {
             Ok(file) => {
                 if shared {
                     let entry = Entry { file: file.clone(), epoch: Some(epoch), at: now };
@@ -149,18 +150,18 @@ impl Provisioner {
         &self,
         (tenant, mac): (TenantId, Mac),
         page: u16,
-        open: bool,
+        epoch: Option<Epoch>,
         made: Option<File>,
     ) -> Result<File, Trouble> {
-        let mut tx = self.state.read().await?;
-        let subject = self.subject(&mut tx, (tenant, mac), open).await?;
+        let material = self.material((tenant, mac), epoch).await?;
+        let subject = &material.subject;
         if !subject.settings.is_on("phonebook") {
             return Err(Trouble::Nothing);
         }
         if let Some(file) = made {
             return Ok(file);
         }
-        let entries = boot::entries(&mut tx, tenant).await?;
+        let entries = boot::entries(&mut self.state.read().await?, tenant).await?;
         let book = boot::book::book(subject.model.vendor, &entries, page, &subject.url);
         Ok(File::of(book.ok_or(Trouble::Nothing)?, Part::Book(page)))
     }
@@ -169,8 +170,8 @@ impl Provisioner {
     /// a phone that enrols and asks for what its model has in common before its own file.
     pub(super) async fn open_file(&self, whose: (TenantId, Mac), part: Part) -> Found {
         let made = match part {
-            Part::Book(page) => self.make_book(whose, page, true, None).await,
-            part => self.render(whose, part, true).await,
+            Part::Book(page) => self.make_book(whose, page, None, None).await,
+            part => self.render(whose, part, None).await,
         };
         match made {
             Ok(file) => Found::Fresh(file),
@@ -182,31 +183,37 @@ impl Provisioner {
 
     async fn render(
         &self,
-        (tenant, mac): (TenantId, Mac),
+        whose: (TenantId, Mac),
         part: Part,
-        open: bool,
+        epoch: Option<Epoch>,
     ) -> Result<File, Trouble> {
-        let mut tx = self.state.read().await?;
-        let subject = self.subject(&mut tx, (tenant, mac), open).await?;
-        let templates = boot::in_force(&mut tx, tenant).await?;
-        Ok(File::of(boot::render(&subject, part, &templates)?, part))
+        let material = self.material(whose, epoch).await?;
+        Ok(File::of(boot::render(&material.subject, part, &material.templates)?, part))
     }
 
-    /// What files are made from; `open` without a secret.
-    async fn subject(
+    /// What files are made from; without an epoch, without a secret. Read once for all files of a
+    /// phone that come for one after the other, as long as nothing is changed.
+    async fn material(
         &self,
-        tx: &mut Tx,
         (tenant, mac): (TenantId, Mac),
-        open: bool,
-    ) -> Result<Subject, Trouble> {
+        epoch: Option<Epoch>,
+    ) -> Result<Arc<Material>, Trouble> {
+        if let Some(known) = epoch.and_then(|epoch| self.cache.material(mac, epoch)) {
+            return Ok(known);
+        }
         let (vault, url) = (&self.state.vault, &self.state.phones_url);
-        let subject = boot::subject(tx, vault, tenant, mac, url).await?;
+        let mut tx = self.state.read().await?;
+        let subject = boot::subject(&mut tx, vault, tenant, mac, url).await?;
         let mut subject = subject.ok_or(Trouble::Nothing)?;
-        if open {
+        let templates = boot::in_force(&mut tx, tenant).await?;
+        let Some(epoch) = epoch else {
             subject = subject.masked();
             subject.url = format!("{url}/provision");
-        }
-        Ok(subject)
+            return Ok(Arc::new(Material { subject, templates }));
+        };
+        let material = Arc::new(Material { subject, templates });
+        self.cache.put_material(mac, epoch, material.clone());
+        Ok(material)
     }
 
     fn keep(&self, (tenant, mac): (TenantId, Mac), name: &str, file: &File) {

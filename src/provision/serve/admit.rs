@@ -27,7 +27,7 @@ impl Provisioner {
             (_, Some(epoch)) => {
                 // Also for those who guessed too often: who knows a token guessed nothing, and may
                 // stand behind the same router.
-                let found = queries::phone_of_token(&mut self.state.read().await?, hash).await?;
+                let found = queries::phone_of_token(&mut self.state.db.apart(), hash).await?;
                 let Some(phone) = found else {
                     self.cache.forget(hash);
                     let wait = self.turned_away(call);
