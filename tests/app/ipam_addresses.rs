@@ -908,6 +908,26 @@ both_databases! {
         }
         let bulk = json!({ "action": "reserve", "addresses": ["10.20.5.13", "10.20.5.14", "10.20.5.13"], "note": "Fair" });
         assert_eq!(script.send("POST", "/api/v1/addresses/bulk", &bulk).await.json(), json!({ "changed": 2 }));
+        // All that match, and nothing when they are others than was thought.
+        for (matching, field) in [
+            (json!({}), "matching"), (json!({ "status": "x" }), "matching.status"), (json!({ "subnet": "x" }), "matching.subnet"),
+            (json!({ "type": "x" }), "matching.type"), (json!({ "mine": "yes" }), "matching.mine"), (json!({ "x": 1 }), "matching.x"),
+        ] {
+            let answer = script.send("POST", "/api/v1/addresses/bulk", &json!({ "action": "release", "matching": matching })).await;
+            assert_eq!(answer.status, 422, "{matching}");
+            assert!(answer.json()["errors"][field].is_string(), "{answer:?}");
+        }
+        let both = json!({ "action": "release", "addresses": ["10.20.5.13"], "matching": { "mine": true } });
+        assert_eq!(script.send("POST", "/api/v1/addresses/bulk", &both).await.status, 422);
+        let mut bulk = json!({ "action": "release", "matching": { "mine": true, "q": "Fair" }, "expected": 3 });
+        let before = rows(&app).await;
+        let answer = script.send("POST", "/api/v1/addresses/bulk", &bulk).await;
+        assert_eq!((answer.status, answer.json()["errors"]["expected"].is_string()), (409, true), "{answer:?}");
+        assert_eq!(rows(&app).await, before);
+        bulk["expected"] = json!(2);
+        assert_eq!(script.send("POST", "/api/v1/addresses/bulk", &bulk).await.json(), json!({ "changed": 2 }));
+        bulk["expected"] = json!(0);
+        assert_eq!(script.send("POST", "/api/v1/addresses/bulk", &bulk).await.json(), json!({ "changed": 0 }));
     }
 
     async fn scripts_take_the_next_free_once_however_often_they_ask(app: TestApp) {
