@@ -38,6 +38,9 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Most connections to a server, for each thread that answers requests and for the rest.
 const CONNECTIONS: u32 = 8;
+/// The pages of `SQLite`'s writer in memory, in KiB, and those while very much is written.
+const WRITER_CACHE: &str = "PRAGMA cache_size = -4096";
+const LARGE_WRITER_CACHE: &str = "PRAGMA cache_size = -32768";
 /// Long reads at a time.
 const LONG_READS: u32 = 4;
 
@@ -114,7 +117,7 @@ impl Db {
         let pool = || SqlitePoolOptions::new().test_before_acquire(false).acquire_timeout(patience);
         // When the disk is full SQLite rolls back by itself and sqlx believes the transaction open:
         // such a connection would refuse every later change.
-        // An import touches many pages of many indexes; readers keep the upper levels of theirs.
+        // The caches keep the upper levels of the indexes; the rest the system has in memory.
         let write = pool()
             .max_connections(1)
             .before_acquire(|connection, _| {
@@ -123,7 +126,10 @@ impl Db {
                     Ok(!connection.is_in_transaction())
                 })
             })
-            .connect_with(options.clone().pragma("cache_size", "-32768"))
+            .after_connect(|connection, _| {
+                Box::pin(async move { connection.execute(WRITER_CACHE).await.map(drop) })
+            })
+            .connect_with(options.clone())
             .await?;
         let reading = options.pragma("query_only", "ON").pragma("cache_size", "-4096");
         let read = pool().max_connections(4).connect_lazy_with(reading.clone());
@@ -218,6 +224,14 @@ impl Db {
         }
     }
 
+    /// After [`Tx::expect_much`], whatever came of it: gives the memory back.
+    pub async fn relax(&self) -> Result<()> {
+        if let Self::Sqlite { write, .. } = self {
+            write.execute(WRITER_CACHE).await?;
+        }
+        Ok(())
+    }
+
     /// Waits for running statements and closes every connection.
     pub async fn close(&self) {
         match self {
@@ -284,6 +298,15 @@ impl Tx {
         let Self::Postgres(tx) = self else { return Ok(()) };
         let wait = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
         sqlx::query(wait).bind(of).execute(&mut **tx).await.map(drop)
+    }
+
+    /// Tens of thousands of rows will be written, in no order of any index: many pages are kept in
+    /// memory until [`Db::relax`].
+    pub async fn expect_much(&mut self) -> Result<()> {
+        if let Self::Sqlite(tx) = self {
+            tx.execute(LARGE_WRITER_CACHE).await?;
+        }
+        Ok(())
     }
 
     /// Makes what was done durable. On `Ok` it survives a power cut.

@@ -131,8 +131,20 @@ impl Importer<'_> {
             let mut tx = self.state.read().await?;
             return addresses::check(&mut tx, tenant, self.name, at, rows, report).await;
         }
+        let written = self.write_addresses(rows, report).await;
+        let relaxed = self.state.db.relax().await;
+        written?;
+        Ok(relaxed?)
+    }
+
+    async fn write_addresses(
+        self,
+        rows: addresses::Rows,
+        report: &mut Report,
+    ) -> Result<(), Error> {
         let mut change = self.state.change(self.actor).await?;
         let mut space = Space::open(&mut change, self.state.vault.entropy()).await?;
+        space.tx().expect_much().await?;
         addresses::run(&mut space, self.name, rows, report).await?;
         if report.is_clean() && report.touched() > 0 {
             space.record(self.summary(Kind::Addresses, report));
