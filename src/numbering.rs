@@ -5,6 +5,11 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
+/// What is dialled before a number to pick up the call that rings there. No number begins so: a
+/// number is digits. Nor does the `*8` of Asterisk's own `features.conf` get in the way: that is
+/// compared with all that was dialled, and this is never dialled alone.
+pub const PICKUP: &str = "*8";
+
 /// A dialable number: 2 to 8 digits, the first not 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]

@@ -23,14 +23,16 @@ const TYPES: [&str; 3] = ["endpoint", "auth", "aor"];
 /// What must be there, however little is in it, for phones to be told to fetch their files: without
 /// it Asterisk does not load `res_pjsip_notify`.
 const NOTIFY: &str = "pjsip_notify.conf";
-/// Modules that calls need, and phones that register and are told to fetch their files.
-const MODULES: [&str; 8] = [
+/// Modules that calls and picking them up need, and phones that register and are told to fetch their
+/// files.
+const MODULES: [&str; 9] = [
     "res_pjsip.so",
     "res_pjsip_registrar.so",
     "res_pjsip_notify.so",
     "chan_pjsip.so",
     "pbx_config.so",
     "app_dial.so",
+    "app_directed_pickup.so",
     "func_sorcery.so",
     "func_pjsip_aor.so",
 ];

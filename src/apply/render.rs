@@ -19,6 +19,7 @@ use super::desired::Desired;
 use crate::asterisk::value::{
     Comment, ConfWriter, FileValue, Key, SectionName, ValueError, caller_id,
 };
+use crate::numbering::PICKUP;
 use crate::phones::told::Told;
 use crate::secrets::{self, Vault, VaultError};
 use crate::tenants::Tenant;
@@ -348,6 +349,7 @@ fn extensions(desired: &Desired) -> File {
         let _ = write!(text, "\n[{}]\n", context(tenant));
         for pattern in tenant.range().patterns() {
             text.push_str(&dial(&pattern, &tenant.prefix()));
+            text.push_str(&pick_up(&pattern, &tenant.prefix()));
         }
         text.push_str("exten => i,1,Hangup(1)\nexten => t,1,Hangup()\nexten => h,1,NoOp()\n");
     }
@@ -368,12 +370,7 @@ fn canary_context(name: &str) -> String {
 /// the PJSIP functions log a warning for each number nobody has. `PJSIP_AOR` tells whether a phone
 /// is registered: the device state of one that has just registered is still "unavailable".
 fn dial(pattern: &str, prefix: &str) -> String {
-    // A pattern of digits alone is an extension by its own name.
-    let exten = if pattern.bytes().all(|byte| byte.is_ascii_digit()) {
-        pattern.to_owned()
-    } else {
-        format!("_{pattern}")
-    };
+    let exten = exten("", pattern);
     format!(
         "exten => {exten},1,GotoIf($[\"${{AST_SORCERY(res_pjsip,endpoint,{prefix}${{EXTEN}},context)}}\" = \"\"]?unallocated)\n \
 same => n,GotoIf($[\"${{PJSIP_AOR({prefix}${{EXTEN}},contact)}}\" = \"\"]?absent)\n \
@@ -386,6 +383,25 @@ same => n(busy),Hangup(17)\n \
 same => n(unallocated),Hangup(1)\n\
 exten => {exten},hint,PJSIP/{prefix}${{EXTEN}}\n"
     )
+}
+
+/// What picks up a call that rings at a colleague's phone: 480 when none does (Q.850 cause 19).
+///
+/// The call is found by the phone it rings at, which is what lamps watch: so also one that another
+/// context dialled. The pattern lets nothing through but a number of the tenant's, and the prefix
+/// makes it the tenant's phone.
+fn pick_up(pattern: &str, prefix: &str) -> String {
+    let (exten, digits) = (exten(PICKUP, pattern), PICKUP.len());
+    format!(
+        "exten => {exten},1,PickupChan(PJSIP/{prefix}${{EXTEN:{digits}}})\n \
+same => n,Hangup(19)\n"
+    )
+}
+
+/// An extension that matches `pattern` after `code`. One of digits alone goes by its own name.
+fn exten(code: &str, pattern: &str) -> String {
+    let is_name = pattern.bytes().all(|byte| byte.is_ascii_digit());
+    format!("{}{code}{pattern}", if is_name { "" } else { "_" })
 }
 
 #[cfg(test)]
@@ -438,6 +454,26 @@ mod tests {
         let none = render(&desired(&vault, &[]), &vault).unwrap();
         assert_eq!(many[1].text, none[1].text);
         assert!(none[1].text.contains("[patchbay-internal]\nexten => _1XXX,1,"));
+    }
+
+    #[test]
+    fn each_tenants_numbers_are_picked_up_at_its_own_phones() {
+        let vault = vault();
+        let mut desired = desired(&vault, &[]);
+        let mut acme = Tenant::sample();
+        "acme".clone_into(&mut acme.slug);
+        desired.tenants.push(acme);
+        let text = &render(&desired, &vault).unwrap()[1].text;
+        let (ours, theirs) = text.split_once("[patchbay-acme]").unwrap();
+        assert!(ours.contains("exten => _*81XXX,1,PickupChan(PJSIP/${EXTEN:2})\n"), "{ours}");
+        assert!(
+            theirs.contains("exten => _*81XXX,1,PickupChan(PJSIP/acme-${EXTEN:2})\n"),
+            "{theirs}"
+        );
+        assert_eq!(
+            pick_up("1005", "").lines().next(),
+            Some("exten => *81005,1,PickupChan(PJSIP/${EXTEN:2})")
+        );
     }
 
     #[test]

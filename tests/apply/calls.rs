@@ -7,7 +7,7 @@ use patchbay::{
 
 use crate::{
     office::Office,
-    support::sip::{Algorithm, Phone},
+    support::sip::{Algorithm, Phone, talk},
 };
 
 async fn phone(office: &Office, number: &str, secret: &SipSecret, algorithm: Algorithm) -> Phone {
@@ -86,6 +86,60 @@ async fn disabling_rotating_and_deleting_reach_the_phone_with_the_next_apply() {
     assert_eq!(office.apply().await.state, RunState::Verified);
     assert_eq!(caller.call("1001").await, 404, "deleted while registered");
     assert_eq!(second.register().await, 401);
+}
+
+#[tokio::test]
+async fn a_call_that_rings_at_a_colleagues_is_picked_up_and_nothing_else_is() {
+    let mut office = Office::new().await;
+    let mut secrets = Vec::new();
+    for name in ["Ann", "Bob", "Cid"] {
+        secrets.push(office.hire(name).await.1);
+    }
+    office.found("acme").await;
+    for name in ["Wile", "Road", "Runner"] {
+        secrets.push(office.hire(name).await.1);
+    }
+    assert_eq!(office.apply().await.state, RunState::Verified);
+    let names = ["1000", "1001", "1002", "acme-1000", "acme-1001", "acme-1002"];
+    let mut phones = Vec::new();
+    for (name, secret) in names.iter().zip(&secrets) {
+        let mut phone = phone(&office, name, secret, Algorithm::Sha256).await;
+        assert_eq!(phone.register().await, 200);
+        phones.push(phone);
+    }
+    let [ann, bob, cid, wile, road, runner] = phones.as_mut_slice() else { unreachable!() };
+
+    assert_eq!(cid.watch("1001").await, 200);
+    cid.lamp("terminated").await;
+    assert_eq!(cid.call("*81001").await, 480, "nothing rings there");
+    assert_eq!(cid.call("*81999").await, 480, "a number nobody has");
+    assert_eq!(cid.call("*85551234").await, 404, "a number outside the range");
+
+    let (status, ()) = tokio::join!(ann.call("1001"), async {
+        bob.ring().await;
+        cid.lamp("early").await;
+        assert_eq!(cid.call("*81000").await, 480, "who calls does not ring");
+        assert_eq!(wile.call("*81001").await, 480, "another tenant's call");
+        let (status, ()) = tokio::join!(cid.call("*81001"), bob.let_go());
+        assert_eq!(status, 200);
+    });
+    assert_eq!(status, 200);
+    cid.lamp("terminated").await;
+    talk(ann, cid).await;
+    assert_eq!(wile.call("*81001").await, 480, "a call that is answered is nobody else's");
+    let (status, ()) = tokio::join!(cid.hang_up(), ann.hung_up());
+    assert_eq!(status, 200);
+
+    let (status, ()) = tokio::join!(wile.call("1001"), async {
+        road.ring().await;
+        assert_eq!(cid.call("*81001").await, 480, "another tenant's call");
+        let (status, ()) = tokio::join!(runner.call("*81001"), road.let_go());
+        assert_eq!(status, 200);
+    });
+    assert_eq!(status, 200);
+    talk(wile, runner).await;
+    let (status, ()) = tokio::join!(wile.hang_up(), runner.hung_up());
+    assert_eq!(status, 200);
 }
 
 #[tokio::test]

@@ -273,6 +273,11 @@ impl Phone {
     /// Rings until the caller gives up.
     pub async fn ignore(&mut self) {
         self.ring().await;
+        self.let_go().await;
+    }
+
+    /// It rings; waits until it need not any more.
+    pub async fn let_go(&mut self) {
         let cancel = self.expect("CANCEL").await;
         self.reply(&cancel, "200 OK").await;
         self.respond("487 Request Terminated", "").await;
