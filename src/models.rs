@@ -192,7 +192,7 @@ const fn ata(
 /// Every model: those Patchbay writes complete files for. The keys are those its templates can
 /// give a function. What the common files are called by: Yealink's hardware ids, the name a Cisco
 /// has for itself (`$PSN`), and so on; see [`Model::common`].
-pub static MODELS: [Model; 167] = [
+pub static MODELS: [Model; 169] = [
     phone(Vendor::Yealink, "t19p", "SIP-T19P", "phone", (1, 0), "y000000000053"),
     phone(Vendor::Yealink, "t21p", "SIP-T21P", "phone", (2, 2), "y000000000052"),
     phone(Vendor::Yealink, "t23p", "SIP-T23P", "phone", (3, 3), "y000000000044"),
@@ -351,7 +351,9 @@ pub static MODELS: [Model; 167] = [
     phone(Vendor::Fanvil, "x3u", "X3U", "phone", (6, 3), ""),
     phone(Vendor::Fanvil, "x3u-pro", "X3U Pro", "phone", (6, 3), ""),
     phone(Vendor::Fanvil, "x4u", "X4U", "phone", (12, 12), ""),
+    phone(Vendor::Fanvil, "x5s", "X5S", "phone", (6, 8), ""),
     phone(Vendor::Fanvil, "x5u", "X5U", "phone", (16, 12), ""),
+    phone(Vendor::Fanvil, "x6", "X6", "phone", (6, 12), "F0V00X600000"),
     phone(Vendor::Fanvil, "x6u", "X6U", "phone", (20, 12), ""),
     phone(Vendor::Fanvil, "x6u-pro", "X6U Pro", "phone", (20, 12), ""),
     phone(Vendor::Fanvil, "x210", "X210", "phone", (20, 14), ""),
