@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::subject::{LineFacts, Subject};
 use super::zone::{self, Change};
+use crate::numbering::PICKUP;
 
 /// Every placeholder with its meaning, in the order the editor lists them.
 pub const PLACEHOLDERS: &[(&str, &str)] = &[
@@ -34,6 +35,7 @@ pub const PLACEHOLDERS: &[(&str, &str)] = &[
     ("codec", "codec.g722, codec.alaw, codec.ulaw: the place in that order from 1, or 0"),
     ("codec_numbers", "six RTP payload numbers, the best first"),
     ("voicemail", "what the message key dials; may be empty"),
+    ("pickup", "what is dialled before a number to pick up the call that rings there"),
     ("time_server", "the NTP server"),
     (
         "zone",
@@ -77,6 +79,7 @@ struct Context<'a> {
     codec: Codecs,
     codec_numbers: Vec<u8>,
     voicemail: &'a str,
+    pickup: &'a str,
     time_server: &'a str,
     zone: ZoneFacts,
     phonebook: bool,
@@ -300,6 +303,7 @@ pub(super) fn of(subject: &Subject) -> Value {
         codec_numbers: numbers.collect(),
         codecs,
         voicemail: settings.get("voicemail.number"),
+        pickup: PICKUP,
         time_server: settings.get("time.server"),
         zone: ZoneFacts::of(subject),
         phonebook: settings.is_on("phonebook"),

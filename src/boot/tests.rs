@@ -12,6 +12,7 @@ use super::render::{BUILT_IN, Templates, names, render};
 use super::subject::tests::{sample, with};
 use super::subject::{KeyFacts, LineFacts};
 use super::{Part, Subject};
+use crate::numbering::PICKUP;
 use crate::phones::{KeyKind, MODELS, Vendor};
 
 /// One model of every family.
@@ -117,6 +118,26 @@ fn ciscos_turn_pages_of_32() {
     assert_eq!((page(0), page(4)), (None, None));
     assert!(book(Vendor::Cisco, &[], 1, "x").is_some());
     assert!(book(Vendor::Yealink, &many, 2, "x").is_none());
+}
+
+#[test]
+fn a_key_that_watches_picks_up_and_no_template_spells_out_how() {
+    for (vendor, model) in FAMILIES {
+        let subject = sample(vendor, model);
+        let watches = subject.keys.iter().any(|key| key.kind == KeyKind::Blf);
+        let parts = [Part::Common, Part::Own];
+        let there = parts.iter().filter(|part| super::BuiltIn::of(subject.model, **part).is_some());
+        let texts = there.map(|part| text(&subject, *part)).collect::<String>();
+        assert!(!watches || texts.contains(PICKUP), "{model}");
+    }
+    for built_in in &BUILT_IN {
+        let (mut said, mut rest) = (String::new(), built_in.source());
+        while let Some((before, comment)) = rest.split_once("{#") {
+            said.push_str(before);
+            rest = comment.split_once("#}").unwrap().1;
+        }
+        assert!(!said.contains(PICKUP) && !rest.contains(PICKUP), "{built_in:?}");
+    }
 }
 
 /// Settings that make every branch of a template count.
