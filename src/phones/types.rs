@@ -18,7 +18,7 @@ use crate::users::lines;
 pub enum KeyKind {
     /// Takes a line.
     Line,
-    /// Shows whether a number is busy, and calls it.
+    /// Shows whether a number is busy or rings, calls it, and picks up what rings there.
     Blf,
     /// Calls a number.
     SpeedDial,

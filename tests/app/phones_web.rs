@@ -134,7 +134,7 @@ both_databases! {
         assert_eq!((phone.label.as_str(), phone.notes.as_str(), phone.site.as_str(), phone.model.name, phone.lines.len()), ("Desk 7", "n", "", "t46s", 1));
         let keys = [("kind", "blf"), ("value", "1000"), ("label", "Ann"), ("line", "1"), ("version", "2")];
         assert_eq!(helpdesk.post("/phones/001565000001/keys", &keys).await.status, 303);
-        helpdesk.get("/phones/001565000001").await.shows("watches and calls");
+        helpdesk.get("/phones/001565000001").await.shows("watches, calls and picks up");
         let keys = [("kind", "speed_dial"), ("value", "10x"), ("label", ""), ("line", "99"), ("version", "3")];
         let page = helpdesk.post("/phones/001565000001/keys", &keys).await;
         assert_eq!(page.status, 422);

@@ -260,6 +260,10 @@ both_databases! {
         for secret in [&keys.token, &keys.http_password, &keys.web_password] {
             page.hides(secret);
         }
+        page.shows("<dd>dial <b>*8</b> and the extension");
+        app.sql("INSERT INTO phone_key (mac, position, kind, line, value, label) VALUES ('001565aabbcc', 3, 'blf', 1, '1001', 'Bob')").await;
+        let page = admin.get("/phones/001565aabbcc/handout").await;
+        page.shows("press the key that blinks, or dial <b>*8</b> and the extension");
         phone(&app, TenantId::DEFAULT, "001565aabbcd").await;
         let both = admin.get("/phones/handouts?mac=001565aabbcc&mac=00:15:65:aa:bb:cd").await;
         assert_eq!(both.text.matches("card handout").count(), 2);

@@ -10,7 +10,8 @@ use super::{NAV, PathMac};
 use crate::auth::Operator;
 use crate::db::Tx;
 use crate::net::Mac;
-use crate::phones::{self, Phone};
+use crate::numbering::PICKUP;
+use crate::phones::{self, KeyKind, Phone};
 use crate::web::form::Form;
 use crate::web::{Answer, Error, Shell, ok};
 
@@ -30,6 +31,11 @@ impl Sheet {
         let resolved = phones::resolved(tx, by.tenant(), &phone).await?;
         let voicemail = resolved.get("voicemail.number").to_owned();
         Ok(Some(Self { phone, voicemail }))
+    }
+
+    /// Whether it has a key whose lamp blinks while somebody else's phone rings.
+    fn watches(&self) -> bool {
+        self.phone.keys.iter().any(|key| key.kind == KeyKind::Blf)
     }
 }
 
