@@ -1,12 +1,14 @@
-//! `patchbay apply` killed, and given EIO and ENOSPC, at every call that changes a file: Asterisk's files are the old
-//! ones or the new ones, each whole, and the next apply succeeds.
+//! `patchbay apply` killed, and given EIO and ENOSPC, at every call that changes a file, and at some of every other kind
+//! of call: Asterisk's files are the old ones or the new ones, each whole, and the next apply succeeds.
 
 use std::{
     cell::Cell,
     collections::BTreeMap,
     fs,
-    os::unix::process::{CommandExt as _, ExitStatusExt as _},
+    ops::RangeInclusive,
+    os::unix::process::ExitStatusExt as _,
     process::{Command, Output},
+    time::{Duration, Instant},
 };
 
 use patchbay::{
@@ -36,6 +38,41 @@ const FILES: [&str; 11] = [
 ];
 /// Calls by which `SQLite` writes.
 const DATABASE: [&str; 4] = ["pwrite64", "fsync", "fdatasync", "fchown"];
+/// Calls that do not fail, or whose error ends the runtime or the C library and not what the program does: memory, threads,
+/// signals and waiting. Among them `write`, by which the runtime wakes itself; a file that cannot be written is below.
+const RUNTIME: [&str; 24] = [
+    "brk",
+    "clone3",
+    "epoll_create1",
+    "epoll_wait",
+    "eventfd2",
+    "exit",
+    "exit_group",
+    "futex",
+    "geteuid",
+    "getpid",
+    "gettid",
+    "madvise",
+    "mprotect",
+    "munmap",
+    "poll",
+    "prctl",
+    "rseq",
+    "rt_sigaction",
+    "rt_sigprocmask",
+    "sched_getaffinity",
+    "sched_yield",
+    "set_robust_list",
+    "sigaltstack",
+    "write",
+];
+/// What the program's own runtime asks first; what comes before is the loader's.
+const BEGINS: &str = "poll([{fd=0";
+/// No Apply takes as long, whatever fails; one that does has hung.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The calls of a kind that are the program's, as `when=` counts them.
+type Calls = BTreeMap<String, RangeInclusive<usize>>;
 
 /// An office with so many releases that each Apply also removes one.
 async fn settled(database: Database) -> (Office, User) {
@@ -51,86 +88,147 @@ async fn settled(database: Database) -> (Office, User) {
 #[tokio::test]
 async fn killed_or_failing_at_any_change_of_a_file_the_release_is_the_old_one_or_the_new_one() {
     // With the database elsewhere, the files are all it writes.
-    let (office, ann) = settled(Database::Postgres).await;
-    let sweep = Sweep { office, ann, killed: Cell::new(0), failed: Cell::new(0) };
-    let counts = sweep.count(&FILES).await;
+    let sweep = Sweep::of(Database::Postgres).await;
+    let calls = sweep.count().await;
     for call in ["mkdir", "linkat", "rename", "symlink", "fsync"] {
-        assert!(counts.contains_key(call), "{counts:?}");
+        assert!(calls.contains_key(call), "{calls:?}");
     }
-    sweep.all(&counts, &["signal=SIGKILL", "error=EIO", "error=ENOSPC"]).await;
+    let files = of_kinds(&calls, |kind| FILES.contains(&kind));
+    sweep.all(&files, &["signal=SIGKILL", "error=EIO", "error=ENOSPC"]).await;
     // Between the words to Asterisk and to the database.
-    let counts = sweep.count(&["sendto"]).await;
-    sweep.all(&counts, &["signal=SIGKILL"]).await;
+    sweep.all(&of_kinds(&calls, |kind| kind == "sendto"), &["signal=SIGKILL"]).await;
     sweep.torn_write().await;
-    assert!(
-        sweep.killed.get() > 30 && sweep.failed.get() > 20,
-        "{:?}",
-        (sweep.killed, sweep.failed)
-    );
+    sweep.hit(30, 20);
 }
 
 #[tokio::test]
 async fn killed_or_failing_at_any_write_of_the_database_the_release_is_the_old_one_or_the_new_one()
 {
-    let (office, ann) = settled(Database::Sqlite).await;
-    let sweep = Sweep { office, ann, killed: Cell::new(0), failed: Cell::new(0) };
-    let counts = sweep.count(&DATABASE).await;
-    assert!(counts["pwrite64"] > 10 && counts["fsync"] > 1, "{counts:?}");
-    sweep.all(&counts, &["signal=SIGKILL", "error=EIO", "error=ENOSPC"]).await;
-    assert!(
-        sweep.killed.get() > 20 && sweep.failed.get() > 20,
-        "{:?}",
-        (sweep.killed, sweep.failed)
-    );
+    let sweep = Sweep::of(Database::Sqlite).await;
+    let calls = of_kinds(&sweep.count().await, |kind| DATABASE.contains(&kind));
+    assert!(calls["pwrite64"].end() > &10 && calls["fsync"].end() > &1, "{calls:?}");
+    sweep.all(&calls, &["signal=SIGKILL", "error=EIO", "error=ENOSPC"]).await;
+    sweep.hit(20, 20);
     let check = sweep.office.patchbay(&["check"]);
     assert!(check.status.success(), "{check:?}");
+}
+
+#[tokio::test]
+async fn killed_or_failing_at_any_kind_of_call_the_release_is_the_old_one_or_the_new_one() {
+    let sweep = Sweep::of(Database::Sqlite).await;
+    sweep.some_of_each(&[&FILES[..], &DATABASE].concat()).await;
+}
+
+#[tokio::test]
+async fn so_it_is_with_the_database_elsewhere() {
+    let sweep = Sweep::of(Database::Postgres).await;
+    sweep.some_of_each(&[&FILES[..], &["sendto"]].concat()).await;
+}
+
+fn of_kinds(calls: &Calls, wanted: impl Fn(&str) -> bool) -> Calls {
+    calls.iter().filter(|(kind, _)| wanted(kind)).map(|(k, c)| (k.clone(), c.clone())).collect()
+}
+
+/// The first, the middle and the last; all, where there are not many more.
+fn some(calls: &RangeInclusive<usize>) -> Vec<usize> {
+    let (first, last) = (*calls.start(), *calls.end());
+    if last - first < 5 { calls.clone().collect() } else { vec![first, first.midpoint(last), last] }
 }
 
 struct Sweep {
     office: Office,
     ann: User,
-    /// How many were killed, and how many failed: a sweep that hits nothing proves nothing.
+    /// How many were killed, and how many failed.
     killed: Cell<u32>,
     failed: Cell<u32>,
 }
 
 impl Sweep {
-    /// How often a process that applies makes each of these calls; the most of any of its threads, because `when=`
-    /// counts by thread.
-    async fn count(&self, calls: &[&str]) -> BTreeMap<String, usize> {
+    async fn of(database: Database) -> Self {
+        let (office, ann) = settled(database).await;
+        Self { office, ann, killed: Cell::new(0), failed: Cell::new(0) }
+    }
+
+    /// Every call a process that applies makes, by kind: from the first that is not the loader's to the last of whichever
+    /// thread makes the most, because `when=` counts by thread.
+    async fn count(&self) -> Calls {
         self.office.rename(&self.ann, "Ann, counted").await;
         let trace = self.office.data_dir().join("trace");
         let file = trace.to_str().unwrap().to_owned();
-        let output = self.strace(&["-o", &file, "-e", &format!("trace={}", calls.join(","))]);
+        let output = self.strace(&["-o", &file, "-e", "signal=none"]);
         assert!(output.status.success(), "{output:?}");
-        let mut threads: BTreeMap<(String, String), usize> = BTreeMap::new();
-        for line in fs::read_to_string(trace).unwrap().lines() {
-            let (thread, rest) = line.split_once(' ').unwrap();
-            if let Some((call, _)) = rest.trim_start().split_once('(') {
-                *threads.entry((call.to_owned(), thread.to_owned())).or_default() += 1;
+        let trace = fs::read(trace).unwrap();
+        let trace = String::from_utf8_lossy(&trace);
+        let mut threads: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        let mut loader = None;
+        for line in trace.lines() {
+            let (thread, call) = line.split_once(' ').unwrap();
+            let call = call.trim_start();
+            if loader.is_none() && call.starts_with(BEGINS) {
+                loader = Some(threads.clone());
+            }
+            // Neither the end of a call that was begun before nor that of a thread.
+            if let Some((kind, _)) = call.split_once('(')
+                && !call.starts_with(['<', '+'])
+            {
+                *threads.entry((kind, thread)).or_default() += 1;
             }
         }
-        let mut counts = BTreeMap::new();
-        for ((call, _), count) in threads {
-            let most: &mut usize = counts.entry(call).or_default();
-            *most = count.max(*most);
+        let loader = loader.expect("where the program begins");
+        let mut calls = Calls::new();
+        for ((kind, _), last) in threads {
+            let before = loader.iter().filter(|((other, _), _)| *other == kind);
+            let first = before.map(|(_, count)| count + 1).max().unwrap_or(1);
+            let most = calls.get(kind).map_or(0, |calls| *calls.end());
+            if last >= first && last > most {
+                calls.insert(kind.to_owned(), first..=last);
+            }
         }
-        counts
+        calls
     }
 
-    async fn all(&self, counts: &BTreeMap<String, usize>, faults: &[&str]) {
-        for (call, count) in counts {
-            for when in 1..=*count {
+    async fn all(&self, calls: &Calls, faults: &[&str]) {
+        self.each(calls, RangeInclusive::clone, faults).await;
+    }
+
+    /// [`some`] of each kind that is not `covered` already; killed at all of them, and failing
+    /// where that can be handled.
+    async fn some_of_each(&self, covered: &[&str]) {
+        let calls = self.count().await;
+        let killed = of_kinds(&calls, |kind| !covered.contains(&kind));
+        let failing = of_kinds(&calls, |kind| {
+            (!covered.contains(&kind) || kind == "sendto") && !RUNTIME.contains(&kind)
+        });
+        self.each(&killed, some, &["signal=SIGKILL"]).await;
+        self.each(&failing, some, &["error=EIO"]).await;
+        self.hit(60, 20);
+    }
+
+    async fn each<I: IntoIterator<Item = usize>>(
+        &self,
+        calls: &Calls,
+        which: impl Fn(&RangeInclusive<usize>) -> I,
+        faults: &[&str],
+    ) {
+        for (kind, calls) in calls {
+            for when in which(calls) {
                 for fault in faults {
-                    let rule = format!("inject={call}:{fault}:when={when}");
-                    self.one(&rule, || {
-                        let trace = format!("trace={call}");
-                        self.strace(&["-o", "/dev/null", "-e", &trace, "-e", &rule])
+                    let inject = format!("inject={kind}:{fault}:when={when}");
+                    self.one(&format!("{inject} of {calls:?}"), || {
+                        let trace = format!("trace={kind}");
+                        self.strace(&["-o", "/dev/null", "-e", &trace, "-e", &inject])
                     })
                     .await;
                 }
             }
         }
+    }
+
+    /// A sweep that hits nothing proves nothing.
+    #[track_caller]
+    fn hit(&self, killed: u32, failed: u32) {
+        let hit = (self.killed.get(), self.failed.get());
+        assert!(hit.0 > killed && hit.1 > failed, "{hit:?}");
     }
 
     /// The disk ends in the middle of a file.
@@ -149,13 +247,15 @@ impl Sweep {
         // As long as the one before, so that the files differ in their time only, or they would not be read.
         let name = format!("Ann {runs:08}");
         self.office.rename(&self.ann, &name).await;
+        let begun = Instant::now();
         let output = apply();
+        assert!(begun.elapsed() < PATIENCE, "{rule}: it hung, {output:?}");
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         let found = self.office.files();
         // strace ends as what it traced ended, or says so with its exit code.
         let killed = output.status.signal().is_some() || output.status.code() == Some(128 + 9);
         if std::env::var_os("PATCHBAY_SWEEP").is_some() {
-            eprintln!("{rule}: {:?}", output.status);
+            eprintln!("{rule}: {:?} in {:?}", output.status, begun.elapsed());
         }
         self.killed.set(self.killed.get() + u32::from(killed));
         self.failed.set(self.failed.get() + u32::from(!killed && !output.status.success()));
@@ -188,16 +288,12 @@ impl Sweep {
 
     /// One worker thread, so that the calls come in the same order each time.
     fn strace(&self, options: &[&str]) -> Output {
-        let mut strace = Command::new("strace");
+        let mut strace = Command::new("timeout");
+        strace.args(["--signal=KILL", &PATIENCE.as_secs().to_string(), "strace"]);
         // Not `--seccomp-bpf`: with it a signal meant for any call but the first is never sent.
         strace.args(["-f", "-qq"]).args(options);
         strace.args([env!("CARGO_BIN_EXE_patchbay"), "apply"]);
-        strace
-            .envs(self.office.environment())
-            .env("TOKIO_WORKER_THREADS", "1")
-            .process_group(0)
-            .output()
-            .unwrap()
+        strace.envs(self.office.environment()).env("TOKIO_WORKER_THREADS", "1").output().unwrap()
     }
 }
 
