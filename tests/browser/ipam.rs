@@ -239,7 +239,7 @@ async fn pictures_of_the_running_program_show_addresses_and_the_map() {
 }
 
 /// Rows with something in every column, as wide as they come.
-fn fill_every_column(server: &Server) {
+pub fn fill_every_column(server: &Server) {
     let subnets = "name,cidr,site,vlan,gateway,static_pools,dhcp_pools\n\
          \"Office building, all floors\",10.20.0.0/16,Berlin-Adlershof,,,,\n\
          Voice on the third floor,10.20.130.0/24,Berlin-Adlershof,4094,10.20.130.254,10.20.130.10-99,10.20.130.100-200\n\
@@ -264,7 +264,7 @@ async fn full_lists_fit_the_windows_people_use() {
     for path in ["/ipam/subnets", "/ipam/addresses", "/ipam/hosts", "/lifecycle"] {
         browser.go(&format!("{}{path}", server.url)).await;
         for width in [1024, 1160, 1280, 1366, 1440, 1920] {
-            browser.driver.set_window_rect(0, 0, width, 900).await.unwrap();
+            browser.resize(width).await;
             let script = "return document.documentElement.scrollWidth - window.innerWidth";
             let beyond = browser.run(script).await.as_i64().unwrap();
             assert!(beyond <= 0, "{path} is {beyond} pixels too wide at {width}");

@@ -161,8 +161,8 @@ async fn and_without_scripts() {
     a_whole_life(Look { javascript: false, ..Look::default() }, "plain").await;
 }
 
-/// Switches RADIUS on, with a NAS on loopback.
-async fn radius(server: &Server, port: u16) {
+/// Switches RADIUS on, with a NAS on loopback; its id.
+pub async fn radius(server: &Server, port: u16) -> String {
     let state = server.state(0).await;
     let mut change = state.change(&tester()).await.unwrap();
     let place = format!("127.0.0.1:{port}").parse().unwrap();
@@ -174,7 +174,7 @@ async fn radius(server: &Server, port: u16) {
         fallback: true,
         secret: Some(Key::from(NAS_SECRET.to_owned())),
     };
-    setup::add_nas(&mut change, &state.vault, &nas).await.unwrap();
+    let id = setup::add_nas(&mut change, &state.vault, &nas).await.unwrap();
     let settings = RadiusSetup {
         suspended_filter: "walled-garden".parse().unwrap(),
         usual_filter: "full".parse().unwrap(),
@@ -184,6 +184,7 @@ async fn radius(server: &Server, port: u16) {
     setup::configure(&mut change, &state.vault, 0, &edit).await.unwrap();
     change.commit().await.unwrap();
     state.db.close().await;
+    id.to_string()
 }
 
 /// Looks again until the page's signs of calls are these.

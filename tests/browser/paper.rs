@@ -8,7 +8,7 @@ use crate::support::network::{allocate, change, host, reserve, subnet};
 use crate::support::server::Server;
 
 const DAY: i64 = 86_400;
-const A4: (f64, f64) = (21.0, 29.7);
+pub const A4: (f64, f64) = (21.0, 29.7);
 const LETTER: (f64, f64) = (21.59, 27.94);
 
 /// 230 subnets, reservations of different ages, and words too long for any column.
@@ -60,7 +60,7 @@ fn keep(file: &Path, name: &str) {
 }
 
 /// How far to the right anything reaches, and how wide the paper is, in points.
-fn reach(pdf: &[u8]) -> Vec<(f64, f64)> {
+pub fn reach(pdf: &[u8]) -> Vec<(f64, f64)> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("report.pdf");
     std::fs::write(&file, pdf).unwrap();
@@ -79,7 +79,7 @@ fn reach(pdf: &[u8]) -> Vec<(f64, f64)> {
 }
 
 /// Whether the last line ends with the page's number and how many there are.
-fn is_numbered(page: &str, n: usize, count: usize) -> bool {
+pub fn is_numbered(page: &str, n: usize, count: usize) -> bool {
     let last = page.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
     let squeezed = last.split_once("Patchbay").unwrap_or_default().1.replace(' ', "");
     squeezed == format!("{n}/{count}")
@@ -209,54 +209,4 @@ async fn reports_on_paper_are_documents_with_every_row() {
 
 async fn pages_of(browser: &Browser, name: &str) -> Vec<String> {
     pages(&browser.printed(A4.0, A4.1).await, name)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn reports_fit_a_narrow_screen_and_keep_the_content_security_policy() {
-    let server = Server::start();
-    let looks = [
-        ("wide", Look { width: 1440, ..Look::default() }),
-        ("narrow", Look { width: 375, ..Look::default() }),
-        ("dark", Look { width: 1440, dark: true, ..Look::default() }),
-    ];
-    for (look, how) in looks {
-        let browser = Browser::open(how).await;
-        if look == "wide" {
-            crate::begin(&browser, &server).await;
-            browser.go(&format!("{}/ipam/report?report=conflicts", server.url)).await;
-            browser.sees("No conflicts. Good.").await;
-            fill(&server).await;
-        } else {
-            crate::sign_in(&browser, &server).await;
-        }
-        browser.complaints().await;
-        for report in [
-            "",
-            "report=utilisation",
-            "report=sites",
-            "report=reservations",
-            "report=conflicts",
-            "report=inactive",
-            "report=orphans",
-            "report=history&address=10.20.5.1",
-            "report=utilisation&subnet=10.20.0.1/16",
-        ] {
-            browser.go(&format!("{}/ipam/report?{report}", server.url)).await;
-            browser.find("h1").await;
-            let beyond = browser
-                .run("return document.documentElement.scrollWidth - window.innerWidth")
-                .await;
-            assert!(beyond.as_i64().unwrap() <= 0, "{report}, {look}: {beyond} pixels too wide");
-            let complaints = browser.complaints().await;
-            let complaints: Vec<_> =
-                complaints.iter().filter(|line| !line.contains("status of 422")).collect();
-            assert!(complaints.is_empty(), "{report}: {complaints:?}");
-            if let Some(folder) = std::env::var_os("PATCHBAY_PAPER") {
-                let name = report.split('&').next().unwrap().replace("report=", "");
-                let name = if report.contains("0.1/16") { "wrong".to_owned() } else { name };
-                browser.picture(&Path::new(&folder).join(format!("{look}-{name}.png"))).await;
-            }
-        }
-        browser.close().await;
-    }
 }

@@ -1,12 +1,12 @@
 //! Phones in a browser.
 
+use crate::begin;
 use crate::provision::fetch;
 use crate::support::browser::{Browser, Look};
 use crate::support::server::Server;
-use crate::{add_user, begin, sign_in};
 
 /// Phones, a profile and a subnet, as the command line brings them.
-fn fill(server: &Server) {
+pub fn fill(server: &Server) {
     let write = |name: &str, text: &str| {
         let path = server.data_dir.join(name);
         std::fs::write(&path, text).unwrap();
@@ -35,45 +35,8 @@ fn fill(server: &Server) {
     }
 }
 
-/// Each page of phones, by the name its pictures have.
-const PAGES: [(&str, &str); 33] = [
-    ("list", "/phones"),
-    ("new", "/phones/new?mac=00:15:65:00:00:01"),
-    ("show", "/phones/001565123456"),
-    ("edit", "/phones/001565123456/edit"),
-    ("keys", "/phones/001565123456/keys"),
-    ("settings", "/phones/001565123456/settings"),
-    ("profiles", "/phones/profiles"),
-    ("profile", "/phones/profiles/new"),
-    ("import", "/phones/import"),
-    ("home", "/"),
-    ("found", "/phones?q=berlin&state=unregistered"),
-    ("files", "/phones/001565123456/files"),
-    ("file", "/phones/001565123456/files/001565123456.cfg"),
-    ("book", "/phones/001565123456/files/phonebook.xml"),
-    ("requests-of", "/phones/001565123456/requests"),
-    ("handout", "/phones/001565123456/handout"),
-    ("handouts", "/phones/handouts?mac=001565123456&mac=001565123457"),
-    ("map", "/phones/map"),
-    ("map-found", "/phones/map?q=nobody"),
-    ("history", "/phones/map/history"),
-    ("history-of", "/phones/map/history?q=1001"),
-    ("notify", "/phones/notify"),
-    ("waiting", "/phones/waiting"),
-    ("adopt", "/phones/waiting/00156500000a"),
-    ("requests", "/phones/requests"),
-    ("enrolment", "/phones/enrolment"),
-    ("dhcp", "/phones/dhcp"),
-    ("dhcp-export", "/dhcp/export"),
-    ("templates", "/phones/templates"),
-    ("template", "/phones/templates/yealink/phone"),
-    ("contacts", "/phones/contacts"),
-    ("contact", "/phones/contacts/new"),
-    ("contacts-import", "/phones/contacts/import"),
-];
-
 /// A phone waits, and somebody is in the phone book.
-async fn plug_in(browser: &Browser, server: &Server) {
+pub async fn plug_in(browser: &Browser, server: &Server) {
     browser.go(&format!("{}/phones/enrolment", server.url)).await;
     browser.click("input[aria-label='Phones enrol in Desks']").await;
     browser.press("Save").await;
@@ -85,46 +48,6 @@ async fn plug_in(browser: &Browser, server: &Server) {
     browser.fill("number", "+351210000000").await;
     browser.press("Add contact").await;
     browser.sees("Taxi Lisboa").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_page_of_phones_fits_every_screen_and_keeps_the_content_security_policy() {
-    let server = Server::start();
-    let own = tempfile::tempdir().unwrap();
-    let folder =
-        std::env::var_os("PATCHBAY_LOOK").map_or_else(|| own.path().to_owned(), Into::into);
-    std::fs::create_dir_all(&folder).unwrap();
-    for (name, width, dark) in [("wide", 1440, false), ("narrow", 375, false), ("dark", 1280, true)]
-    {
-        let browser = Browser::open(Look { width, dark, ..Look::default() }).await;
-        if name == "wide" {
-            begin(&browser, &server).await;
-            add_user(&browser, &server, "Ann O'Neil", "ann@example.com").await;
-            fill(&server);
-            plug_in(&browser, &server).await;
-        } else {
-            sign_in(&browser, &server).await;
-        }
-        browser.complaints().await;
-        for (page, path) in PAGES {
-            browser.go(&format!("{}{path}", server.url)).await;
-            browser.find("h1").await;
-            browser.picture(&folder.join(format!("{page}-{name}.png"))).await;
-            let obstacles = browser.obstacles().await;
-            assert!(obstacles.is_empty(), "{path}: {obstacles:#?}");
-            let complaints = browser.complaints().await;
-            assert!(complaints.is_empty(), "{path}: {complaints:?}");
-            let beyond = browser
-                .run("return document.documentElement.scrollWidth - window.innerWidth")
-                .await;
-            assert!(beyond.as_i64().unwrap() <= 0, "{path} is {beyond} pixels too wide at {name}");
-            if name == "wide" {
-                let paper = browser.printed(21.0, 29.7).await;
-                std::fs::write(folder.join(format!("{page}.pdf")), paper).unwrap();
-            }
-        }
-        browser.close().await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ use std::{
     io::{BufRead, BufReader},
     os::unix::process::CommandExt,
     process::{Child, Command, Stdio},
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -72,20 +73,40 @@ impl Browser {
         let driver = WebDriver::new(&url, wanted).await.unwrap();
         // The reference of all calls is a long page for axe.
         driver.set_script_timeout(Duration::from_mins(3)).await.unwrap();
-        // No window is narrower than 500 pixels; the page is told of a screen that is.
-        let session = driver.session_id().to_string();
+        let browser = Self { driver, url, process, _profile: profile };
+        browser.resize(look.width).await;
+        browser
+    }
+
+    /// No window is narrower than 500 pixels; the page is told of a screen that is.
+    pub async fn resize(&self, width: u32) {
         let screen = serde_json::json!(
-            { "width": look.width, "height": 900, "deviceScaleFactor": 1, "mobile": false }
+            { "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false }
         );
+        self.tell("Emulation.setDeviceMetricsOverride", &screen).await;
+    }
+
+    /// Shows pages as they are (no word) or as on paper (`print`), for people who want it dark or light; at once.
+    pub async fn show(&self, media: &str, scheme: &str) {
+        let features = serde_json::json!([
+            { "name": "prefers-color-scheme", "value": scheme },
+            { "name": "prefers-reduced-motion", "value": "reduce" }
+        ]);
+        let how = serde_json::json!({ "media": media, "features": features });
+        self.tell("Emulation.setEmulatedMedia", &how).await;
+    }
+
+    /// A command of Chromium's own.
+    async fn tell(&self, command: &str, params: &serde_json::Value) {
+        let session = self.driver.session_id().to_string();
         super::trust();
         let told = reqwest::Client::new()
-            .post(format!("{url}/session/{session}/goog/cdp/execute"))
-            .json(&serde_json::json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": screen }))
+            .post(format!("{}/session/{session}/goog/cdp/execute", self.url))
+            .json(&serde_json::json!({ "cmd": command, "params": params }))
             .send()
             .await
             .unwrap();
         assert!(told.status().is_success(), "{told:?}");
-        Self { driver, url, process, _profile: profile }
     }
 
     pub async fn go(&self, url: &str) {
@@ -179,8 +200,9 @@ impl Browser {
 
     /// What axe finds on the page that would keep somebody from using it: serious and critical.
     pub async fn obstacles(&self) -> Vec<String> {
-        let axe = std::fs::read_to_string(lab().join("python/axe.min.js"));
-        self.run(&axe.expect("axe: run tests/lab/setup.sh")).await;
+        if self.run("return typeof axe").await == "undefined" {
+            self.run(axe()).await;
+        }
         let script = "const done = arguments[0]; axe.run(document, { resultTypes: ['violations'] })\
              .then(found => done(found.violations), error => done([{ id: String(error), impact: 'critical', nodes: [] }]));";
         let found = self.driver.execute_async(script, Vec::new()).await.unwrap().json().clone();
@@ -212,6 +234,14 @@ impl Browser {
         let _ = self.driver.clone().quit().await;
         end(&mut self.process);
     }
+}
+
+fn axe() -> &'static str {
+    static AXE: OnceLock<String> = OnceLock::new();
+    AXE.get_or_init(|| {
+        let axe = std::fs::read_to_string(lab().join("python/axe.min.js"));
+        axe.expect("axe: run tests/lab/setup.sh")
+    })
 }
 
 /// Where the parts of the tests are kept.
