@@ -148,10 +148,16 @@ pub(super) async fn tell(
         let call = outbox::push(change, entropy, &subject, &order).await?;
         calls += usize::from(call.is_some());
     }
-    if let (Operation::Allocate, Some(false), Some(leased)) =
-        (operation, how.netbox, assignment.leased.map(outside))
-    {
-        outbox::withhold(space.parts().0, System::Netbox, leased).await?;
+    // Told nothing by the operation, NetBox is not to be told the same by the register either.
+    if let (Some(false), Some(leased)) = (how.netbox, assignment.leased.map(outside)) {
+        let change = space.parts().0;
+        match operation {
+            Operation::Allocate => outbox::withhold(change, System::Netbox, leased).await?,
+            Operation::Activate | Operation::Revoke | Operation::Fail => {
+                outbox::keep(change, System::Netbox, leased).await?;
+            }
+            _ => {}
+        }
     }
     Ok(calls)
 }

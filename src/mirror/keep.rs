@@ -7,9 +7,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::compare;
-use super::queries::{self, Held, HeldSubnet, address, damaged, prefix};
+use super::queries::{self, Delegated, Held, HeldSubnet, address, damaged, prefix};
 use crate::audit::{self, Actor, Change, Via};
 use crate::id::TenantId;
+use crate::ipam::addresses::Holder;
 use crate::outbox::{
     self, DhcpOrder, Identifier, LOST, Leased, NetboxOrder, Order, Record, RecordStatus,
     Reservation, Subject, System, setup,
@@ -124,7 +125,7 @@ pub async fn follow(
     if head == seen && seen > 0 {
         return Ok(0);
     }
-    let (mut ordered, mut after) = (0, Vec::new());
+    let (mut ordered, mut after) = (0, After::default());
     loop {
         let mut change = state.change(&actor(tenant)).await?;
         if !outbox::is_on(change.tx(), tenant, system).await? {
@@ -143,6 +144,13 @@ pub async fn follow(
     }
 }
 
+/// How far a pass has come.
+#[derive(Default)]
+struct After {
+    address: Vec<u8>,
+    delegated: Vec<u8>,
+}
+
 struct Pass<'a> {
     state: &'a State,
     tenant: TenantId,
@@ -151,20 +159,17 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     /// Some differences; how many were ordered, and whether there may be more.
-    async fn batch(
-        &self,
-        change: &mut Change,
-        after: &mut Vec<u8>,
-    ) -> Result<(usize, bool), Error> {
+    async fn batch(&self, change: &mut Change, after: &mut After) -> Result<(usize, bool), Error> {
         let (tenant, mut ordered, mut more) = (self.tenant, 0, false);
-        let full = |count: usize| i64::try_from(count).is_ok_and(|count| count >= BATCH);
         let changed = match self.system {
-            System::Netbox => queries::netbox_changed(change.tx(), tenant, after, BATCH).await?,
-            _ => queries::dhcp_changed(change.tx(), tenant, after, BATCH).await?,
+            System::Netbox => {
+                queries::netbox_changed(change.tx(), tenant, &after.address, BATCH).await?
+            }
+            _ => queries::dhcp_changed(change.tx(), tenant, &after.address, BATCH).await?,
         };
         more |= full(changed.len());
         for held in changed {
-            after.clone_from(&held.address);
+            after.address.clone_from(&held.address);
             let row = (held.id, held.version);
             let order =
                 if self.system == System::Netbox { recorded(held)? } else { reserved(held)? };
@@ -179,19 +184,41 @@ impl Pass<'_> {
             ordered += self.take_back(change, Leased::Address(address(key)?)).await?;
         }
         if self.system == System::Netbox {
-            let subnets = queries::subnets_changed(change.tx(), tenant, BATCH).await?;
-            more |= full(subnets.len());
-            for subnet in subnets {
-                let row = (subnet.created_at, subnet.version);
-                ordered += self.say(change, &described(subnet)?, row).await?;
-            }
-            let gone = queries::subnets_gone(change.tx(), tenant, BATCH).await?;
-            more |= full(gone.len());
-            for (key, length) in gone {
-                ordered += self.take_back(change, Leased::Delegated(prefix(key, length)?)).await?;
-            }
+            queries::forget_passed_over(change.tx(), tenant).await?;
+            let (written, left) = self.prefixes(change, after).await?;
+            ordered += written;
+            more |= left;
         }
         ordered += self.repeat(change).await?;
+        Ok((ordered, more))
+    }
+
+    /// As [`Self::batch`], of subnets and of prefixes that were delegated.
+    async fn prefixes(
+        &self,
+        change: &mut Change,
+        after: &mut After,
+    ) -> Result<(usize, bool), Error> {
+        let (tenant, mut ordered) = (self.tenant, 0);
+        let subnets = queries::subnets_changed(change.tx(), tenant, BATCH).await?;
+        let mut more = full(subnets.len());
+        for subnet in subnets {
+            let row = (subnet.created_at, subnet.version);
+            ordered += self.say(change, &described(subnet)?, row).await?;
+        }
+        let delegated =
+            queries::delegated_changed(change.tx(), tenant, &after.delegated, BATCH).await?;
+        more |= full(delegated.len());
+        for one in delegated {
+            after.delegated.clone_from(&one.first_key);
+            let row = (one.created_at, one.version);
+            ordered += self.say(change, &held_by(one)?, row).await?;
+        }
+        let gone = queries::prefixes_gone(change.tx(), tenant, BATCH).await?;
+        more |= full(gone.len());
+        for (key, length) in gone {
+            ordered += self.take_back(change, Leased::Delegated(prefix(key, length)?)).await?;
+        }
         Ok((ordered, more))
     }
 
@@ -232,6 +259,11 @@ impl Pass<'_> {
         }
         Ok(count)
     }
+}
+
+/// Whether there may be more than were read at once.
+fn full(count: usize) -> bool {
+    i64::try_from(count).is_ok_and(|count| count >= BATCH)
 }
 
 /// Whose such a call is: the address's own page shows it.
@@ -282,5 +314,21 @@ fn described(subnet: HeldSubnet) -> Result<Order, Error> {
     Ok(Order::Netbox(NetboxOrder::Set(Record {
         description,
         ..Record::new(leased, RecordStatus::Active)
+    })))
+}
+
+/// As operations on its assignment say it.
+fn held_by(one: Delegated) -> Result<Order, Error> {
+    let leased = Leased::Delegated(prefix(one.first_key, one.length)?);
+    let kind = one.holder_kind.parse().map_err(damaged)?;
+    let holder = Holder { kind, id: one.holder_id, name: one.holder_name };
+    let status = match one.activated_at {
+        Some(_) => RecordStatus::Active,
+        None => RecordStatus::Reserved,
+    };
+    Ok(Order::Netbox(NetboxOrder::Set(Record {
+        description: holder.described(),
+        dns_name: one.hostname,
+        ..Record::new(leased, status)
     })))
 }

@@ -1,5 +1,5 @@
 //! What systems outside hold of the register of addresses: told, compared, put right, and written
-//! to files for those that are not spoken to.
+//! to files for those that are not spoken to; and what others entered in NetBox (`others`).
 //!
 //! Telling is level-triggered (`keep`): a pass compares what the register says with what was last
 //! ordered, and orders the difference. Events would be quicker by a second, but every place that
@@ -13,6 +13,7 @@ mod compare;
 mod export;
 mod keep;
 mod leases;
+mod others;
 mod queries;
 pub mod web;
 
@@ -21,6 +22,7 @@ use crate::auth::access::Route;
 pub use compare::{Difference, Report, compare, put_right};
 pub use export::{BadFormat, Format, export};
 pub use keep::{Keeper, follow};
+pub use others::{Others, others};
 
 /// Its pages and calls.
 pub fn routes() -> Vec<Route> {

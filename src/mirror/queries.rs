@@ -104,7 +104,8 @@ pub(super) async fn dhcp_gone(tx: &mut Tx, tenant: TenantId, limit: i64) -> Resu
 }
 
 /// Addresses that somebody has, that are kept or in quarantine, and differ from what NetBox was
-/// last told, after `after`. What is being revoked was taken back already.
+/// last told, after `after`. What is being revoked was taken back already; what is reserved because
+/// others have it there is not said.
 pub(super) async fn netbox_changed(
     tx: &mut Tx,
     tenant: TenantId,
@@ -119,6 +120,7 @@ pub(super) async fn netbox_changed(
            ON m.tenant_id = a.tenant_id AND m.system = 'netbox' AND m.address = a.address AND m.length = -1
          WHERE a.tenant_id = $1 AND a.address > $2 AND a.status <> 'available'
            AND (m.address IS NULL OR (NOT m.ordered AND (m.row_id <> a.id OR m.row_version <> a.version)))
+           AND NOT (a.status = 'reserved' AND m.address IS NOT NULL AND m.wanted = '' AND m.row_id = a.id)
            AND (a.assignment IS NULL OR NOT EXISTS (SELECT 1 FROM assignment r
                 WHERE r.tenant_id = a.tenant_id AND r.id = a.assignment AND r.state = 'revoking'))
          ORDER BY a.address LIMIT $3"
@@ -128,6 +130,22 @@ pub(super) async fn netbox_changed(
     .bind(limit)
     .all()
     .await
+}
+
+/// Forgets what was not said of addresses because others have them in NetBox, when they are no
+/// longer reserved for that.
+pub(super) async fn forget_passed_over(tx: &mut Tx, tenant: TenantId) -> Result<()> {
+    tx.query(sql!(
+        "DELETE FROM outside_mirror
+         WHERE tenant_id = $1 AND system = 'netbox' AND length = -1 AND wanted = '' AND NOT ordered AND row_id > 0
+           AND NOT EXISTS (SELECT 1 FROM address a
+                           WHERE a.tenant_id = outside_mirror.tenant_id AND a.address = outside_mirror.address
+                             AND a.id = outside_mirror.row_id AND a.status = 'reserved')"
+    ))
+    .bind(tenant.to_string())
+    .run()
+    .await
+    .map(drop)
 }
 
 /// Addresses NetBox was told of that are free now.
@@ -167,8 +185,66 @@ pub(super) async fn subnets_changed(
     .await
 }
 
-/// Prefixes NetBox was told of that are no subnet any more.
-pub(super) async fn subnets_gone(
+/// A delegated prefix, as NetBox is told of it.
+#[derive(sqlx::FromRow)]
+pub(super) struct Delegated {
+    pub created_at: i64,
+    pub version: i64,
+    pub first_key: Vec<u8>,
+    pub length: i64,
+    pub holder_kind: String,
+    pub holder_id: String,
+    pub holder_name: String,
+    pub hostname: String,
+    /// When it was taken into use.
+    pub activated_at: Option<i64>,
+}
+
+/// Delegated prefixes that differ from what NetBox was last told, after `after`. What operations
+/// ordered is no difference, and what is being revoked was taken back already; of what failed it is
+/// said again what was said before, and nothing new.
+pub(super) async fn delegated_changed(
+    tx: &mut Tx,
+    tenant: TenantId,
+    after: &[u8],
+    limit: i64,
+) -> Result<Vec<Delegated>> {
+    tx.query(sql!(
+        "SELECT r.created_at, r.version, r.first_key, r.length, r.holder_kind, r.holder_id, r.holder_name, r.hostname,
+                r.activated_at
+         FROM assignment r LEFT JOIN outside_mirror m
+           ON m.tenant_id = r.tenant_id AND m.system = 'netbox' AND m.address = r.first_key AND m.length = r.length
+         WHERE r.tenant_id = $1 AND r.live AND r.family = 'prefix' AND r.first_key > $2
+           AND (r.state IN ('allocated', 'active', 'suspended') OR (r.state = 'failed' AND m.wanted <> ''))
+           AND (m.address IS NULL OR (NOT m.ordered AND (m.row_id <> r.created_at OR m.row_version <> r.version)))
+         ORDER BY r.first_key LIMIT $3"
+    ))
+    .bind(tenant.to_string())
+    .bind(after.to_vec())
+    .bind(limit)
+    .all()
+    .await
+}
+
+/// What a person calls whoever has exactly this prefix under an assignment: a kind and a name.
+pub(super) async fn delegated_to(
+    tx: &mut Tx,
+    tenant: TenantId,
+    prefix: Cidr,
+) -> Result<Option<(String, String)>> {
+    tx.query(sql!(
+        "SELECT holder_kind, holder_name FROM assignment
+         WHERE tenant_id = $1 AND live AND first_key = $2 AND family = 'prefix' AND length = $3"
+    ))
+    .bind(tenant.to_string())
+    .bind(prefix.network().key())
+    .bind(i64::from(prefix.length()))
+    .optional()
+    .await
+}
+
+/// Prefixes NetBox was told of that are no subnet any more, and nobody's.
+pub(super) async fn prefixes_gone(
     tx: &mut Tx,
     tenant: TenantId,
     limit: i64,
@@ -178,6 +254,9 @@ pub(super) async fn subnets_gone(
          WHERE m.tenant_id = $1 AND m.system = 'netbox' AND m.length >= 0 AND NOT m.ordered AND m.wanted <> ''
            AND NOT EXISTS (SELECT 1 FROM subnet s
                            WHERE s.tenant_id = m.tenant_id AND s.first_key = m.address AND s.length = m.length)
+           AND NOT EXISTS (SELECT 1 FROM assignment r
+                           WHERE r.tenant_id = m.tenant_id AND r.first_key = m.address AND r.length = m.length
+                             AND r.live AND r.family = 'prefix' AND r.state <> 'revoking')
          ORDER BY m.address, m.length LIMIT $2"
     ))
     .bind(tenant.to_string())

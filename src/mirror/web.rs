@@ -4,15 +4,19 @@ use actix_web::web;
 use askama::Template;
 use serde::Deserialize;
 
+use super::others::{self, Others, others};
 use super::{Difference, Format, Report, compare, export, leases, put_right};
 use crate::audit::Event;
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
+use crate::db::Tx;
+use crate::id::TenantId;
 use crate::net::{Address, Family};
 use crate::outbox::{self, Leased, System};
 use crate::outside::Fault;
 use crate::outside::http::Resolver;
 use crate::outside::kea::Lease;
+use crate::outside::netbox::Found;
 use crate::time::Timestamp;
 use crate::web::form::{Field, Form};
 use crate::web::{Answer, Error, Shell, download, flash, invalid, ok};
@@ -34,6 +38,7 @@ pub fn routes() -> Vec<Route> {
         Route::get("/netbox/report", manage, netbox_report),
         Route::post("/netbox/report", manage, netbox_compare),
         Route::post("/netbox/report/repair", manage, netbox_repair),
+        Route::post("/netbox/report/reserve", manage, netbox_reserve),
     ]
 }
 
@@ -146,7 +151,59 @@ struct ReportPage {
     system: System,
     on: bool,
     report: Option<Report>,
+    others: Option<OthersPart>,
     error: Option<String>,
+}
+
+/// What others entered, as far as it is shown.
+struct OthersPart {
+    lists: [OthersList; 3],
+    /// How many addresses could be reserved here.
+    free: usize,
+}
+
+struct OthersList {
+    title: &'static str,
+    rows: Vec<Difference>,
+    /// How many there are in all.
+    count: usize,
+}
+
+impl OthersList {
+    fn shown(&self) -> &[Difference] {
+        &self.rows
+    }
+}
+
+impl OthersPart {
+    async fn new(tx: &mut Tx, tenant: TenantId, others: &Others) -> Result<Self, Error> {
+        let free =
+            list(tx, tenant, "Entered by others, not taken here", others.free.values()).await?;
+        let taken =
+            list(tx, tenant, "Entered by others, taken here", others.taken.values()).await?;
+        let prefixes =
+            list(tx, tenant, "Entered by others, prefixes", others.prefixes.values()).await?;
+        Ok(Self { lists: [free, taken, prefixes], free: others.free.len() })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lists.iter().all(|list| list.count == 0)
+    }
+}
+
+async fn list(
+    tx: &mut Tx,
+    tenant: TenantId,
+    title: &'static str,
+    found: impl ExactSizeIterator<Item = &Found>,
+) -> Result<OthersList, Error> {
+    let (count, mut rows) = (found.len(), Vec::new());
+    for one in found.take(SHOWN) {
+        let (leased, there) = (one.leased, one.said());
+        let here = others::here(tx, tenant, leased).await?;
+        rows.push(Difference { leased, here, there });
+    }
+    Ok(OthersList { title, rows, count })
 }
 
 impl ReportPage {
@@ -158,6 +215,7 @@ impl ReportPage {
             system,
             on,
             report: None,
+            others: None,
             error: None,
         })
     }
@@ -210,9 +268,21 @@ async fn looked(by: &Operator, system: System) -> Result<Result<Report, Fault>, 
 
 async fn compared(by: &Operator, system: System) -> Answer {
     let page = ReportPage::new(by, system).await?;
-    match looked(by, system).await? {
-        Ok(report) => ok(&ReportPage { report: Some(report), ..page }),
-        Err(fault) => ok(&ReportPage { error: Some(fault.to_string()), ..page }),
+    let report = match looked(by, system).await? {
+        Ok(report) => report,
+        Err(fault) => return ok(&ReportPage { error: Some(fault.to_string()), ..page }),
+    };
+    if system != System::Netbox {
+        return ok(&ReportPage { report: Some(report), ..page });
+    }
+    match others(by.state(), by.tenant(), &Resolver::system()).await? {
+        Ok(others) => {
+            let others = OthersPart::new(&mut by.read().await?, by.tenant(), &others).await?;
+            ok(&ReportPage { report: Some(report), others: Some(others), ..page })
+        }
+        Err(fault) => {
+            ok(&ReportPage { report: Some(report), error: Some(fault.to_string()), ..page })
+        }
     }
 }
 
@@ -236,4 +306,20 @@ async fn repaired(by: &Operator, system: System) -> Answer {
     }
     change.commit_if_any().await?;
     Ok(flash::done("/outbox", format!("{count} differences in {} are put right", system.title())))
+}
+
+/// Reserves what others have in NetBox and nobody has here.
+async fn netbox_reserve(by: Operator) -> Answer {
+    let page = ReportPage::new(&by, System::Netbox).await?;
+    if !page.on {
+        let off = Some(format!("{} is switched off", System::Netbox.title()));
+        return invalid(&ReportPage { error: off, ..page });
+    }
+    match others(by.state(), by.tenant(), &Resolver::system()).await? {
+        Ok(others) => {
+            let done = others::reserve(&by, &others.free).await?;
+            Ok(flash::done("/netbox/report", done.to_string()))
+        }
+        Err(fault) => invalid(&ReportPage { error: Some(fault.to_string()), ..page }),
+    }
 }

@@ -132,6 +132,24 @@ pub async fn stale(tx: &mut Tx, tenant: TenantId, system: System, leased: Leased
     queries::set_row(tx, tenant, system, leased, LOST).await
 }
 
+/// What the register says of an address (`row` is its number and version) is not said to a system in
+/// which others have it already. Where something of ours stands, or an operation has its word, that
+/// goes on.
+pub async fn pass_over(
+    tx: &mut Tx,
+    tenant: TenantId,
+    system: System,
+    leased: Leased,
+    row: (i64, i64),
+) -> Result<()> {
+    let before = queries::entry(tx, tenant, system, leased).await?;
+    if before.is_some_and(|entry| entry.order.is_some()) {
+        return Ok(());
+    }
+    let wanted = Wanted { ordered: false, row };
+    queries::set_entry(tx, tenant, system, leased, "", (wanted, false)).await.map(drop)
+}
+
 /// Everything a system should hold is ordered anew: it is another one now.
 pub async fn forget(tx: &mut Tx, tenant: TenantId, system: System) -> Result<()> {
     queries::forget(tx, tenant, system).await

@@ -33,7 +33,7 @@ use crate::id::{CallId, TenantId};
 use crate::secrets::Entropy;
 use crate::web::Error;
 
-pub use mirror::{Entry, LOST, Wanted, note_read, stale, standing, taking_back};
+pub use mirror::{Entry, LOST, Wanted, note_read, pass_over, stale, standing, taking_back};
 pub use order::{DhcpOrder, NetboxOrder, Order, RadiusAction, RadiusOrder};
 pub use runner::{Backoff, Runner};
 pub use types::{BadSystem, Call, CallState, Filter, Subject, System};
@@ -42,7 +42,7 @@ pub use crate::outside::Leased;
 pub use crate::outside::kea::{Identifier, Reservation};
 pub use crate::outside::netbox::{Record, RecordStatus};
 pub use crate::outside::radius::Session;
-pub use send::Access;
+pub use send::{Access, tag};
 
 /// Its pages and calls.
 pub fn routes() -> Vec<Route> {
@@ -97,6 +97,13 @@ pub async fn withhold(change: &mut Change, system: System, leased: Leased) -> Re
     }
     let wanted = Wanted { ordered: true, row: (0, 0) };
     queries::set_entry(change.tx(), tenant, system, leased, "", (wanted, true)).await.map(drop)
+}
+
+/// An operation wants nothing said of what it does: what the register had said of something stands
+/// as if an operation had ordered it, until one orders something else or it is let go.
+pub async fn keep(change: &mut Change, system: System, leased: Leased) -> Result<()> {
+    let tenant = change.tenant();
+    queries::keep(change.tx(), tenant, system, leased).await
 }
 
 /// Nobody has it under an assignment any more: what operations ordered of it and did not take back

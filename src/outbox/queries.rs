@@ -637,6 +637,27 @@ pub(super) async fn reorder(
     .map(drop)
 }
 
+/// What the register had said is an operation's word from now on.
+pub(super) async fn keep(
+    tx: &mut Tx,
+    tenant: TenantId,
+    system: System,
+    leased: Leased,
+) -> Result<()> {
+    let (address, length) = key(leased);
+    tx.query(sql!(
+        "UPDATE outside_mirror SET ordered = TRUE
+         WHERE tenant_id = $1 AND system = $2 AND address = $3 AND length = $4 AND wanted <> '' AND NOT ordered"
+    ))
+    .bind(tenant.to_string())
+    .bind(system.as_str())
+    .bind(address)
+    .bind(length)
+    .run()
+    .await
+    .map(drop)
+}
+
 /// Forgets what operations ordered of a thing.
 pub(super) async fn let_go(tx: &mut Tx, tenant: TenantId, leased: Leased) -> Result<()> {
     let (address, length) = key(leased);

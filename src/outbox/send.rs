@@ -57,7 +57,7 @@ impl Access {
             secret,
             nases: setup::nases(&mut tx, tenant).await?,
             allowed: setup::allowed(&mut tx, system).await?,
-            tag: if slug.is_empty() { "patchbay".to_owned() } else { format!("patchbay-{slug}") },
+            tag: tag(&slug),
         })
     }
 
@@ -107,6 +107,11 @@ impl Access {
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
+}
+
+/// What marks objects in NetBox as those of the tenant with this slug.
+pub fn tag(slug: &str) -> String {
+    if slug.is_empty() { "patchbay".to_owned() } else { format!("patchbay-{slug}") }
 }
 
 fn not_set_up(system: System) -> Fault {

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use patchbay::auth::Role;
 use patchbay::id::TenantId;
-use patchbay::lifecycle::{self, State};
+use patchbay::lifecycle::{self, Family, Release, State, Step};
 use patchbay::mirror;
 use patchbay::outbox::System;
 use patchbay::outside::http::Resolver;
 use serde_json::{Value, json};
 
-use crate::lifecycle::{agrees, office, state_of};
+use crate::lifecycle::{agrees, allocate, complete, office, put, state_of, step};
 use crate::outbox::{drain, radius};
 use crate::outside_netbox::netbox;
 use crate::outside_peers::{ask, both_families, reserved};
@@ -58,16 +58,33 @@ async fn off(app: &TestApp, system: &str) {
 
 /// `status description` of every address NetBox has, by its address.
 fn written(server: &Netbox) -> Vec<String> {
-    let all = server.all("ip-addresses").into_iter();
-    let mut lines: Vec<String> = all
+    lines(server, "ip-addresses", "address")
+}
+
+/// The same of every prefix that was delegated.
+fn delegated(server: &Netbox) -> Vec<String> {
+    let mut lines = lines(server, "prefixes", "prefix");
+    lines.retain(|line| line.starts_with("2001:db8:ff00:"));
+    lines
+}
+
+fn lines(server: &Netbox, kind: &str, key: &str) -> Vec<String> {
+    let mut lines: Vec<String> = server
+        .all(kind)
+        .into_iter()
         .map(|object| {
             let text = |name: &str| object[name].as_str().unwrap_or_default().to_owned();
             let status = object["status"]["value"].as_str().unwrap();
-            format!("{} {status} {}", text("address"), text("description"))
+            format!("{} {status} {}", text(key), text("description"))
         })
         .collect();
     lines.sort_unstable();
     lines
+}
+
+/// Calls to NetBox that were ever written.
+async fn called(app: &TestApp) -> i64 {
+    app.number("SELECT count(*) FROM outside_call WHERE system = 'netbox'").await
 }
 
 both_databases! {
@@ -244,5 +261,116 @@ both_databases! {
         crate::outbox::push(&app, &crate::outbox::subject(1), &order).await;
         drain(&app).await;
         assert_eq!(reserved(&kea, "10.20.0.9").await.as_deref(), Some(ANN));
+    }
+
+    /// In every state of a life: what is said, and what is not.
+    async fn prefixes_delegated_before_netbox_was_on_are_said_once(app: TestApp) {
+        office(&app).await;
+        let mut expected = Vec::new();
+        for state in State::ALL {
+            let (who, id) = put(&app, Family::Prefix, state).await;
+            let status = match state {
+                State::Allocated => "reserved",
+                State::Active | State::Suspended => "active",
+                _ => continue,
+            };
+            let had = state_of(&app, id).await.held().unwrap();
+            expected.push(format!("{had} {status} external Customer {who}"));
+        }
+        expected.sort_unstable();
+        let server = Netbox::start().await;
+        netbox(&app, server.at).await;
+        settle(&app).await;
+        assert_eq!(delegated(&server), expected);
+        let calls = called(&app).await;
+        // A second look, and switching off and on, change nothing.
+        off(&app, "netbox").await;
+        settle(&app).await;
+        app.sql("UPDATE outside_system SET enabled = TRUE WHERE system = 'netbox'").await;
+        settle(&app).await;
+        assert_eq!((keep(&app).await, called(&app).await), (0, calls));
+        // The report counts them: three, two subnets.
+        let admin = app.signed_in("admin", Role::Admin).await;
+        admin.post("/netbox/report", &[]).await.shows("Nothing differs. 5 compared.");
+        server.store.lock().unwrap().objects.retain(|_, object| object["status"]["value"] != "reserved");
+        admin.post("/netbox/report", &[]).await.shows("1 of 5 differ.");
+        assert_eq!(admin.post("/netbox/report/repair", &[]).await.status, 303);
+        settle(&app).await;
+        assert_eq!(delegated(&server), expected);
+    }
+
+    /// From the first step on the operations say it, and the register no more.
+    async fn a_prefix_netbox_knows_by_the_register_goes_on_by_its_operations(app: TestApp) {
+        office(&app).await;
+        let ann = allocate(&app, Family::Prefix, "ann").await;
+        let had = ann.held().unwrap();
+        let server = Netbox::start().await;
+        netbox(&app, server.at).await;
+        settle(&app).await;
+        assert_eq!(delegated(&server), [format!("{had} reserved external Customer ann")]);
+        let calls = called(&app).await;
+        step(&app, ann.id, &Step::Activate).await.unwrap();
+        assert_eq!((keep(&app).await, called(&app).await), (0, calls + 1), "it is ordered already");
+        settle(&app).await;
+        assert_eq!(delegated(&server), [format!("{had} active external Customer ann")]);
+        step(&app, ann.id, &Step::Revoke(Release::Free)).await.unwrap();
+        assert_eq!(state_of(&app, ann.id).await.state, State::Revoking);
+        assert_eq!((keep(&app).await, called(&app).await), (0, calls + 2), "it is ordered already");
+        settle(&app).await;
+        assert_eq!((keep(&app).await, called(&app).await), (0, calls + 2));
+        assert_eq!(state_of(&app, ann.id).await.state, State::Revoked);
+        assert_eq!(delegated(&server), [""; 0]);
+        assert_eq!(app.number("SELECT count(*) FROM outside_mirror WHERE length = 56").await, 0);
+    }
+
+    async fn what_becomes_of_a_prefix_while_netbox_is_off_is_said_afterwards(app: TestApp) {
+        office(&app).await;
+        let (ann, bob) = (allocate(&app, Family::Prefix, "ann").await, allocate(&app, Family::Prefix, "bob").await);
+        let server = Netbox::start().await;
+        netbox(&app, server.at).await;
+        settle(&app).await;
+        assert_eq!(delegated(&server).len(), 2);
+        off(&app, "netbox").await;
+        step(&app, ann.id, &Step::Activate).await.unwrap();
+        step(&app, bob.id, &Step::Revoke(Release::Free)).await.unwrap();
+        complete(&app, bob.id).await.unwrap();
+        let eve = allocate(&app, Family::Prefix, "eve").await;
+        netbox(&app, server.at).await;
+        settle(&app).await;
+        let mut expected = [
+            format!("{} active external Customer ann", ann.held().unwrap()),
+            format!("{} reserved external Customer eve", eve.held().unwrap()),
+        ];
+        expected.sort_unstable();
+        assert_eq!(delegated(&server), expected);
+        assert_eq!(keep(&app).await, 0);
+    }
+
+    /// An operation that is not to be told to NetBox is not told by the register instead.
+    async fn what_is_done_quietly_with_a_prefix_stays_quiet(app: TestApp) {
+        office(&app).await;
+        let ann = allocate(&app, Family::Prefix, "ann").await;
+        let server = Netbox::start().await;
+        netbox(&app, server.at).await;
+        settle(&app).await;
+        let before = delegated(&server);
+        assert_eq!(before, [format!("{} reserved external Customer ann", ann.held().unwrap())]);
+        let script = app.script(Role::Admin).await;
+        let calls = called(&app).await;
+        for word in ["activate", "revoke"] {
+            let body = json!({ "subscriber_id": "ann", "kind": "prefix", "update_netbox": false });
+            let path = format!("/api/v1/network/ipv6-lifecycle/{word}");
+            let answer = script.send("POST", &path, &body).await;
+            assert!(answer.status < 300, "{word}: {answer:?}");
+            settle(&app).await;
+            assert_eq!((delegated(&server), called(&app).await), (before.clone(), calls), "{word}");
+        }
+        assert_eq!(state_of(&app, ann.id).await.state, State::Revoked);
+        // Whoever has it next may be as quiet.
+        let quiet = json!({ "subscriber_id": "bob", "kind": "prefix", "update_netbox": false });
+        let answer = script.send("POST", "/api/v1/network/ipv6-lifecycle/allocate", &quiet).await;
+        assert!(answer.status < 300, "{answer:?}");
+        settle(&app).await;
+        assert_eq!(called(&app).await, calls);
     }
 }

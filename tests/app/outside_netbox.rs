@@ -6,8 +6,9 @@
 //! written as a word and read as `{value, label}`; tags named by attributes, which must exist (400
 //! `tags`); a filter by a tag that does not exist is 400 `tag`; the filter `address` without a mask
 //! compares hosts; 201 with the object, PATCH of single fields, 204 without a body, 404 for a
-//! missing number; a duplicate address is 400 `address` where uniqueness is enforced. It is not
-//! NetBox: permissions, VRFs, validation of names and change logging are left out.
+//! missing number; a duplicate address is 400 `address` where uniqueness is enforced; `parent`,
+//! which may be there several times, looks at the host of an address, `within_include` of which the
+//! last counts, at a prefix; `tag__n` leaves out what has a tag. It is not NetBox: permissions, VRFs, validation of names and change logging are left out.
 
 use patchbay::auth::Role;
 use patchbay::id::TenantId;
@@ -42,6 +43,43 @@ pub fn remove(leased: &str) -> Order {
 
 async fn follow(app: &TestApp) -> usize {
     mirror::follow(&app.state, TenantId::DEFAULT, System::Netbox, 0).await.unwrap()
+}
+
+/// Enters something as people do in NetBox's own pages: without a tag of Patchbay's.
+fn enter(server: &Netbox, thing: &str, (name, description): (&str, &str)) {
+    let mut store = server.store.lock().unwrap();
+    let id = 5_000 + i64::try_from(store.objects.len()).unwrap();
+    let address = thing.strip_prefix("address ");
+    let (kind, key) =
+        if address.is_some() { ("ip-addresses", "address") } else { ("prefixes", "prefix") };
+    let object = json!({ "id": id, key: address.unwrap_or(thing), "dns_name": name, "description": description,
+        "status": { "value": "active", "label": "Active" }, "vrf": null, "tags": [] });
+    store.objects.insert((kind.to_owned(), id), object);
+}
+
+/// A subnet with a machine in it, mirrored.
+async fn office(app: &TestApp) {
+    let script = app.script(Role::Admin).await;
+    let subnet = json!({ "name": "Office", "cidr": "10.20.4.0/23", "gateway": "10.20.4.1",
+        "static_pools": ["10.20.5.0-10.20.5.200"], "dhcp_pools": ["10.20.5.201-10.20.5.250"] });
+    let made = script.send("POST", "/api/v1/subnets", &subnet).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let host =
+        json!({ "hostname": "lobby", "primary_ip": "10.20.5.17", "nic_mac": "02:00:00:00:00:01" });
+    assert_eq!(script.send("POST", "/api/v1/hosts", &host).await.status, 201);
+    follow(app).await;
+    drain(app).await;
+}
+
+/// `status: note` of every address that is reserved.
+async fn reserved(app: &TestApp) -> Vec<String> {
+    let script = app.script(Role::Admin).await;
+    let all = script.get("/api/v1/addresses?status=reserved&size=200").await.json();
+    let all = all["entries"].as_array().unwrap().iter();
+    let mut lines: Vec<String> =
+        all.map(|one| format!("{} {}", text(one, "address"), text(one, "description"))).collect();
+    lines.sort_unstable();
+    lines
 }
 
 fn text<'a>(object: &'a Value, name: &str) -> &'a str {
@@ -187,5 +225,188 @@ both_databases! {
         let mut addresses: Vec<String> = server.all("ip-addresses").iter().map(|object| text(object, "address").to_owned()).collect();
         addresses.sort_unstable();
         assert_eq!(addresses, ["10.0.0.5/32", "10.0.0.6/32", "10.0.0.7/32"]);
+    }
+
+    async fn what_others_entered_is_shown_and_kept_from_being_handed_out(app: TestApp) {
+        let server = Netbox::start().await;
+        netbox(&app, server.at).await;
+        office(&app).await;
+        let hostile = ("\"><img src=x>", "<script>alert(1)</script>");
+        for (thing, said) in [
+            ("address 10.20.5.30/23", hostile),
+            ("address 10.20.4.77/23", ("loose", "in no pool")),
+            ("address 10.20.5.210/23", ("", "in the range of DHCP")),
+            ("address 10.20.5.17/23", ("door", "has it too")),
+            ("address 10.20.4.0/23", ("", "the network")),
+            ("address 10.20.4.1/23", ("", "the router")),
+            ("address 10.20.6.9/23", ("", "elsewhere")),
+            ("10.20.5.0/25", ("", "a half")),
+            ("10.20.4.0/23", ("", "the whole again")),
+            ("10.20.0.0/16", ("", "around it")),
+        ] {
+            enter(&server, thing, said);
+        }
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let before = (server.all("ip-addresses"), server.all("prefixes"), server.writes());
+        let page = admin.post("/netbox/report", &[]).await;
+        page.shows("Nothing differs. 2 compared.");
+        for shown in [
+            "not taken here <span class=\"soft\">5<", "taken here <span class=\"soft\">1<", "prefixes <span class=\"soft\">2<",
+            "free in Office (10.20.4.0/23)", "free in Office (10.20.4.0/23), in none of its pools", "free for DHCP in Office",
+            "allocated: host lobby", "the network address of Office", "the gateway address of Office",
+            "a part of Office (10.20.4.0/23)", "the subnet Office", "active, door, has it too",
+            "active, loose, in no pool", "active, the whole again",
+        ] {
+            page.shows(shown);
+        }
+        page.hides("elsewhere");
+        page.hides("around it");
+        assert!(!page.text.contains("<script>alert") && !page.text.contains("<img"), "{}", page.text);
+        // Putting right is for what is Patchbay's.
+        assert_eq!(admin.post("/netbox/report/repair", &[]).await.status, 303);
+        server.store.lock().unwrap().unique = true;
+        assert_eq!(admin.post("/netbox/report/reserve", &[]).await.status, 303);
+        admin.get("/netbox/report").await.shows("3 addresses reserved, 2 left out that cannot be");
+        let kept = [
+            "10.20.4.77 In NetBox: active, loose, in no pool",
+            "10.20.5.210 In NetBox: active, in the range of DHCP",
+            "10.20.5.30 In NetBox: active, \"><img src=x>, <script>alert(1)</script>",
+        ];
+        assert_eq!(reserved(&app).await, kept);
+        assert_eq!(app.audit().await.iter().filter(|line| line.contains("address.reserved")).count(), 3);
+        let shown = admin.get("/ipam/addresses/10.20.5.30").await;
+        assert!(!shown.text.contains("<script>alert") && !shown.text.contains("<img"));
+        // Nothing of it is told to NetBox, and once more changes nothing.
+        assert_eq!((follow(&app).await, drain(&app).await), (0, 0));
+        assert_eq!(admin.post("/netbox/report/reserve", &[]).await.status, 303);
+        admin.get("/netbox/report").await.shows("0 addresses reserved, 2 left out that cannot be");
+        assert_eq!((follow(&app).await, drain(&app).await), (0, 0));
+        assert_eq!(reserved(&app).await, kept);
+        assert_eq!((server.all("ip-addresses"), server.all("prefixes"), server.writes()), before);
+        let page = admin.post("/netbox/report", &[]).await;
+        page.shows("Nothing differs.");
+        page.shows("taken here <span class=\"soft\">4<");
+        page.shows("In NetBox: active, loose, in no pool");
+    }
+
+    /// NetBox is not told of what is reserved because others have it there, however that row
+    /// changes; it is told when somebody has it here.
+    async fn what_is_reserved_for_others_is_said_when_it_is_something_else(app: TestApp) {
+        let server = Netbox::start().await;
+        netbox(&app, server.at).await;
+        office(&app).await;
+        enter(&server, "address 10.20.5.30/23", ("", "theirs"));
+        enter(&server, "address 10.20.5.31/23", ("", "theirs"));
+        let admin = app.signed_in("admin", Role::Admin).await;
+        admin.post("/netbox/report/reserve", &[]).await;
+        let script = app.script(Role::Admin).await;
+        let described = script.send("PATCH", "/api/v1/addresses/10.20.5.30", &json!({ "description": "of the other team" })).await;
+        assert_eq!(described.status, 200, "{described:?}");
+        assert_eq!(follow(&app).await, 0);
+        for address in ["10.20.5.30", "10.20.5.31"] {
+            let body = json!({ "action": "release", "addresses": [address] });
+            assert_eq!(script.send("POST", "/api/v1/addresses/bulk", &body).await.status, 200);
+        }
+        assert_eq!(follow(&app).await, 0);
+        let body = json!({ "action": "reserve", "addresses": ["10.20.5.30"], "note": "ours now" });
+        assert_eq!(script.send("POST", "/api/v1/addresses/bulk", &body).await.status, 200);
+        assert_eq!(follow(&app).await, 1);
+        assert_eq!(app.number("SELECT count(*) FROM outside_mirror WHERE wanted = ''").await, 0);
+    }
+
+    async fn very_many_that_others_entered_are_read_to_their_end(app: TestApp) {
+        let server = Netbox::start().await;
+        netbox(&app, server.at).await;
+        office(&app).await;
+        for n in 0..250 {
+            enter(&server, &format!("address 10.20.4.{}/32", n + 2), ("", "theirs"));
+        }
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let page = admin.post("/netbox/report", &[]).await;
+        page.shows("not taken here <span class=\"soft\">250<");
+        page.shows("and 50 more");
+        server.store.lock().unwrap().asked.clear();
+        admin.post("/netbox/report/reserve", &[]).await;
+        admin.get("/netbox/report").await.shows("250 addresses reserved");
+        assert_eq!(app.number("SELECT count(*) FROM address WHERE status = 'reserved'").await, 250);
+        let asked = server.store.lock().unwrap().asked.clone();
+        assert_eq!(asked.iter().filter(|line| line.contains("parent=10.20.4.0/23")).count(), 2, "{asked:?}");
+    }
+
+    async fn a_netbox_that_fails_in_the_middle_changes_nothing(app: TestApp) {
+        let server = Netbox::start().await;
+        netbox(&app, server.at).await;
+        office(&app).await;
+        for n in 0..250 {
+            enter(&server, &format!("address 10.20.4.{}/32", n + 2), ("", "theirs"));
+        }
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let before = app.audit().await;
+        for part in ["parent=10.20.4.0/23&tag__n=patchbay&limit=200&offset=200", "within_include"] {
+            server.store.lock().unwrap().failing = Some(part.to_owned());
+            let page = admin.post("/netbox/report", &[]).await;
+            page.shows("answered with status 503");
+            page.hides("Entered by others");
+            let refused = admin.post("/netbox/report/reserve", &[]).await;
+            assert_eq!(refused.status, 422);
+            refused.shows("answered with status 503");
+        }
+        assert_eq!(app.audit().await, before);
+        assert_eq!(app.number("SELECT count(*) FROM address WHERE status = 'reserved'").await, 0);
+    }
+
+    async fn another_tenants_subnets_are_not_asked_for_nor_what_it_wrote_shown(app: TestApp) {
+        let server = Netbox::start().await;
+        netbox(&app, server.at).await;
+        office(&app).await;
+        app.tenant("acme", "other").await;
+        let other = app.with_password("other").await;
+        let token = app.token_of("other", Role::Admin, None).await;
+        let subnet = json!({ "name": "Theirs", "cidr": "10.99.0.0/24" });
+        assert_eq!(app.ask("POST", "/api/v1/subnets").token(&token).json(&subnet).send().await.status, 201);
+        enter(&server, "address 10.99.0.7/24", ("", "a secret of theirs"));
+        enter(&server, "10.99.0.0/25", ("", "a secret of theirs"));
+        // Both tenants have this network, and write into one NetBox.
+        enter(&server, "address 10.20.5.40/24", ("", "a secret of theirs"));
+        {
+            let mut store = server.store.lock().unwrap();
+            let object = store.objects.values_mut().find(|object| object["address"] == "10.20.5.40/24").unwrap();
+            object["tags"] = json!([{ "id": 2, "name": "patchbay-acme", "slug": "patchbay-acme" }]);
+            store.asked.clear();
+        }
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let page = admin.post("/netbox/report", &[]).await;
+        page.shows("Nobody else entered anything");
+        page.hides("secret");
+        admin.post("/netbox/report/reserve", &[]).await;
+        assert_eq!(reserved(&app).await, [""; 0]);
+        let asked = server.store.lock().unwrap().asked.clone();
+        assert!(!asked.is_empty() && !asked.iter().any(|line| line.contains("10.99")), "{asked:?}");
+        // They have not switched it on.
+        let refused = other.post("/netbox/report/reserve", &[]).await;
+        assert_eq!(refused.status, 422);
+        refused.shows("NetBox is switched off");
+    }
+
+    async fn prefixes_are_read_as_one_list_where_there_are_very_many_subnets(app: TestApp) {
+        let server = Netbox::start().await;
+        netbox(&app, server.at).await;
+        let script = app.script(Role::Admin).await;
+        let subnets: Vec<Value> =
+            (0..60).map(|n| json!({ "name": format!("Site {n}"), "cidr": format!("10.{n}.0.0/24") })).collect();
+        for subnet in &subnets {
+            assert_eq!(script.send("POST", "/api/v1/subnets", subnet).await.status, 201);
+        }
+        for thing in ["10.7.0.128/25", "10.7.1.0/24", "10.0.0.0/8", "2001:db8::/64"] {
+            enter(&server, thing, ("", "theirs"));
+        }
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let page = admin.post("/netbox/report", &[]).await;
+        page.shows("prefixes <span class=\"soft\">1<");
+        page.shows("a part of Site 7 (10.7.0.0/24)");
+        let asked = server.store.lock().unwrap().asked.clone();
+        let prefixes: Vec<&String> = asked.iter().filter(|line| line.contains("prefixes") && !line.contains("?tag=")).collect();
+        assert_eq!(prefixes.len(), 1, "{asked:?}");
+        assert!(asked.iter().all(|line| line.len() < 2_000));
     }
 }

@@ -263,6 +263,7 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
     ("GET", "/netbox/report", "", "303 200 200 403 403 200 303 303 303"),
     ("POST", "/netbox/report", "", "303 200 200 403 403 200 303 303 303"),
     ("POST", "/netbox/report/repair", "", "303 422 422 403 403 422 303 303 303"),
+    ("POST", "/netbox/report/reserve", "", "303 422 422 403 403 422 303 303 303"),
     ("GET", "/api/v1/outbox", "", "401 401 401 401 401 401 200 200 200"),
     ("GET", "/api/v1/outbox/{call}", "", "401 401 401 401 401 401 200 200 404"),
     ("POST", "/api/v1/outbox/{call}/retry", "", "401 401 401 401 401 401 200 403 404"),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use md5::{Digest as _, Md5};
+use patchbay::net::{Address, Cidr, Family};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -183,6 +184,8 @@ pub struct NetboxStore {
     pub many: usize,
     /// Refuses a second object with the same address, as `ENFORCE_GLOBAL_UNIQUE` does.
     pub unique: bool,
+    /// Requests that have this in their path are answered with 503.
+    pub failing: Option<String>,
 }
 
 impl NetboxStore {
@@ -247,6 +250,9 @@ fn serve(store: &mut NetboxStore, head: &str, body: &[u8]) -> Vec<u8> {
     if !head.to_ascii_lowercase().lines().any(|line| line == known) {
         return answer(403, &json!({ "detail": "Invalid token" }));
     }
+    if store.failing.as_ref().is_some_and(|part| target.contains(part)) {
+        return answer(503, &json!({ "detail": "Try again." }));
+    }
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let query: Vec<(String, String)> = serde_html_form::from_str(query).unwrap();
     let asked =
@@ -275,15 +281,21 @@ fn serve(store: &mut NetboxStore, head: &str, body: &[u8]) -> Vec<u8> {
             answer(201, &json!({ "id": 1, "name": slug, "slug": slug }))
         }
         ("GET", ["api", "ipam", kind @ ("ip-addresses" | "prefixes")]) => {
-            if let Some(tag) = asked("tag")
-                && !store.tags.contains(&tag)
-            {
-                let said =
-                    format!("Select a valid choice. {tag} is not one of the available choices.");
-                return answer(400, &json!({ "tag": [said] }));
+            for name in ["tag", "tag__n"] {
+                if let Some(tag) = asked(name).filter(|tag| !store.tags.contains(tag)) {
+                    let said = format!(
+                        "Select a valid choice. {tag} is not one of the available choices."
+                    );
+                    return answer(400, &json!({ name: [said] }));
+                }
             }
+            let tagged = |object: &Value, tag: &str| {
+                object["tags"].as_array().unwrap().iter().any(|known| known["slug"] == tag)
+            };
             let matches = |object: &Value| {
-                asked("tag").is_none_or(|tag| object["tags"].as_array().unwrap().iter().any(|t| t["slug"] == tag.as_str()))
+                asked("tag").is_none_or(|tag| tagged(object, &tag))
+                    && asked("tag__n").is_none_or(|tag| !tagged(object, &tag))
+                    && lies(object, &query)
                     // Without a mask the filter compares hosts only (net_in).
                     && asked("address").is_none_or(|address| {
                         object["address"].as_str().unwrap().split('/').next() == Some(&address)
@@ -294,7 +306,8 @@ fn serve(store: &mut NetboxStore, head: &str, body: &[u8]) -> Vec<u8> {
                 asked(name).and_then(|n| n.parse().ok()).unwrap_or(default)
             };
             let (limit, offset) = (number("limit", 50), number("offset", 0));
-            if store.many > 0 && *kind == "ip-addresses" && asked("address").is_none() {
+            let all = asked("address").is_none() && asked("parent").is_none();
+            if store.many > 0 && *kind == "ip-addresses" && all {
                 return answer(200, &many(store, limit, offset));
             }
             let found: Vec<Value> =
@@ -328,6 +341,28 @@ fn serve(store: &mut NetboxStore, head: &str, body: &[u8]) -> Vec<u8> {
         (_, ["api", "ipam", kind, id]) => one(store, method, kind, id.parse().unwrap(), &body),
         _ => answer(404, &json!({ "detail": "Not found." })),
     }
+}
+
+/// Whether an object lies where it is asked for. `parent` may be there more than once and looks at
+/// the host only; of `within_include`, as of every filter with one value, the last one counts.
+fn lies(object: &Value, query: &[(String, String)]) -> bool {
+    let text = object["address"].as_str().or(object["prefix"].as_str()).unwrap();
+    let (first, length) = text.split_once('/').unwrap();
+    let (first, length): (Address, u8) = (first.parse().unwrap(), length.parse().unwrap());
+    let named = |name: &str| -> Vec<&str> {
+        let values = query.iter().filter(|(known, _)| known == name);
+        values.map(|(_, value)| value.as_str()).collect()
+    };
+    let block = |text: &str| text.parse::<Cidr>().unwrap();
+    let number = |name: &str| named(name).last().map(|text| text.parse::<u8>().unwrap());
+    let (parents, within) = (named("parent"), named("within_include"));
+    let family = if first.family() == Family::V4 { 4 } else { 6 };
+    (parents.is_empty() || parents.iter().any(|parent| block(parent).contains(first)))
+        && within
+            .last()
+            .is_none_or(|text| block(text).contains(first) && block(text).length() <= length)
+        && number("family").is_none_or(|asked| asked == family)
+        && number("mask_length__gte").is_none_or(|least| least <= length)
 }
 
 fn one(store: &mut NetboxStore, method: &str, kind: &str, id: i64, body: &Value) -> Vec<u8> {

@@ -18,6 +18,8 @@ mod tenancy;
 mod types;
 pub mod web;
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use super::class::{Kind, Status};
@@ -186,6 +188,17 @@ pub async fn get(
     address: Address,
 ) -> crate::db::Result<Option<Record>> {
     queries::get(tx, tenant, address).await
+}
+
+/// Those of these addresses that somebody has, that are reserved or in quarantine.
+pub async fn taken(
+    tx: &mut Tx,
+    tenant: TenantId,
+    addresses: &[Address],
+) -> crate::db::Result<HashSet<Address>> {
+    let records = queries::among(tx, tenant, addresses).await?;
+    let taken = records.into_iter().filter(|record| record.status != Status::Available);
+    Ok(taken.map(|record| record.address).collect())
 }
 
 /// Who else claims an address, the oldest claim first.

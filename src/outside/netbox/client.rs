@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::record::{Found, Record, Stored};
+use crate::net::{Cidr, Family};
 use crate::outside::fault::quoted;
 use crate::outside::guard::Allowed;
 use crate::outside::http::{Answer, Authorities, BaseUrl, Credentials, Reach, Resolver, Server};
@@ -11,8 +12,13 @@ use crate::outside::{Fault, Key, Leased};
 
 /// Objects of a page.
 const PAGE: usize = 200;
-/// Objects of a kind read at most. With more nothing is compared: what was not read is not missing.
+/// Objects read at most. With more nothing is compared: what was not read is not missing.
 const MOST: usize = 1_000_000;
+/// Characters of the blocks one call asks about: with the rest of the address there are less than
+/// 2,000, which every server takes.
+const ASKED: usize = 1_600;
+/// Blocks whose prefixes are asked for one by one. Of more the whole list is shorter.
+const BLOCKS: usize = 50;
 
 /// NetBox, and the tag that marks what is a tenant's.
 #[derive(Debug)]
@@ -56,10 +62,14 @@ impl Client {
         Ok(Version(quoted(version.ok_or_else(|| self.server.garbage())?)))
     }
 
+    async fn has_tag(&self) -> Result<bool, Fault> {
+        let path = format!("/api/extras/tags/?slug={}", self.tag);
+        Ok(!self.list(&path).await?.0.is_empty())
+    }
+
     /// Makes the tag if there is none.
     pub async fn see_to_tag(&self) -> Result<(), Fault> {
-        let path = format!("/api/extras/tags/?slug={}", self.tag);
-        if !self.list(&path).await?.0.is_empty() {
+        if self.has_tag().await? {
             return Ok(());
         }
         let tag = json!({ "name": self.tag, "slug": self.tag, "description": "Kept by Patchbay" });
@@ -108,33 +118,62 @@ impl Client {
 
     /// Everything under the tag.
     pub async fn all(&self) -> Result<Vec<Found>, Fault> {
-        let mut found = Vec::new();
+        let (mut found, query) = (Vec::new(), format!("tag={}", self.tag));
         for kind in ["ip-addresses", "prefixes"] {
-            let mut offset = 0;
-            loop {
-                let path =
-                    format!("/api/ipam/{kind}/?tag={}&limit={PAGE}&offset={offset}", self.tag);
-                let (objects, more) = self.list(&path).await?;
-                for object in &objects {
-                    found.push(Found::of(object).ok_or_else(|| self.server.garbage())?);
-                }
-                // It may give fewer at once than it is asked for.
-                offset += objects.len();
-                match more {
-                    false => break,
-                    true if objects.is_empty() => return Err(self.server.garbage()),
-                    true if offset >= MOST => return Err(self.too_many(kind)),
-                    true => {}
-                }
-            }
+            self.read(kind, &query, &mut found).await?;
         }
         Ok(found)
     }
 
-    fn too_many(&self, kind: &str) -> Fault {
-        let (name, tag) = (self.name(), &self.tag);
+    /// Everything in these blocks that is not under the tag, and of prefixes perhaps some elsewhere.
+    pub async fn besides(&self, blocks: &[Cidr]) -> Result<Vec<Found>, Fault> {
+        if blocks.is_empty() {
+            return Ok(Vec::new());
+        }
+        // A tag that is not there is no valid choice, and nothing is under it. The filters of
+        // fields that name other objects may be negated by `__n`
+        // (<https://netboxlabs.com/docs/netbox/reference/filtering/>).
+        let but =
+            if self.has_tag().await? { format!("&tag__n={}", self.tag) } else { String::new() };
+        let mut found = Vec::new();
+        for query in addresses_in(blocks) {
+            self.read("ip-addresses", &format!("{query}{but}"), &mut found).await?;
+        }
+        for query in prefixes_in(blocks) {
+            self.read("prefixes", &format!("{query}{but}"), &mut found).await?;
+        }
+        found.retain(|found| !found.tags.contains(&self.tag));
+        Ok(found)
+    }
+
+    /// Reads every page of a list.
+    async fn read(&self, kind: &str, query: &str, found: &mut Vec<Found>) -> Result<(), Fault> {
+        let mut offset = 0;
+        loop {
+            let path = format!("/api/ipam/{kind}/?{query}&limit={PAGE}&offset={offset}");
+            let (objects, more) = self.list(&path).await?;
+            for object in &objects {
+                match Found::of(object) {
+                    Some(one) => found.push(one),
+                    None if Found::is_mapped(object) => {}
+                    None => return Err(self.server.garbage()),
+                }
+            }
+            // It may give fewer at once than it is asked for.
+            offset += objects.len();
+            match more {
+                false => return Ok(()),
+                true if objects.is_empty() => return Err(self.server.garbage()),
+                true if found.len().max(offset) >= MOST => return Err(self.too_many()),
+                true => {}
+            }
+        }
+    }
+
+    fn too_many(&self) -> Fault {
         Fault::Never(format!(
-            "{name} has more than {MOST} {kind} under the tag {tag}; so many cannot be compared"
+            "{} has more than {MOST} addresses and prefixes; so many cannot be compared",
+            self.name()
         ))
     }
 
@@ -199,5 +238,70 @@ impl Client {
             ))),
             status => Err(Fault::Status(self.name(), status)),
         }
+    }
+}
+
+/// What asks for the addresses in blocks, several blocks at a time. `parent` may be named more than
+/// once, and an address is in a block whatever its own mask is (`IPAddressFilterSet` of
+/// `netbox/ipam/filtersets.py`; of several values of a filter any is enough,
+/// <https://netboxlabs.com/docs/netbox/reference/filtering/>).
+fn addresses_in(blocks: &[Cidr]) -> Vec<String> {
+    let mut queries: Vec<String> = Vec::new();
+    for block in blocks {
+        let named = format!("parent={block}");
+        match queries.last_mut() {
+            Some(query) if query.len() + named.len() < ASKED => {
+                query.push('&');
+                query.push_str(&named);
+            }
+            _ => queries.push(named),
+        }
+    }
+    queries
+}
+
+/// What asks for the prefixes that are a block or in one. `within_include` takes a single value
+/// (`PrefixFilterSet`, as above): with very many blocks every prefix is read that is not larger than
+/// the largest block, so that there are never more calls than pages of that list, and a few.
+fn prefixes_in(blocks: &[Cidr]) -> Vec<String> {
+    if blocks.len() <= BLOCKS {
+        return blocks.iter().map(|block| format!("within_include={block}")).collect();
+    }
+    let of = |family: Family, number: u8| {
+        let lengths =
+            blocks.iter().filter(|block| block.family() == family).map(|block| block.length());
+        lengths.min().map(|least| format!("family={number}&mask_length__gte={least}"))
+    };
+    [of(Family::V4, 4), of(Family::V6, 6)].into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_many_blocks_are_asked_for_in_few_short_calls() {
+        let blocks: Vec<Cidr> =
+            (0..200).map(|n| format!("2001:db8:{n:x}:ffff::/64").parse().unwrap()).collect();
+        let queries = addresses_in(&blocks);
+        assert!(queries.iter().all(|query| query.len() < ASKED));
+        let asked: Vec<&str> = queries.iter().flat_map(|query| query.split('&')).collect();
+        let named: Vec<String> = blocks.iter().map(|block| format!("parent={block}")).collect();
+        assert_eq!(asked, named);
+        assert!(queries.len() < 10, "{}", queries.len());
+        assert_eq!(addresses_in(&[]), [""; 0]);
+    }
+
+    #[test]
+    fn prefixes_of_very_many_blocks_are_one_list_for_each_family() {
+        let mut blocks: Vec<Cidr> =
+            (0..50).map(|n| format!("10.{n}.0.0/24").parse().unwrap()).collect();
+        assert_eq!(prefixes_in(&blocks).len(), 50);
+        assert_eq!(prefixes_in(&blocks)[3], "within_include=10.3.0.0/24");
+        blocks.push("172.16.0.0/20".parse().unwrap());
+        assert_eq!(prefixes_in(&blocks), ["family=4&mask_length__gte=20"]);
+        blocks.push("2001:db8::/48".parse().unwrap());
+        let both = ["family=4&mask_length__gte=20", "family=6&mask_length__gte=48"];
+        assert_eq!(prefixes_in(&blocks), both);
     }
 }

@@ -160,17 +160,34 @@ pub struct Found {
     pub description: String,
     /// The name.
     pub dns_name: String,
+    /// The routing table (VRF) it is in; empty for the one there always is.
+    pub vrf: String,
     /// The slugs of its tags.
     pub tags: Vec<String>,
 }
 
 impl Found {
+    /// What NetBox says of it, in a line.
+    pub fn said(&self) -> String {
+        let vrf = if self.vrf.is_empty() { String::new() } else { format!("VRF {}", self.vrf) };
+        let parts = [&self.status, &self.dns_name, &self.description, &vrf];
+        let parts: Vec<&str> = parts.into_iter().map(String::as_str).collect();
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether an object is of addresses that no subnet here has: IPv6 ones that stand for IPv4.
+    pub(super) fn is_mapped(object: &Value) -> bool {
+        let text = object.get("address").or_else(|| object.get("prefix")).and_then(Value::as_str);
+        text.is_some_and(|text| text.starts_with("::"))
+    }
+
     /// Reads one object.
     pub(super) fn of(object: &Value) -> Option<Self> {
         let text = |key: &str| quoted(object.get(key).and_then(Value::as_str).unwrap_or_default());
         let status =
             object.get("status").and_then(|status| status.get("value")).and_then(Value::as_str);
         let tags = object.get("tags").and_then(Value::as_array).cloned().unwrap_or_default();
+        let vrf = object.get("vrf").and_then(|vrf| vrf.get("name")).and_then(Value::as_str);
         let (leased, length) = match (object.get("address"), object.get("prefix")) {
             (Some(address), _) => {
                 let (address, length) = address.as_str()?.split_once('/')?;
@@ -188,6 +205,7 @@ impl Found {
             status: quoted(status.unwrap_or_default()),
             description: text("description"),
             dns_name: text("dns_name"),
+            vrf: quoted(vrf.unwrap_or_default()),
             tags: tags.iter().filter_map(|tag| tag.get("slug")?.as_str().map(quoted)).collect(),
         })
     }
@@ -227,6 +245,18 @@ mod tests {
         assert_eq!(record.differs(&found()), ["status", "prefix length"]);
         record.length = None;
         assert_eq!(record.differs(&found()), ["status"]);
+    }
+
+    #[test]
+    fn what_stands_for_ipv4_is_known_for_what_it_is() {
+        for (object, mapped) in [
+            (json!({ "id": 1, "prefix": "::ffff:0:0/96" }), true),
+            (json!({ "id": 1, "address": "::ffff:10.0.0.5/128" }), true),
+            (json!({ "id": 1, "address": "nonsense" }), false),
+            (json!({ "id": 1 }), false),
+        ] {
+            assert_eq!((Found::of(&object), Found::is_mapped(&object)), (None, mapped), "{object}");
+        }
     }
 
     #[test]
