@@ -16,7 +16,7 @@ use crate::auth::session;
 use crate::jobs::{self, Job, Jobs};
 use crate::provision::Provisioner;
 use crate::state::State;
-use crate::web::{Error, guard};
+use crate::web::{Error, guard, paths};
 use crate::{
     apply, auth, boot, docs, graphql, history, home, ipam, lifecycle, mirror, notify, outbox,
     phones, provision, registrations, tenants, users, workflows,
@@ -101,7 +101,7 @@ pub fn configure(shared: Shared) -> impl FnOnce(&mut web::ServiceConfig) {
         for (path, routes) in by_path(routes()) {
             let allow = allow(&routes);
             let device = routes.iter().all(|route| route.access == Access::Device);
-            let resource = web::resource(path)
+            let resource = web::resource(paths::for_router(path))
                 .default_service(web::to(move |request| ready(wrong_method(&request, &allow))));
             let resource = routes.into_iter().fold(resource, |r, route| r.route(route.guarded()));
             // Outside the sessions: those who come here have none, and are served without a

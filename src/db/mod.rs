@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Most connections to a server, for each thread that answers requests and for the rest.
 const CONNECTIONS: u32 = 8;
 /// The pages of `SQLite`'s writer in memory, in KiB, and those while very much is written.
-const WRITER_CACHE: &str = "PRAGMA cache_size = -4096";
+const WRITER_CACHE: &str = "PRAGMA cache_size = -2048";
 const LARGE_WRITER_CACHE: &str = "PRAGMA cache_size = -32768";
 /// Long reads at a time.
 const LONG_READS: u32 = 4;

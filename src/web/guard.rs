@@ -11,6 +11,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError as _, web};
 use tracing::Instrument as _;
 
+use super::paths;
 use crate::state::State;
 
 /// Scripts, styles and forms come from Patchbay itself; nothing is inline, nothing is framed.
@@ -59,7 +60,9 @@ pub async fn observe(
         }
     };
     add_headers(response.headers_mut(), secure, &id);
-    let pattern = response.request().match_pattern().unwrap_or_else(|| "unmatched".to_owned());
+    let pattern = response.request().match_pattern();
+    let pattern =
+        pattern.map_or_else(|| "unmatched".to_owned(), |pattern| paths::in_table(&pattern));
     let (status, took) = (response.status().as_u16(), started.elapsed());
     measure(&method, &pattern, status, took.as_secs_f64());
     // The query is left out: it may hold what a person searched for. So is what a link's token.

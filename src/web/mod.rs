@@ -8,6 +8,7 @@ pub mod flash;
 pub mod form;
 pub mod guard;
 pub mod list;
+pub mod paths;
 pub mod sheet;
 
 use actix_web::HttpResponse;
