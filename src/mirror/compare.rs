@@ -17,6 +17,8 @@ use crate::web::Error;
 
 /// Entries read at a time.
 const STRIDE: i64 = 1_000;
+/// Things looked up in one transaction that Patchbay says nothing of.
+const SURPLUS: usize = 1_000;
 
 /// One thing that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,14 +104,17 @@ pub async fn compare(
             }
         }
     }
-    for (leased, found) in there.things {
-        if !outbox::is_unsettled(&mut state.read().await?, tenant, system, leased).await? {
+    let mut rest = there.things.into_iter().peekable();
+    while rest.peek().is_some() {
+        // Not one transaction for all: there may be very many, and others want the connection.
+        let mut tx = state.read().await?;
+        for (leased, found) in rest.by_ref().take(SURPLUS) {
+            if outbox::is_unsettled(&mut tx, tenant, system, leased).await? {
+                continue;
+            }
             report.compared += 1;
-            report.surplus.push(Difference {
-                leased,
-                here: String::new(),
-                there: found.to_string(),
-            });
+            let there = found.to_string();
+            report.surplus.push(Difference { leased, here: String::new(), there });
         }
     }
     Ok(Ok(report))
