@@ -45,6 +45,13 @@ async fn follow(app: &TestApp) -> usize {
     mirror::follow(&app.state, TenantId::DEFAULT, System::Netbox, 0).await.unwrap()
 }
 
+/// More than NetBox gives on one page.
+fn enter_250(server: &Netbox) {
+    for n in 0..250 {
+        enter(server, &format!("address 10.20.4.{}/32", n + 2), ("", "theirs"));
+    }
+}
+
 /// Enters something as people do in NetBox's own pages: without a tag of Patchbay's.
 fn enter(server: &Netbox, thing: &str, (name, description): (&str, &str)) {
     let mut store = server.store.lock().unwrap();
@@ -318,9 +325,7 @@ both_databases! {
         let server = Netbox::start().await;
         netbox(&app, server.at).await;
         office(&app).await;
-        for n in 0..250 {
-            enter(&server, &format!("address 10.20.4.{}/32", n + 2), ("", "theirs"));
-        }
+        enter_250(&server);
         let admin = app.signed_in("admin", Role::Admin).await;
         let page = admin.post("/netbox/report", &[]).await;
         page.shows("not taken here <span class=\"soft\">250<");
@@ -337,9 +342,7 @@ both_databases! {
         let server = Netbox::start().await;
         netbox(&app, server.at).await;
         office(&app).await;
-        for n in 0..250 {
-            enter(&server, &format!("address 10.20.4.{}/32", n + 2), ("", "theirs"));
-        }
+        enter_250(&server);
         let admin = app.signed_in("admin", Role::Admin).await;
         let before = app.audit().await;
         for part in ["parent=10.20.4.0/23&tag__n=patchbay&limit=200&offset=200", "within_include"] {
