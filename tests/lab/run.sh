@@ -25,7 +25,7 @@ export PATCHBAY_ASTERISK_CONFIG_DIR=$lab_dir/etc PATCHBAY_ASTERISK_AMI=127.0.0.1
 # Asterisk lives as long as the pipe to it.
 coproc lab_asterisk { exec "$here/asterisk.sh" run "$lab_dir"; }
 lab_pid=$lab_asterisk_PID
-exec {words}>&"${lab_asterisk[1]}" {answers}<&"${lab_asterisk[0]}"
+exec {words}>&"${lab_asterisk[1]}"- {answers}<&"${lab_asterisk[0]}"-
 read -r _ <&"$answers"
 echo start >&"$words"
 read -r _ <&"$answers" || die "Asterisk did not start"
