@@ -3,16 +3,26 @@
 //! It plans statements by what it last saw of a table, and keeps the plans. Autovacuum looks again
 //! once a minute at best (`autovacuum_naptime`): until then a table that is being filled for the
 //! first time is believed to be empty, where every index serves as well as any other. `SQLite` does
-//! not choose by size unless told to.
+//! not choose by size unless told to. Within a transaction that fills tables nobody but itself can
+//! look.
 
 use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 
-use super::{Db, Result};
+use super::{Db, Result, Tx};
 
 /// Changes of a table, beside as many as it had rows, that make it another one.
 const GROWN: &str = "SELECT format('%I', s.relname) AS name
      FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid
      WHERE s.schemaname = current_schema() AND s.n_mod_since_analyze > 500 + greatest(c.reltuples, 0)";
+
+/// The same of what this transaction has written so far.
+const GROWN_HERE: &str = "SELECT format('%I', s.relname) AS name
+     FROM pg_stat_xact_user_tables s JOIN pg_class c ON c.oid = s.relid
+     WHERE s.schemaname = current_schema()
+       AND s.n_tup_ins + s.n_tup_upd > 500 + greatest(c.reltuples, 0)";
+
+/// Whoever looks keeps others from looking until its transaction ends: they go on without.
+const ANALYZE: &str = "ANALYZE (SKIP_LOCKED)";
 
 /// A look at 3,000 rows instead of 30,000: a large table is not to slow down those who use it.
 /// Autovacuum looks closer when it comes.
@@ -28,9 +38,24 @@ impl Db {
             let name: String = row.try_get("name")?;
             let mut tx = pool.begin().await?;
             tx.execute(ROUGHLY).await?;
-            tx.execute(AssertSqlSafe(format!("ANALYZE {name}"))).await?;
+            tx.execute(AssertSqlSafe(format!("{ANALYZE} {name}"))).await?;
             tx.commit().await?;
         }
         Ok(grown.len())
+    }
+}
+
+impl Tx {
+    /// Lets `PostgreSQL` look anew at tables that this transaction has made more than twice as
+    /// large: to be called now and then while thousands of rows are written one after the other.
+    pub async fn look_at_growth(&mut self) -> Result<()> {
+        let Self::Postgres(tx) = self else { return Ok(()) };
+        let grown = tx.fetch_all(AssertSqlSafe(GROWN_HERE)).await?;
+        for row in &grown {
+            let name: String = row.try_get("name")?;
+            tx.execute(ROUGHLY).await?;
+            tx.execute(AssertSqlSafe(format!("{ANALYZE} {name}"))).await?;
+        }
+        Ok(())
     }
 }

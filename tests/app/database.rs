@@ -275,3 +275,24 @@ fn a_table_that_grew_is_looked_at_before_autovacuum_comes() {
         assert_eq!(app.state.db.look_at_growth().await.unwrap(), 0, "once is enough");
     });
 }
+
+#[test]
+fn a_table_that_grows_within_a_change_is_looked_at_by_the_change() {
+    actix_web::rt::System::new().block_on(async {
+        let app = TestApp::postgres().await;
+        let believed = "SELECT CAST(reltuples AS BIGINT) FROM pg_class WHERE relname = 'sign_in_failure'";
+        let mut tx = app.state.db.write().await.unwrap();
+        let more = "INSERT INTO sign_in_failure SELECT 'account:' || n, 1, n, n FROM generate_series(1, 2000) n";
+        tx.query(more).run().await.unwrap();
+        // Somebody else looks just now: the change goes on without.
+        let mut other = app.state.db.write().await.unwrap();
+        other.query("LOCK TABLE sign_in_failure IN SHARE UPDATE EXCLUSIVE MODE").run().await.unwrap();
+        tx.look_at_growth().await.unwrap();
+        assert!(tx.query(believed).scalar::<i64>().await.unwrap() < 1);
+        drop(other);
+        while tx.query(believed).scalar::<i64>().await.unwrap() < 2000 {
+            tx.look_at_growth().await.unwrap();
+        }
+        tx.commit().await.unwrap();
+    });
+}

@@ -14,6 +14,9 @@ use crate::text::Line;
 use crate::web::Error;
 use crate::web::sheet::{Columns, Report, Row, Verdict};
 
+/// After as many the database looks whether its tables have grown.
+const GROWTH: usize = 250;
+
 /// What a row says of a host. What it says nothing of stays as it is.
 struct Wish {
     line: u64,
@@ -32,7 +35,10 @@ struct Wish {
 pub async fn run(space: &mut Space<'_>, sheet: Sheeted, report: &mut Report) -> Result<(), Error> {
     let read = |columns: &Columns, row: &Row, report: &mut Report| Wish::read(columns, row, report);
     let wishes = rows_of(sheet, &HOSTS, "hostname", MOST_OTHERS, report, read).await;
-    for wish in once_each(wishes, report) {
+    for (n, wish) in once_each(wishes, report).into_iter().enumerate() {
+        if n.is_multiple_of(GROWTH) {
+            space.tx().look_at_growth().await?;
+        }
         match save(space, &wish).await {
             Ok((verdict, conflicts)) => {
                 for conflict in &conflicts {
