@@ -1,10 +1,13 @@
 //! What every request needs, whatever it asks for.
 
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::audit::{Actor, ChainKey, Change};
 use crate::db::{Db, Result, Tx};
+use crate::id::TenantId;
 use crate::net::Cidr;
 use crate::secrets::Vault;
 use crate::time::Clock;
@@ -28,6 +31,28 @@ pub struct State {
     pub proxies: Arc<[Cidr]>,
     /// Where files of Patchbay's own live.
     pub data_dir: PathBuf,
+    /// What was counted of each tenant.
+    pub counted: Counted,
+}
+
+/// Figures that take a walk over all a tenant has, kept until something changed: each sort of them
+/// with the number of the newest change it was counted at. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Counted(Arc<Mutex<HashMap<(TypeId, TenantId), (i64, Box<dyn Any + Send>)>>>);
+
+impl Counted {
+    /// What was counted when `change` was the newest.
+    pub fn get<T: Copy + Send + 'static>(&self, tenant: TenantId, change: i64) -> Option<T> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, figures) = kept.get(&(TypeId::of::<T>(), tenant))?;
+        figures.downcast_ref().filter(|_| *at == change).copied()
+    }
+
+    /// Keeps what was counted, in the place of what was counted before.
+    pub fn keep<T: Copy + Send + 'static>(&self, tenant: TenantId, change: i64, figures: T) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.insert((TypeId::of::<T>(), tenant), (change, Box::new(figures)));
+    }
 }
 
 impl State {

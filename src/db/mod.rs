@@ -11,6 +11,7 @@ mod copy;
 mod search;
 mod statistics;
 
+use std::future::ready;
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -41,6 +42,9 @@ const CONNECTIONS: u32 = 8;
 /// The pages of `SQLite`'s writer in memory, in KiB, and those while very much is written.
 const WRITER_CACHE: &str = "PRAGMA cache_size = -2048";
 const LARGE_WRITER_CACHE: &str = "PRAGMA cache_size = -32768";
+/// The same of each connection that reads, and of one for long reads.
+const READER_CACHE: &str = "-4096";
+const LONG_READER_CACHE: &str = "-1024";
 /// Long reads at a time.
 const LONG_READS: u32 = 4;
 
@@ -116,24 +120,22 @@ impl Db {
             .pragma("trusted_schema", "OFF");
         let pool = || SqlitePoolOptions::new().test_before_acquire(false).acquire_timeout(patience);
         // When the disk is full SQLite rolls back by itself and sqlx believes the transaction open:
-        // such a connection would refuse every later change.
+        // such a connection would refuse every later change. The pool has waited for what was asked
+        // of it last, a rollback too, when it took it back.
         // The caches keep the upper levels of the indexes; the rest the system has in memory.
         let write = pool()
             .max_connections(1)
-            .before_acquire(|connection, _| {
-                Box::pin(async move {
-                    connection.ping().await?;
-                    Ok(!connection.is_in_transaction())
-                })
-            })
+            .before_acquire(|connection, _| Box::pin(ready(Ok(!connection.is_in_transaction()))))
             .after_connect(|connection, _| {
                 Box::pin(async move { connection.execute(WRITER_CACHE).await.map(drop) })
             })
             .connect_with(options.clone())
             .await?;
-        let reading = options.pragma("query_only", "ON").pragma("cache_size", "-4096");
-        let read = pool().max_connections(4).connect_lazy_with(reading.clone());
-        let long = pool().max_connections(LONG_READS).connect_lazy_with(reading);
+        let reading =
+            |cache| options.clone().pragma("query_only", "ON").pragma("cache_size", cache);
+        let read = pool().max_connections(4).connect_lazy_with(reading(READER_CACHE));
+        // Whoever reads all there is reads each page once.
+        let long = pool().max_connections(LONG_READS).connect_lazy_with(reading(LONG_READER_CACHE));
         Ok(Self::Sqlite { read, long, write })
     }
 
@@ -224,10 +226,12 @@ impl Db {
         }
     }
 
-    /// After [`Tx::expect_much`], whatever came of it: gives the memory back.
+    /// After very much was written, or [`Tx::expect_much`] said that it would be, whatever came of
+    /// it: gives the memory back.
     pub async fn relax(&self) -> Result<()> {
         if let Self::Sqlite { write, .. } = self {
             write.execute(WRITER_CACHE).await?;
+            write.execute("PRAGMA shrink_memory").await?;
         }
         Ok(())
     }

@@ -21,6 +21,9 @@ const SQLITE: &[&str] = &[
     // which is the default, most of the time went into merging what was just written.
     "INSERT INTO address_text (address_text, rank) SELECT 'hashsize', 33554432
          WHERE NOT EXISTS (SELECT 1 FROM address_text_config WHERE k = 'hashsize')",
+    // What a search of phones looks at, without the rest of them. PostgreSQL would refuse a phone
+    // with long notes and many lines: what it keeps in an index has a limit.
+    "CREATE INDEX IF NOT EXISTS phone_words ON phone (tenant_id, mac, people, search)",
 ];
 
 const POSTGRES: &[&str] = &[
@@ -35,6 +38,7 @@ const POSTGRES_INDEX: &[&str] = &[
     "SELECT pg_advisory_xact_lock(7305808869231650937)",
     "CREATE EXTENSION IF NOT EXISTS pg_trgm",
     "CREATE INDEX IF NOT EXISTS address_search ON address USING gin (search gin_trgm_ops)",
+    "CREATE INDEX IF NOT EXISTS phone_search ON phone USING gin (people gin_trgm_ops, search gin_trgm_ops)",
 ];
 
 impl Db {

@@ -49,8 +49,8 @@ impl DashboardPage {
 async fn dashboard(by: Operator, applier: web::Data<Applier>) -> Answer {
     let newest = if by.is_host() { applier.newest().await? } else { None };
     let mut tx = by.read().await?;
-    let users = users::totals(&mut tx, by.tenant()).await?;
-    let phones = phones::totals(&mut tx, by.tenant()).await?;
+    let users = users::totals(&mut tx, &by.state().counted, by.tenant()).await?;
+    let phones = phones::totals(&mut tx, &by.state().counted, by.tenant()).await?;
     let recent = if by.may(Right::ReadAudit) {
         audit::list(&mut tx, by.tenant(), &audit::Filter::default(), Page { offset: 0, limit: 8 })
             .await?

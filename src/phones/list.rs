@@ -1,13 +1,14 @@
 //! Lists of phones: which, in what order, and what is shown of each.
 
 use super::queries::{damaged, model};
-use crate::audit::Page;
+use crate::audit::{self, Page};
 use crate::db::{self, Query, Result, Tx};
 use crate::id::{ProfileId, TenantId, UserId};
 use crate::models::{Kind, Model, Vendor};
 use crate::net::{self, Address, Mac, Range};
 use crate::numbering::ExtensionNumber;
 use crate::sql;
+use crate::state::Counted;
 use crate::text::ByName;
 use crate::time::Timestamp;
 use crate::users::lines;
@@ -34,9 +35,22 @@ pub struct Filter {
 impl Filter {
     /// Whether every phone is shown.
     fn is_everything(&self) -> bool {
-        let Self { search, vendor, model, site, kind, profile, state } = self;
-        search.trim().is_empty()
-            && site.trim().is_empty()
+        !self.is_search() && self.says_nothing_else()
+    }
+
+    /// Whether something is searched for.
+    fn is_search(&self) -> bool {
+        !self.search.trim().is_empty()
+    }
+
+    /// Whether nothing else is asked.
+    fn is_search_alone(&self) -> bool {
+        self.is_search() && self.says_nothing_else()
+    }
+
+    fn says_nothing_else(&self) -> bool {
+        let Self { search: _, vendor, model, site, kind, profile, state } = self;
+        site.trim().is_empty()
             && (vendor.is_none() && model.is_none() && kind.is_none() && profile.is_none())
             && *state == Only::All
     }
@@ -175,49 +189,66 @@ pub struct ListedLine {
 }
 
 /// How many phones there are of each sort.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// In all.
-    #[sqlx(rename = "every")]
     pub all: i64,
     /// Adapters among them.
     pub atas: i64,
-    /// Numbers that are registered, by whatever device.
-    pub registered: i64,
     /// Without a line.
     pub no_line: i64,
+    /// Numbers that are registered, by whatever device.
+    pub registered: i64,
+    /// Phones that never fetched a file of their own.
+    pub never_fetched: i64,
+}
+
+/// What people change, which is in the log.
+#[derive(Clone, Copy, Debug, Default, sqlx::FromRow)]
+struct Entered {
+    every: i64,
+    atas: i64,
+    no_line: i64,
+}
+
+/// What phones change.
+#[derive(Clone, Copy, Debug, Default, sqlx::FromRow)]
+struct Seen {
+    registered: i64,
     fetched: i64,
 }
 
-impl Totals {
-    /// How many never fetched a file of their own.
-    pub fn never_fetched(&self) -> i64 {
-        self.all - self.fetched
-    }
-}
-
-/// Whether a number of phone `p` is registered. Few phones have more than one line.
+/// Whether a number of phone `p` is registered. Few phones have more than one line. `coalesce`
+/// keeps `SQLite` from looking a number up once for each of two devices: that takes thrice as long.
 macro_rules! registered {
     () => {
         "(EXISTS (SELECT 1 FROM registration r
-                  WHERE r.tenant_id = $1 AND r.number = p.number_sort AND r.present AND r.mac IN ('', p.mac))
+                  WHERE r.tenant_id = $1 AND r.number = p.number_sort AND r.present
+                    AND coalesce(r.mac, '') IN ('', p.mac))
           OR p.mac IN (SELECT l.mac FROM phone_line l JOIN extension e ON e.user_id = l.user_id
                        JOIN registration r ON r.tenant_id = e.tenant_id AND r.number = e.number
                        WHERE l.tenant_id = $1 AND l.line > 1 AND r.present AND (r.mac = '' OR r.mac = l.mac)))"
     };
 }
 
-macro_rules! matching {
+/// Whether a search finds phone `p`. An index has all of this, so that not all of every phone has
+/// to be read.
+macro_rules! found {
+    () => {
+        "(p.people LIKE $2 ESCAPE '\\' OR p.search LIKE $2 ESCAPE '\\'
+          OR ($3 <> '' AND p.mac LIKE $3)
+          OR ($4 <> 0 AND p.mac IN (
+              SELECT a.holder_id FROM address a WHERE a.tenant_id = $1 AND a.holder_kind = 'phone'
+                AND ((a.address >= $5 AND a.address <= $6) OR (a.address >= $7 AND a.address <= $8)
+                     OR (a.address >= $9 AND a.address <= $10) OR (a.address >= $11 AND a.address <= $12)))))"
+    };
+}
+
+/// What else a filter says of phone `p`.
+macro_rules! fitting {
     () => {
         concat!(
-            "p.tenant_id = $1
-             AND ($2 = '' OR p.people LIKE $2 ESCAPE '\\' OR p.search LIKE $2 ESCAPE '\\'
-                  OR ($3 <> '' AND p.mac LIKE $3)
-                  OR ($4 <> 0 AND p.mac IN (
-                      SELECT a.holder_id FROM address a WHERE a.tenant_id = $1 AND a.holder_kind = 'phone'
-                        AND ((a.address >= $5 AND a.address <= $6) OR (a.address >= $7 AND a.address <= $8)
-                             OR (a.address >= $9 AND a.address <= $10) OR (a.address >= $11 AND a.address <= $12)))))
-             AND ($13 = '' OR p.vendor = $13) AND ($14 = '' OR p.model = $14) AND ($15 = '' OR p.site_key = $15)
+            "($13 = '' OR p.vendor = $13) AND ($14 = '' OR p.model = $14) AND ($15 = '' OR p.site_key = $15)
              AND ($16 = '' OR p.kind = $16) AND ($17 = '' OR p.profile_id = $17)
              AND ($18 <> 'registered' OR ",
             registered!(),
@@ -230,6 +261,28 @@ macro_rules! matching {
              AND ($18 <> 'no_line' OR p.number_sort = 100000000)
              AND ($18 <> 'no_address'
                   OR NOT EXISTS (SELECT 1 FROM address a WHERE a.tenant_id = $1 AND a.holder_id = p.mac AND a.holder_kind = 'phone'))"
+        )
+    };
+}
+
+/// The phones `p` to choose from, one after the other in their order: soon a page is full.
+macro_rules! walked {
+    () => {
+        concat!("phone p WHERE p.tenant_id = $1 AND ($2 = '' OR ", found!(), ") AND ", fitting!())
+    };
+}
+
+/// The same of a search when they are few, and how many they are. They are found first: 400 of them
+/// may be more ([`MANY`]).
+macro_rules! few {
+    () => {
+        concat!(
+            "(SELECT mac, count(*) OVER () AS found
+              FROM (SELECT p.mac FROM (SELECT p.mac FROM phone p WHERE p.tenant_id = $1 AND ",
+            found!(),
+            ") w JOIN phone p ON p.mac = w.mac WHERE ",
+            fitting!(),
+            " LIMIT 400) these) few JOIN phone p ON p.mac = few.mac"
         )
     };
 }
@@ -251,12 +304,12 @@ macro_rules! fetched {
 /// A page's rows: its MACs are found first, then only those phones are read, a row for each line.
 /// `sort_key` is for orders that are not by something of the phone itself.
 macro_rules! page {
-    ($order:literal) => {
-        page!($order, "NULL")
+    ($phones:ident, $found:literal, $order:literal) => {
+        page!($phones, $found, $order, "NULL")
     };
-    ($order:literal, $key:expr) => {
+    ($phones:ident, $found:literal, $order:literal, $key:expr) => {
         concat!(
-            "SELECT p.mac, p.vendor, p.model, p.label, p.site, p.notes, p.version, p.created_at, p.updated_at,
+            "SELECT shown.found, p.mac, p.vendor, p.model, p.label, p.site, p.notes, p.version, p.created_at, p.updated_at,
                  (SELECT f.name FROM profile f WHERE f.id = p.profile_id) AS profile, ",
             address!(),
             " AS address, ",
@@ -267,8 +320,10 @@ macro_rules! page {
                            AND (r.mac = '' OR r.mac = p.mac)) AS registered
              FROM (SELECT p.mac, ",
             $key,
-            " AS sort_key FROM phone p WHERE ",
-            matching!(),
+            " AS sort_key, ",
+            $found,
+            " AS found FROM ",
+            $phones!(),
             " ORDER BY ",
             $order,
             " LIMIT $19 OFFSET $20) shown
@@ -283,29 +338,36 @@ macro_rules! page {
     };
 }
 
-fn text_of(sort: Sort) -> &'static str {
-    match sort {
-        Sort::Title => page!("p.title_sort, p.mac"),
-        Sort::TitleDown => page!("p.title_sort DESC, p.mac DESC"),
-        Sort::Number => page!("p.number_sort, p.mac"),
-        Sort::NumberDown => page!("p.number_sort DESC, p.mac DESC"),
-        Sort::Mac => page!("p.mac"),
-        Sort::MacDown => page!("p.mac DESC"),
-        Sort::Model => page!("p.vendor, p.model, p.mac"),
-        Sort::ModelDown => page!("p.vendor DESC, p.model DESC, p.mac DESC"),
-        Sort::Site => page!("p.site_key, p.mac"),
-        Sort::SiteDown => page!("p.site_key DESC, p.mac DESC"),
-        // Phones without an address, or that fetched nothing, come last, whichever way round.
-        Sort::Address => page!("sort_key NULLS LAST, p.mac", address!()),
-        Sort::AddressDown => page!("sort_key DESC NULLS LAST, p.mac DESC", address!()),
-        Sort::Fetched => page!("sort_key NULLS LAST, p.mac", fetched!()),
-        Sort::FetchedDown => page!("sort_key DESC NULLS LAST, p.mac DESC", fetched!()),
-        Sort::Created => page!("p.created_at, p.mac"),
-        Sort::CreatedDown => page!("p.created_at DESC, p.mac DESC"),
-    }
+macro_rules! sorted {
+    ($phones:ident, $found:literal, $sort:expr) => {
+        match $sort {
+            Sort::Title => page!($phones, $found, "p.title_sort, p.mac"),
+            Sort::TitleDown => page!($phones, $found, "p.title_sort DESC, p.mac DESC"),
+            Sort::Number => page!($phones, $found, "p.number_sort, p.mac"),
+            Sort::NumberDown => page!($phones, $found, "p.number_sort DESC, p.mac DESC"),
+            Sort::Mac => page!($phones, $found, "p.mac"),
+            Sort::MacDown => page!($phones, $found, "p.mac DESC"),
+            Sort::Model => page!($phones, $found, "p.vendor, p.model, p.mac"),
+            Sort::ModelDown => page!($phones, $found, "p.vendor DESC, p.model DESC, p.mac DESC"),
+            Sort::Site => page!($phones, $found, "p.site_key, p.mac"),
+            Sort::SiteDown => page!($phones, $found, "p.site_key DESC, p.mac DESC"),
+            // Phones without an address, or that fetched nothing, come last, whichever way round.
+            Sort::Address => page!($phones, $found, "sort_key NULLS LAST, p.mac", address!()),
+            Sort::AddressDown => {
+                page!($phones, $found, "sort_key DESC NULLS LAST, p.mac DESC", address!())
+            }
+            Sort::Fetched => page!($phones, $found, "sort_key NULLS LAST, p.mac", fetched!()),
+            Sort::FetchedDown => {
+                page!($phones, $found, "sort_key DESC NULLS LAST, p.mac DESC", fetched!())
+            }
+            Sort::Created => page!($phones, $found, "p.created_at, p.mac"),
+            Sort::CreatedDown => page!($phones, $found, "p.created_at DESC, p.mac DESC"),
+        }
+    };
 }
 
-fn filter<'q>(query: Query<'q>, tenant: TenantId, filter: &Filter) -> Query<'q> {
+/// What is searched for.
+fn search<'q>(query: Query<'q>, tenant: TenantId, filter: &Filter) -> Query<'q> {
     let text = filter.search.trim();
     let pattern = if text.is_empty() {
         String::new()
@@ -318,12 +380,16 @@ fn filter<'q>(query: Query<'q>, tenant: TenantId, filter: &Filter) -> Query<'q> 
         query.bind(tenant.to_string()).bind(pattern).bind(mac).bind(i64::from(!found.is_empty()));
     // A part of an address can mean as many ranges; those not needed are the first again.
     let range = |n: usize| found.get(n).or(found.first()).copied();
-    let query = (0..4).map(range).fold(query, |query, range: Option<Range>| {
+    (0..4).map(range).fold(query, |query, range: Option<Range>| {
         query
             .bind(range.map(|range| range.first().key()))
             .bind(range.map(|range| range.last().key()))
-    });
-    query
+    })
+}
+
+/// What is searched for, and the rest of the filter.
+fn bound<'q>(query: Query<'q>, tenant: TenantId, filter: &Filter) -> Query<'q> {
+    search(query, tenant, filter)
         .bind(filter.vendor.or(filter.model.map(|model| model.vendor)).map_or("", Vendor::as_str))
         .bind(filter.model.map_or("", |model| model.name))
         .bind(filter.site.trim().to_lowercase())
@@ -334,6 +400,7 @@ fn filter<'q>(query: Query<'q>, tenant: TenantId, filter: &Filter) -> Query<'q> 
 
 #[derive(sqlx::FromRow)]
 struct ListedRow {
+    found: i64,
     mac: String,
     vendor: String,
     model: String,
@@ -408,35 +475,73 @@ pub async fn list(
     sort: Sort,
     page: Page,
 ) -> Result<(Vec<Listed>, i64)> {
-    let text = text_of(sort);
-    let query = filter(tx.query(text), tenant, asked).bind(page.limit).bind(page.offset);
+    if asked.is_search() {
+        let text = sorted!(few, "few.found", sort);
+        let query = bound(tx.query(text), tenant, asked).bind(page.limit).bind(page.offset);
+        let rows: Vec<ListedRow> = query.all().await?;
+        // An empty page tells how many there are only if it is the first.
+        let found = rows.first().map(|row| row.found).or((page.offset == 0).then_some(0));
+        if let Some(found) = found.filter(|found| *found < MANY) {
+            return Ok((folded(rows)?, found));
+        }
+    }
+    let text = sorted!(walked, "CAST(0 AS BIGINT)", sort);
+    let query = bound(tx.query(text), tenant, asked).bind(page.limit).bind(page.offset);
     let phones = folded(query.all().await?)?;
     let shown = i64::try_from(phones.len()).unwrap_or(i64::MAX);
     // A page that is not full is the last: it tells how many there are.
-    let all = if (1..page.limit).contains(&shown) || (shown == 0 && page.offset == 0) {
-        page.offset + shown
-    } else if asked.is_everything() {
+    if (1..page.limit).contains(&shown) || (shown == 0 && page.offset == 0) {
+        return Ok((phones, page.offset + shown));
+    }
+    Ok((phones, count(tx, tenant, asked).await?))
+}
+
+/// As many as are looked for of a search before it is known how many it finds.
+const MANY: i64 = 400;
+
+async fn count(tx: &mut Tx, tenant: TenantId, asked: &Filter) -> Result<i64> {
+    if asked.is_everything() {
         let text = sql!("SELECT count(*) FROM phone WHERE tenant_id = $1");
-        tx.query(text).bind(tenant.to_string()).scalar().await?
-    } else {
-        let text = concat!("SELECT count(*) FROM phone p WHERE ", matching!());
-        filter(tx.query(text), tenant, asked).scalar().await?
-    };
-    Ok((phones, all))
+        return tx.query(text).bind(tenant.to_string()).scalar().await;
+    }
+    if asked.is_search_alone() {
+        let text = concat!("SELECT count(*) FROM phone p WHERE p.tenant_id = $1 AND ", found!());
+        return search(tx.query(text), tenant, asked).scalar().await;
+    }
+    let text = concat!("SELECT count(*) FROM ", walked!());
+    bound(tx.query(text), tenant, asked).scalar().await
 }
 
 /// How many phones the tenant has.
-pub async fn totals(tx: &mut Tx, tenant: TenantId) -> Result<Totals> {
-    tx.query(sql!(
-        "SELECT (SELECT count(*) FROM phone WHERE tenant_id = $1) AS every,
-             (SELECT count(*) FROM phone WHERE tenant_id = $1 AND kind = 'ata') AS atas,
-             (SELECT count(*) FROM registration WHERE tenant_id = $1 AND present) AS registered,
-             (SELECT count(*) FROM phone WHERE tenant_id = $1 AND number_sort = 100000000) AS no_line,
-             (SELECT count(fetched_at) FROM phone_seen WHERE tenant_id = $1) AS fetched"
-    ))
-    .bind(tenant.to_string())
-    .one()
-    .await
+pub async fn totals(tx: &mut Tx, counted: &Counted, tenant: TenantId) -> Result<Totals> {
+    let Entered { every, atas, no_line } = entered(tx, counted, tenant).await?;
+    let Seen { registered, fetched } = tx
+        .query(sql!(
+            "SELECT (SELECT count(*) FROM registration WHERE tenant_id = $1 AND present) AS registered,
+                 (SELECT count(fetched_at) FROM phone_seen WHERE tenant_id = $1) AS fetched"
+        ))
+        .bind(tenant.to_string())
+        .one()
+        .await?;
+    Ok(Totals { all: every, atas, no_line, registered, never_fetched: every - fetched })
+}
+
+async fn entered(tx: &mut Tx, counted: &Counted, tenant: TenantId) -> Result<Entered> {
+    let change = audit::head(tx).await?;
+    if let Some(entered) = counted.get(tenant, change) {
+        return Ok(entered);
+    }
+    let entered: Entered = tx
+        .query(sql!(
+            "SELECT (SELECT count(*) FROM phone WHERE tenant_id = $1) AS every,
+                 (SELECT count(*) FROM phone WHERE tenant_id = $1 AND kind = 'ata') AS atas,
+                 (SELECT count(*) FROM phone WHERE tenant_id = $1 AND number_sort = 100000000) AS no_line"
+        ))
+        .bind(tenant.to_string())
+        .one()
+        .await?;
+    counted.keep(tenant, change, entered);
+    Ok(entered)
 }
 
 /// The sites phones of the tenant stand in, in order.

@@ -136,7 +136,7 @@ impl IndexPage {
         Ok(Self {
             shell: by.shell(&mut tx, LIST).await?,
             pager: Pager::new(LIST, kept, at, matching).in_order(sort),
-            totals: phones_list::totals(&mut tx, tenant).await?,
+            totals: phones_list::totals(&mut tx, &by.state().counted, tenant).await?,
             sites: phones_list::sites(&mut tx, tenant).await?,
             profiles: choices(&mut tx, by).await?,
             may_manage: by.may(Right::ManagePhones),

@@ -266,7 +266,7 @@ async fn list_users(by: Operator, params: web::Query<ListParams>) -> Answer {
     let at = list::stretch(&params.page, list::size(&params.size));
     let filter = Filter { search: params.q.trim().to_owned(), enabled };
     let mut tx = by.read().await?;
-    let totals = super::totals(&mut tx, by.tenant()).await?;
+    let totals = super::totals(&mut tx, &by.state().counted, by.tenant()).await?;
     let (users, total) = super::list(&mut tx, by.tenant(), &filter, sort, at, totals).await?;
     let users = users.iter().map(|user| out(&by, user)).collect();
     api::json(

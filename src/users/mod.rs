@@ -18,6 +18,7 @@ use crate::ipam::space::Space;
 use crate::lifecycle;
 use crate::numbering::{ExtensionNumber, ExtensionRange};
 use crate::secrets::{Vault, VaultError};
+use crate::state::Counted;
 use crate::tenants;
 use crate::web::Error;
 
@@ -323,7 +324,10 @@ pub async fn list(
     page: Page,
     totals: Totals,
 ) -> Result<(Vec<User>, i64)> {
-    let users = queries::list(tx, tenant, filter, sort, page).await?;
+    let (users, found) = queries::list(tx, tenant, filter, sort, page).await?;
+    if let Some(found) = found {
+        return Ok((users, found));
+    }
     let shown = i64::try_from(users.len()).unwrap_or(i64::MAX);
     // A page that is not full is the last: it tells how many there are.
     if (1..page.limit).contains(&shown) || (shown == 0 && page.offset == 0) {
@@ -347,7 +351,8 @@ pub async fn everybody(
     filter: &Filter,
     sort: Sort,
 ) -> Result<Vec<User>> {
-    queries::list(tx, tenant, filter, sort, Page { offset: 0, limit: i64::MAX }).await
+    let all = Page { offset: 0, limit: i64::MAX };
+    Ok(queries::list(tx, tenant, filter, sort, all).await?.0)
 }
 
 /// One user of the tenant.
@@ -364,9 +369,16 @@ pub async fn by_number(
     queries::by_number(tx, tenant, number).await
 }
 
-/// How many users the tenant has, and how many of them are disabled.
-pub async fn totals(tx: &mut Tx, tenant: TenantId) -> Result<Totals> {
-    queries::totals(tx, tenant).await
+/// How many users the tenant has, and how many of them are disabled. Whatever changes that is in
+/// the log.
+pub async fn totals(tx: &mut Tx, counted: &Counted, tenant: TenantId) -> Result<Totals> {
+    let change = audit::head(tx).await?;
+    if let Some(totals) = counted.get(tenant, change) {
+        return Ok(totals);
+    }
+    let totals = queries::totals(tx, tenant).await?;
+    counted.keep(tenant, change, totals);
+    Ok(totals)
 }
 
 /// A number Asterisk is to serve.

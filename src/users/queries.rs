@@ -2,22 +2,29 @@
 
 use super::types::{Filter, NewUser, Sort, Totals, User};
 use crate::audit::{Change, Page};
-use crate::db::{Result, Tx};
+use crate::db::{Query, Result, Tx};
 use crate::id::{TenantId, UserId};
 use crate::net::Mac;
 use crate::numbering::{ExtensionNumber, ExtensionRange};
 use crate::sql;
 
-/// The users a search (`$2`, a LIKE pattern) and a state (`$3`: 0 any, 1 enabled, 2 disabled)
-/// match. No join: an index on users alone answers it, and few are disabled.
+/// The users a search (`$2`, a LIKE pattern, and `$4`, whether a number may be like that) and a
+/// state (`$3`: 0 any, 1 enabled, 2 disabled) match. No join: an index on users alone answers it,
+/// and few are disabled.
 macro_rules! matching {
     () => {
         "u.tenant_id = $1
          AND ($2 = '' OR u.name_key LIKE $2 ESCAPE '\\' OR u.email_key LIKE $2 ESCAPE '\\'
-              OR u.id IN (SELECT user_id FROM extension
-                          WHERE tenant_id = $1 AND CAST(number AS TEXT) LIKE $2))
+              OR ($4 AND u.id IN (SELECT user_id FROM extension
+                                  WHERE tenant_id = $1 AND CAST(number AS TEXT) LIKE $2)))
          AND ($3 = 0 OR (u.id IN (SELECT user_id FROM extension
                                   WHERE tenant_id = $1 AND NOT enabled)) = ($3 = 2))"
+    };
+}
+
+macro_rules! columns {
+    () => {
+        "u.id, u.name, u.email, e.number, e.enabled, u.version, u.created_at, u.updated_at, e.secret_at"
     };
 }
 
@@ -25,8 +32,9 @@ macro_rules! matching {
 macro_rules! page {
     ($ids:expr, $order:literal, $limit:literal) => {
         concat!(
-            "SELECT u.id, u.name, u.email, e.number, e.enabled, u.version, u.created_at, u.updated_at, e.secret_at
-             FROM (",
+            "SELECT ",
+            columns!(),
+            " FROM (",
             $ids,
             " ORDER BY ",
             $order,
@@ -37,43 +45,46 @@ macro_rules! page {
     };
 }
 
-/// Those that match, in an order of users'.
+/// A page of those that match when they are few, and how many they are. They are found first: 400
+/// of them may be more ([`MANY`]), and then it is not their page.
+macro_rules! few {
+    ($order:literal) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            ", few.found
+             FROM (SELECT id, count(*) OVER () AS found
+                   FROM (SELECT u.id FROM users u WHERE ",
+            matching!(),
+            " LIMIT 400) these) few JOIN users u ON u.id = few.id JOIN extension e ON e.user_id = u.id ORDER BY ",
+            $order,
+            " LIMIT $5 OFFSET $6"
+        )
+    };
+}
+
+/// Those that match, in an order of users': an index is walked, and soon a page is full.
 macro_rules! by_user {
     ($order:literal) => {
         page!(
             concat!("SELECT u.id FROM users u WHERE ", matching!()),
             $order,
-            " LIMIT $4 OFFSET $5"
+            " LIMIT $5 OFFSET $6"
         )
     };
 }
 
-/// Those that match, in the order of their numbers, which are the extensions'.
+/// The same in the order of their numbers, which are the extensions'.
 macro_rules! by_number {
     ($order:literal) => {
         page!(
             "SELECT e.user_id AS id FROM extension e
              WHERE e.tenant_id = $1 AND ($3 = 0 OR e.enabled = ($3 = 1))
-               AND ($2 = '' OR CAST(e.number AS TEXT) LIKE $2
-                    OR e.user_id IN (SELECT id FROM users WHERE tenant_id = $1
-                                     AND (name_key LIKE $2 ESCAPE '\\' OR email_key LIKE $2 ESCAPE '\\')))",
-            $order,
-            " LIMIT $4 OFFSET $5"
-        )
-    };
-}
-
-/// The same of words that many have: the numbers are walked over, and soon a page is full.
-macro_rules! common_by_number {
-    ($order:literal) => {
-        page!(
-            "SELECT e.user_id AS id FROM extension e
-             WHERE e.tenant_id = $1 AND ($3 = 0 OR e.enabled = ($3 = 1))
-               AND (CAST(e.number AS TEXT) LIKE $2
+               AND ($2 = '' OR ($4 AND CAST(e.number AS TEXT) LIKE $2)
                     OR EXISTS (SELECT 1 FROM users x WHERE x.id = e.user_id
                                AND (x.name_key LIKE $2 ESCAPE '\\' OR x.email_key LIKE $2 ESCAPE '\\')))",
             $order,
-            " LIMIT $4 OFFSET $5"
+            " LIMIT $5 OFFSET $6"
         )
     };
 }
@@ -111,66 +122,67 @@ macro_rules! sorted {
     };
 }
 
+/// As many as are looked for of a search before it is known how many it finds.
+const MANY: i64 = 400;
+
+#[derive(sqlx::FromRow)]
+struct Found {
+    #[sqlx(flatten)]
+    user: User,
+    found: i64,
+}
+
+/// A page, and how many match the filter if that turned out.
 pub(super) async fn list(
     tx: &mut Tx,
     tenant: TenantId,
     filter: &Filter,
     sort: Sort,
     page: Page,
-) -> Result<Vec<User>> {
+) -> Result<(Vec<User>, Option<i64>)> {
+    if !filter.search.is_empty() {
+        let text = sorted!(sort, few, few);
+        let query = bound(tx.query(text).bind(tenant.to_string()), filter);
+        let rows: Vec<Found> = query.bind(page.limit).bind(page.offset).all().await?;
+        // An empty page tells how many there are only if it is the first.
+        let found = rows.first().map(|row| row.found).or((page.offset == 0).then_some(0));
+        if found.is_some_and(|found| found < MANY) {
+            return Ok((rows.into_iter().map(|row| row.user).collect(), found));
+        }
+    }
     let everybody = filter.is_empty();
     let text = if everybody {
         sorted!(sort, all_by_number, all_by_user)
-    } else if is_common(tx, tenant, filter).await? {
-        sorted!(sort, common_by_number, by_user)
     } else {
         sorted!(sort, by_number, by_user)
     };
-    let mut query = tx.query(text).bind(tenant.to_string());
-    if !everybody {
-        query = query.bind(pattern(&filter.search)).bind(state(filter.enabled));
-    }
-    query.bind(page.limit).bind(page.offset).all().await
-}
-
-/// Whether many have what is searched for in their name or address.
-async fn is_common(tx: &mut Tx, tenant: TenantId, filter: &Filter) -> Result<bool> {
-    const MANY: i64 = 400;
-    if filter.search.is_empty() {
-        return Ok(false);
-    }
-    let found: i64 = tx
-        .query(sql!(
-            "SELECT count(*) FROM (SELECT 1 FROM users WHERE tenant_id = $1
-             AND (name_key LIKE $2 ESCAPE '\\' OR email_key LIKE $2 ESCAPE '\\') LIMIT $3) AS found"
-        ))
-        .bind(tenant.to_string())
-        .bind(pattern(&filter.search))
-        .bind(MANY)
-        .scalar()
-        .await?;
-    Ok(found == MANY)
+    let query = tx.query(text).bind(tenant.to_string());
+    let query = if everybody { query } else { bound(query, filter) };
+    Ok((query.bind(page.limit).bind(page.offset).all().await?, None))
 }
 
 /// How many a search finds.
 pub(super) async fn count(tx: &mut Tx, tenant: TenantId, filter: &Filter) -> Result<i64> {
     let text = concat!("SELECT count(*) FROM users u WHERE ", matching!());
-    tx.query(text)
-        .bind(tenant.to_string())
-        .bind(pattern(&filter.search))
-        .bind(state(filter.enabled))
-        .scalar()
-        .await
+    bound(tx.query(text).bind(tenant.to_string()), filter).scalar().await
 }
 
 pub(super) async fn totals(tx: &mut Tx, tenant: TenantId) -> Result<Totals> {
     tx.query(sql!(
-        "SELECT count(*) AS \"all\", count(*) FILTER (WHERE NOT enabled) AS disabled
-         FROM extension WHERE tenant_id = $1"
+        "SELECT (SELECT count(*) FROM extension WHERE tenant_id = $1) AS \"all\",
+                (SELECT count(*) FROM extension WHERE tenant_id = $1 AND NOT enabled) AS disabled"
     ))
     .bind(tenant.to_string())
     .one()
     .await
+}
+
+/// What a filter says, as the statements above take it.
+fn bound<'q>(query: Query<'q>, filter: &Filter) -> Query<'q> {
+    query
+        .bind(pattern(&filter.search))
+        .bind(state(filter.enabled))
+        .bind(filter.search.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn pattern(search: &str) -> String {
@@ -186,13 +198,12 @@ fn state(enabled: Option<bool>) -> i64 {
 }
 
 pub(super) async fn get(tx: &mut Tx, tenant: TenantId, id: UserId) -> Result<Option<User>> {
-    tx.query(sql!("SELECT u.id, u.name, u.email, e.number, e.enabled, u.version, u.created_at, u.updated_at, e.secret_at
-             FROM users u JOIN extension e ON e.user_id = u.id
-             WHERE u.tenant_id = $1 AND u.id = $2"))
-        .bind(tenant.to_string())
-        .bind(id.to_string())
-        .optional()
-        .await
+    let text = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM users u JOIN extension e ON e.user_id = u.id WHERE u.tenant_id = $1 AND u.id = $2"
+    );
+    tx.query(text).bind(tenant.to_string()).bind(id.to_string()).optional().await
 }
 
 pub(super) async fn by_number(

@@ -94,7 +94,7 @@ impl IndexPage {
         let mut tx = by.read().await?;
         let (filter, sort) = (query.filter(), list::order(&query.sort)?);
         let at = list::stretch(&query.page, list::size(&query.size));
-        let totals = super::totals(&mut tx, by.tenant()).await?;
+        let totals = super::totals(&mut tx, &by.state().counted, by.tenant()).await?;
         let (users, matching) =
             super::list(&mut tx, by.tenant(), &filter, sort, at, totals).await?;
         let kept = vec![("q", filter.search), ("state", query.state.clone())];

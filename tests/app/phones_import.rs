@@ -96,6 +96,6 @@ both_databases! {
         assert_eq!(code, Some(1));
         assert!(out.starts_with("line 2, mac: write a MAC address") && out.contains("nothing was imported"), "{out}");
         let mut tx = app.state.read().await.unwrap();
-        assert_eq!(patchbay::phones::totals(&mut tx, TenantId::DEFAULT).await.unwrap().all, 1);
+        assert_eq!(patchbay::phones::totals(&mut tx, &app.state.counted, TenantId::DEFAULT).await.unwrap().all, 1);
     }
 }

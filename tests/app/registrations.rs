@@ -312,6 +312,25 @@ both_databases! {
         gone.shows("The list ends before this page");
     }
 
+    async fn a_search_that_finds_much_or_little_shows_each_line_once_in_every_order(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        people(&admin, 401).await;
+        for count in [401, 400, 399] {
+            for sort in ["number", "-number", "name", "-name", "mac", "-mac", "address", "-address", "seen", "-seen"] {
+                let mut seen = std::collections::BTreeSet::new();
+                for page in 1..=3 {
+                    let found = admin.get(&format!("/phones/map?q=person&size=200&sort={sort}&page={page}")).await;
+                    found.shows(&format!("of {count}"));
+                    seen.extend(found.numbers());
+                }
+                assert_eq!(seen.len(), count, "{sort}");
+            }
+            let none = admin.get("/phones/map?q=person&show=unknown").await;
+            assert_eq!((none.status, none.numbers().len()), (200, 0));
+            app.sql(&format!("DELETE FROM phone_map WHERE name = 'Person {}'", count - 1)).await;
+        }
+    }
+
     async fn the_history_of_a_number_a_device_and_an_address(app: TestApp) {
         let admin = app.signed_in("admin", Role::Admin).await;
         people(&admin, 2).await;

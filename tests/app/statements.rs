@@ -113,7 +113,7 @@ const THROUGH: [(&str, &str, &str); 8] = [
     ("outside_call_list", "SELECT id, system, subject", "until a page is full"),
     ("outside_call_state", "SELECT count(*) FROM outside_call", "how many match"),
     ("registration_latest", "SELECT number, contact, address", "the map: no others are in it"),
-    ("registration_present", "SELECT (SELECT count(*) FROM phone", "no others are in it"),
+    ("registration_present", "SELECT (SELECT count(*) FROM registration", "no others are in it"),
 ];
 
 #[test]

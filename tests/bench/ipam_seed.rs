@@ -9,7 +9,7 @@ use patchbay::ipam::space::Space;
 use patchbay::ipam::subnets::{self, Spec};
 use patchbay::net::Cidr;
 use patchbay::secrets::{Entropy, Vault};
-use patchbay::state::State;
+use patchbay::state::{Counted, State};
 use patchbay::time::{Clock, Timestamp};
 
 use crate::program::Site;
@@ -32,6 +32,7 @@ pub async fn open(site: &Site) -> anyhow::Result<State> {
         phones_url: config.phones.url.clone(),
         proxies: config.trusted_proxies.clone().into(),
         data_dir: config.data_dir.clone(),
+        counted: Counted::default(),
         db,
         vault,
     })

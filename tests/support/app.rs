@@ -26,7 +26,7 @@ use patchbay::db::Db;
 use patchbay::id::{OperatorId, TenantId};
 use patchbay::provision::Provisioner;
 use patchbay::secrets::{Entropy, Vault};
-use patchbay::state::State;
+use patchbay::state::{Counted, State};
 use patchbay::tenants::{self, Settings};
 use patchbay::time::{Clock, Timestamp};
 use sqlx::{AssertSqlSafe, Row as _};
@@ -124,6 +124,7 @@ impl TestApp {
             phones_url: public_url.to_owned(),
             proxies: PROXIES.map(|proxy| proxy.parse().unwrap()).into(),
             data_dir: dir.path().to_owned(),
+            counted: Counted::default(),
             db,
             vault,
         };

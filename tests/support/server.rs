@@ -77,6 +77,7 @@ impl Server {
             phones_url: self.url.clone(),
             proxies: [].into(),
             data_dir: self.data_dir.clone(),
+            counted: patchbay::state::Counted::default(),
         }
     }
 

@@ -18,7 +18,7 @@ use crate::state::State;
 use crate::tenants;
 use crate::time::Timestamp;
 
-use derive::Deriving;
+use derive::{Deriving, Facts};
 pub use types::{Filter, Flag, Flags, Row, Sort, Stats};
 
 /// Seconds after which it is made anew although nothing changed: time alone makes phones silent.
@@ -57,27 +57,52 @@ pub async fn refresh_all(state: &State) -> Result<()> {
     }
     drop(tx);
     for tenant in old {
-        refresh(state, tenant).await?;
+        refresh_large(state, tenant).await?;
     }
     Ok(())
 }
 
 /// Makes a tenant's map anew.
 pub async fn refresh(state: &State, tenant: TenantId) -> Result<()> {
-    let now = state.clock.now();
-    let mut tx = state.read().await?;
-    let (audit_seq, changes) =
-        (audit::head(&mut tx).await?, super::queries::feed(&mut tx).await?.changes);
-    let facts = queries::facts(&mut tx, tenant).await?;
+    let (now, mut tx) = (state.clock.now(), state.read().await?);
+    let (made, facts) = look(&mut tx, tenant, now).await?;
     drop(tx);
-    let map = Deriving::new(&facts, now);
-    let made = Made { audit_seq, changes, at: now, stats: Stats::of(map.rows()) };
+    make(state, tenant, made, &facts).await.map(drop)
+}
+
+/// Makes a tenant's map anew that may be large: what is read for it is not kept by the connections
+/// that pages use.
+async fn refresh_large(state: &State, tenant: TenantId) -> Result<()> {
+    let (now, mut long) = (state.clock.now(), state.db.read_long().await?);
+    let (made, facts) = look(long.tx(), tenant, now).await?;
+    long.end().await?;
+    let lines = make(state, tenant, made, &facts).await?;
+    drop(facts);
+    if lines > SMALL
+        && let Err(error) = state.db.relax().await
+    {
+        tracing::warn!(%error, "the memory of a large map could not be given back yet");
+    }
+    Ok(())
+}
+
+/// What it is to be made of.
+async fn look(tx: &mut Tx, tenant: TenantId, now: Timestamp) -> Result<(Made, Facts)> {
+    let (audit_seq, changes) = (audit::head(tx).await?, super::queries::feed(tx).await?.changes);
+    let facts = queries::facts(tx, tenant).await?;
+    Ok((Made { audit_seq, changes, at: now, stats: Stats::default() }, facts))
+}
+
+/// Makes it; how many lines it has.
+async fn make(state: &State, tenant: TenantId, mut made: Made, facts: &Facts) -> Result<i64> {
+    let map = Deriving::new(facts, made.at);
+    made.stats = Stats::of(map.rows());
     let mut tx = state.db.write().await?;
     if queries::make(&mut tx, tenant, &made).await? {
         replace(&mut tx, tenant, map.rows()).await?;
         tx.commit().await?;
     }
-    Ok(())
+    Ok(made.stats.entries)
 }
 
 /// Writes what is different, a piece after the other: neither map is in memory as a whole.
@@ -123,7 +148,10 @@ pub async fn list(
     sort: Sort,
     page: Page,
 ) -> Result<(Vec<Row>, i64)> {
-    let rows = queries::list(tx, tenant, filter, sort, page).await?;
+    let (rows, found) = queries::list(tx, tenant, filter, sort, page).await?;
+    if let Some(found) = found {
+        return Ok((rows, found));
+    }
     let shown = i64::try_from(rows.len()).unwrap_or(i64::MAX);
     // A page that is not full is the last: it tells how many there are.
     let all = if (1..page.limit).contains(&shown) || (shown == 0 && page.offset == 0) {

@@ -6,8 +6,8 @@ use super::Made;
 use super::derive::{Facts, Person, PhoneFacts, Place, Registered};
 use super::types::{Filter, Flags, Row, Sort, Stats};
 use crate::audit::Page;
-use crate::db::{Bulk, Result, Tx, literal};
-use crate::id::TenantId;
+use crate::db::{Bulk, Query, Result, Tx, literal};
+use crate::id::{TenantId, UserId};
 use crate::net::{Address, Cidr, Mac, mac_part};
 use crate::numbering::ExtensionNumber;
 use crate::phones::settings::Setting;
@@ -29,19 +29,25 @@ pub(super) async fn facts(tx: &mut Tx, tenant: TenantId) -> Result<Facts> {
     })
 }
 
+#[derive(sqlx::FromRow)]
+struct PersonRow {
+    #[sqlx(try_from = "i64")]
+    number: ExtensionNumber,
+    #[sqlx(try_from = "String")]
+    id: UserId,
+    name: String,
+}
+
 async fn people(tx: &mut Tx, tenant: TenantId) -> Result<BTreeMap<ExtensionNumber, Person>> {
-    let rows: Vec<(i64, String, String)> = tx
+    let rows: Vec<PersonRow> = tx
         .query(sql!(
             "SELECT e.number, u.id, u.name FROM extension e JOIN users u ON u.id = e.user_id WHERE e.tenant_id = $1"
         ))
         .bind(tenant.to_string())
         .all()
         .await?;
-    let person = |(number, id, name): (i64, String, String)| {
-        let id = id.try_into().map_err(damaged)?;
-        Ok((number.try_into().map_err(damaged)?, Person { id, name }))
-    };
-    rows.into_iter().map(person).collect()
+    let person = |row: PersonRow| (row.number, Person { id: row.id, name: row.name });
+    Ok(rows.into_iter().map(person).collect())
 }
 
 /// How many days phones may be silent, by what is said where.
@@ -401,14 +407,16 @@ impl TryFrom<MapRow> for Row {
     }
 }
 
+macro_rules! columns {
+    () => {
+        "SELECT place, number, user_id, name, mac, mac_source, known, vendor, model, kind, label, address, via, fixed,
+             subnet_id, subnet, user_agent, contact, present, first_seen, seen_at, expires_at, flags"
+    };
+}
+
 macro_rules! select {
     ($rest:literal) => {
-        concat!(
-            "SELECT place, number, user_id, name, mac, mac_source, known, vendor, model, kind, label, address, via, fixed,
-                    subnet_id, subnet, user_agent, contact, present, first_seen, seen_at, expires_at, flags
-             FROM phone_map WHERE tenant_id = $1 ",
-            $rest
-        )
+        concat!(columns!(), " FROM phone_map WHERE tenant_id = $1 ", $rest)
     };
 }
 
@@ -428,9 +436,8 @@ macro_rules! matching {
 macro_rules! page {
     ($which:ident, $order:literal) => {
         concat!(
-            "SELECT place, number, user_id, name, mac, mac_source, known, vendor, model, kind, label, address, via, fixed,
-                    subnet_id, subnet, user_agent, contact, present, first_seen, seen_at, expires_at, flags
-             FROM phone_map WHERE tenant_id = $1 AND place IN
+            columns!(),
+            " FROM phone_map WHERE tenant_id = $1 AND place IN
                  (SELECT place FROM phone_map WHERE tenant_id = $1 ",
             matching!($which),
             "ORDER BY ",
@@ -441,11 +448,54 @@ macro_rules! page {
     };
 }
 
+/// A page of what a search finds when that is little, and how much it is. All of it is found first:
+/// 400 lines may be more ([`MANY`]), and then it is not their page.
+macro_rules! few {
+    ($which:ident, $order:literal) => {
+        concat!(
+            columns!(),
+            ", found FROM (SELECT here, count(*) OVER () AS found
+                           FROM (SELECT place AS here FROM phone_map WHERE tenant_id = $1 ",
+            matching!($which),
+            "LIMIT 400) these) few JOIN phone_map ON tenant_id = $1 AND place = here ORDER BY ",
+            $order,
+            " LIMIT $6 OFFSET $7"
+        )
+    };
+}
+
 /// In an order, of all lines or of those with a flag.
 macro_rules! ordered {
-    ($flagged:expr, $order:literal) => {
-        if $flagged { page!(flagged, $order) } else { page!(all, $order) }
+    ($page:ident, $flagged:expr, $order:literal) => {
+        if $flagged { $page!(flagged, $order) } else { $page!(all, $order) }
     };
+}
+
+macro_rules! sorted {
+    ($page:ident, $flagged:expr, $sort:expr) => {
+        match $sort {
+            Sort::Number => ordered!($page, $flagged, "place"),
+            Sort::NumberDown => ordered!($page, $flagged, "place DESC"),
+            Sort::Name => ordered!($page, $flagged, "name_key, place"),
+            Sort::NameDown => ordered!($page, $flagged, "name_key DESC, place DESC"),
+            Sort::Mac => ordered!($page, $flagged, "mac, place"),
+            Sort::MacDown => ordered!($page, $flagged, "mac DESC, place DESC"),
+            Sort::Address => ordered!($page, $flagged, "address, place"),
+            Sort::AddressDown => ordered!($page, $flagged, "address DESC, place DESC"),
+            Sort::Seen => ordered!($page, $flagged, "seen_at, place"),
+            Sort::SeenDown => ordered!($page, $flagged, "seen_at DESC, place DESC"),
+        }
+    };
+}
+
+/// As many as are looked for of a search before it is known how many it finds.
+const MANY: i64 = 400;
+
+#[derive(sqlx::FromRow)]
+struct FoundRow {
+    #[sqlx(flatten)]
+    line: MapRow,
+    found: i64,
 }
 
 fn rows(rows: Vec<MapRow>) -> Result<Vec<Row>> {
@@ -468,29 +518,28 @@ pub(super) async fn between(
     rows(tx.query(text).bind(tenant.to_string()).bind(after.to_owned()).bind(last).all().await?)
 }
 
+/// A page, and how many lines match the filter if that turned out.
 pub(super) async fn list(
     tx: &mut Tx,
     tenant: TenantId,
     filter: &Filter,
     sort: Sort,
     page: Page,
-) -> Result<Vec<Row>> {
+) -> Result<(Vec<Row>, Option<i64>)> {
     let flagged = filter.flag.is_some();
-    let text = match sort {
-        Sort::Number => ordered!(flagged, "place"),
-        Sort::NumberDown => ordered!(flagged, "place DESC"),
-        Sort::Name => ordered!(flagged, "name_key, place"),
-        Sort::NameDown => ordered!(flagged, "name_key DESC, place DESC"),
-        Sort::Mac => ordered!(flagged, "mac, place"),
-        Sort::MacDown => ordered!(flagged, "mac DESC, place DESC"),
-        Sort::Address => ordered!(flagged, "address, place"),
-        Sort::AddressDown => ordered!(flagged, "address DESC, place DESC"),
-        Sort::Seen => ordered!(flagged, "seen_at, place"),
-        Sort::SeenDown => ordered!(flagged, "seen_at DESC, place DESC"),
-    };
-    let (words, digits, flag, present) = bound(filter);
-    let found = tx.query(text).bind(tenant.to_string()).bind(words).bind(digits).bind(flag);
-    rows(found.bind(present).bind(page.limit).bind(page.offset).all().await?)
+    if !filter.search.trim().is_empty() {
+        let text = sorted!(few, flagged, sort);
+        let query = bound(tx.query(text), tenant, filter);
+        let lines: Vec<FoundRow> = query.bind(page.limit).bind(page.offset).all().await?;
+        // An empty page tells how many there are only if it is the first.
+        let found = lines.first().map(|line| line.found).or((page.offset == 0).then_some(0));
+        if found.is_some_and(|found| found < MANY) {
+            return Ok((rows(lines.into_iter().map(|line| line.line).collect())?, found));
+        }
+    }
+    let text = sorted!(page, flagged, sort);
+    let query = bound(tx.query(text), tenant, filter);
+    Ok((rows(query.bind(page.limit).bind(page.offset).all().await?)?, None))
 }
 
 pub(super) async fn count(tx: &mut Tx, tenant: TenantId, filter: &Filter) -> Result<i64> {
@@ -499,22 +548,19 @@ pub(super) async fn count(tx: &mut Tx, tenant: TenantId, filter: &Filter) -> Res
     } else {
         concat!("SELECT count(*) FROM phone_map WHERE tenant_id = $1 ", matching!(all))
     };
-    let (words, digits, flag, present) = bound(filter);
-    let found = tx.query(text).bind(tenant.to_string()).bind(words).bind(digits).bind(flag);
-    found.bind(present).scalar().await
+    bound(tx.query(text), tenant, filter).scalar().await
 }
 
-/// What is bound for a filter: a pattern of words, one of a MAC's digits, a bit, and whether.
-fn bound(filter: &Filter) -> (String, String, i64, i64) {
+/// What a filter says: a pattern of words, one of a MAC's digits, a bit, and whether.
+fn bound<'q>(query: Query<'q>, tenant: TenantId, filter: &Filter) -> Query<'q> {
     let text = filter.search.trim().to_lowercase();
-    if text.is_empty() {
-        return (String::new(), String::new(), flag(filter), present(filter));
-    }
     let pattern = |text: &str| format!("%{}%", literal(text));
+    let words = if text.is_empty() { String::new() } else { pattern(&text) };
     // Nothing is like an empty pattern.
-    let digits = mac_part(&text).filter(|digits| *digits != text);
+    let digits = mac_part(&text).filter(|digits| *digits != text && !text.is_empty());
     let digits = digits.map(|digits| pattern(&digits)).unwrap_or_default();
-    (pattern(&text), digits, flag(filter), present(filter))
+    let query = query.bind(tenant.to_string()).bind(words).bind(digits);
+    query.bind(flag(filter)).bind(present(filter))
 }
 
 fn flag(filter: &Filter) -> i64 {
