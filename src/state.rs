@@ -38,7 +38,10 @@ pub struct State {
 /// Figures that take a walk over all a tenant has, kept until something changed: each sort of them
 /// with the number of the newest change it was counted at. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Counted(Arc<Mutex<HashMap<(TypeId, TenantId), (i64, Box<dyn Any + Send>)>>>);
+pub struct Counted(Arc<Mutex<HashMap<(TypeId, TenantId), At>>>);
+
+/// Figures, and the newest change when they were counted.
+type At = (i64, Box<dyn Any + Send>);
 
 impl Counted {
     /// What was counted when `change` was the newest.
