@@ -272,8 +272,8 @@ macro_rules! walked {
     };
 }
 
-/// The same of a search when they are few, and how many they are. They are found first: 400 of them
-/// may be more ([`MANY`]).
+/// The same of a search when they are few, and how many they are. They are found first: 1,000 of
+/// them may be more ([`MANY`]).
 macro_rules! few {
     () => {
         concat!(
@@ -282,7 +282,7 @@ macro_rules! few {
             found!(),
             ") w JOIN phone p ON p.mac = w.mac WHERE ",
             fitting!(),
-            " LIMIT 400) these) few JOIN phone p ON p.mac = few.mac"
+            " LIMIT 1000) these) few JOIN phone p ON p.mac = few.mac"
         )
     };
 }
@@ -497,7 +497,7 @@ pub async fn list(
 }
 
 /// As many as are looked for of a search before it is known how many it finds.
-const MANY: i64 = 400;
+const MANY: i64 = 1_000;
 
 async fn count(tx: &mut Tx, tenant: TenantId, asked: &Filter) -> Result<i64> {
     if asked.is_everything() {

@@ -45,21 +45,36 @@ macro_rules! page {
     };
 }
 
-/// A page of those that match when they are few, and how many they are. They are found first: 400
+/// A page of those that match when they are few, and how many they are. They are found first: 1,000
 /// of them may be more ([`MANY`]), and then it is not their page.
 macro_rules! few {
-    ($order:literal) => {
+    ($with:literal, $order:literal) => {
         concat!(
             "SELECT ",
             columns!(),
-            ", few.found
-             FROM (SELECT id, count(*) OVER () AS found
-                   FROM (SELECT u.id FROM users u WHERE ",
+            ", p.found
+             FROM (SELECT u.id, count(*) OVER () AS found
+                   FROM (SELECT u.id, u.name_key, u.email_key, u.created_at FROM users u WHERE ",
             matching!(),
-            " LIMIT 400) these) few JOIN users u ON u.id = few.id JOIN extension e ON e.user_id = u.id ORDER BY ",
+            " LIMIT 1000) u ",
+            $with,
+            " ORDER BY ",
             $order,
-            " LIMIT $5 OFFSET $6"
+            " LIMIT $5 OFFSET $6) p JOIN users u ON u.id = p.id JOIN extension e ON e.user_id = u.id ORDER BY ",
+            $order
         )
+    };
+}
+
+macro_rules! few_by_user {
+    ($order:literal) => {
+        few!("", $order)
+    };
+}
+
+macro_rules! few_by_number {
+    ($order:literal) => {
+        few!("JOIN extension e ON e.user_id = u.id", $order)
     };
 }
 
@@ -123,7 +138,7 @@ macro_rules! sorted {
 }
 
 /// As many as are looked for of a search before it is known how many it finds.
-const MANY: i64 = 400;
+const MANY: i64 = 1_000;
 
 #[derive(sqlx::FromRow)]
 struct Found {
@@ -141,7 +156,7 @@ pub(super) async fn list(
     page: Page,
 ) -> Result<(Vec<User>, Option<i64>)> {
     if !filter.search.is_empty() {
-        let text = sorted!(sort, few, few);
+        let text = sorted!(sort, few_by_number, few_by_user);
         let query = bound(tx.query(text).bind(tenant.to_string()), filter);
         let rows: Vec<Found> = query.bind(page.limit).bind(page.offset).all().await?;
         // An empty page tells how many there are only if it is the first.

@@ -197,14 +197,19 @@ both_databases! {
 
     async fn what_many_have_is_searched_for_in_every_order(app: TestApp) {
         let admin = app.signed_in("admin", Role::Admin).await;
-        fill(&admin, 450).await;
+        app.sql("UPDATE tenant SET last_extension = 2999").await;
+        fill(&admin, 1_010).await;
         app.sql("UPDATE extension SET enabled = FALSE WHERE number IN (1005, 1006)").await;
         for (query, first, last, stretch) in [
-            ("q=example&size=200", "1000", "1199", "1-200 of 450"),
-            ("q=example&size=200&page=3", "1400", "1449", "401-450 of 450"),
-            ("q=example&sort=-number&size=200", "1449", "1250", "1-200 of 450"),
-            ("q=example&sort=name&size=200", "1000", "1199", "1-200 of 450"),
-            ("q=example&state=enabled&size=200", "1000", "1201", "1-200 of 448"),
+            ("q=example&size=200", "1000", "1199", "1-200 of 1,010"),
+            ("q=example&size=200&page=6", "2000", "2009", "1,001-1,010 of 1,010"),
+            ("q=example&sort=-number&size=200", "2009", "1810", "1-200 of 1,010"),
+            ("q=example&sort=name&size=200", "1000", "1189", "1-200 of 1,010"),
+            ("q=example&state=enabled&size=200", "1000", "1201", "1-200 of 1,008"),
+            ("q=person+9&size=200", "1900", "1999", "1-100 of 100"),
+            ("q=person+9&sort=-number&page=4", "1924", "1900", "76-100 of 100"),
+            ("q=person+9&sort=email&size=100", "1999", "1900", "1-100 of 100"),
+            ("q=190", "1190", "1909", "1-12 of 12"),
         ] {
             let page = admin.get(&format!("/users?{query}")).await;
             let numbers = listed(&page.text);

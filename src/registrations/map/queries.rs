@@ -449,17 +449,19 @@ macro_rules! page {
 }
 
 /// A page of what a search finds when that is little, and how much it is. All of it is found first:
-/// 400 lines may be more ([`MANY`]), and then it is not their page.
+/// 1,000 lines may be more ([`MANY`]), and then it is not their page.
 macro_rules! few {
     ($which:ident, $order:literal) => {
         concat!(
             columns!(),
-            ", found FROM (SELECT here, count(*) OVER () AS found
-                           FROM (SELECT place AS here FROM phone_map WHERE tenant_id = $1 ",
+            ", found FROM (SELECT here, found
+                           FROM (SELECT here, count(*) OVER () AS found
+                                 FROM (SELECT place AS here FROM phone_map WHERE tenant_id = $1 ",
             matching!($which),
-            "LIMIT 400) these) few JOIN phone_map ON tenant_id = $1 AND place = here ORDER BY ",
+            "LIMIT 1000) these) few JOIN phone_map ON tenant_id = $1 AND place = here ORDER BY ",
             $order,
-            " LIMIT $6 OFFSET $7"
+            " LIMIT $6 OFFSET $7) shown JOIN phone_map ON tenant_id = $1 AND place = here ORDER BY ",
+            $order
         )
     };
 }
@@ -489,7 +491,7 @@ macro_rules! sorted {
 }
 
 /// As many as are looked for of a search before it is known how many it finds.
-const MANY: i64 = 400;
+const MANY: i64 = 1_000;
 
 #[derive(sqlx::FromRow)]
 struct FoundRow {
