@@ -21,6 +21,9 @@ const GROWN_HERE: &str = "SELECT format('%I', s.relname) AS name
      WHERE s.schemaname = current_schema()
        AND s.n_tup_ins + s.n_tup_upd > 500 + greatest(c.reltuples, 0)";
 
+/// Things written between two looks.
+const NOW_AND_THEN: usize = 250;
+
 /// Whoever looks keeps others from looking until its transaction ends: they go on without.
 const ANALYZE: &str = "ANALYZE (SKIP_LOCKED)";
 
@@ -47,9 +50,13 @@ impl Db {
 
 impl Tx {
     /// Lets `PostgreSQL` look anew at tables that this transaction has made more than twice as
-    /// large: to be called now and then while thousands of rows are written one after the other.
-    pub async fn look_at_growth(&mut self) -> Result<()> {
+    /// large: to be called after each of thousands of things written one after the other, with how
+    /// many there were. Most calls do nothing.
+    pub async fn look_at_growth(&mut self, written: usize) -> Result<()> {
         let Self::Postgres(tx) = self else { return Ok(()) };
+        if !written.is_multiple_of(NOW_AND_THEN) {
+            return Ok(());
+        }
         let grown = tx.fetch_all(AssertSqlSafe(GROWN_HERE)).await?;
         for row in &grown {
             let name: String = row.try_get("name")?;

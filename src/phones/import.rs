@@ -24,8 +24,6 @@ use crate::web::sheet::{BadSheet, Column, Columns, Report, Row, Sheet, Verdict};
 pub const MOST_ROWS: usize = 20_000;
 /// Rows read at once.
 const BATCH: usize = 1000;
-/// After as many the database looks whether its tables have grown.
-const GROWTH: usize = 250;
 
 const COLUMNS: [Column; 11] = [
     Column::needed("mac", &["mac_address"]),
@@ -77,9 +75,7 @@ pub async fn run(
             continue;
         }
         save(space, vault, wish, &profiles, &mut report).await?;
-        if known.len().is_multiple_of(GROWTH) {
-            space.tx().look_at_growth().await?;
-        }
+        space.tx().look_at_growth(known.len()).await?;
     }
     report.sort();
     Ok(report)

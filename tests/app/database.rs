@@ -287,11 +287,11 @@ fn a_table_that_grows_within_a_change_is_looked_at_by_the_change() {
         // Somebody else looks just now: the change goes on without.
         let mut other = app.state.db.write().await.unwrap();
         other.query("LOCK TABLE sign_in_failure IN SHARE UPDATE EXCLUSIVE MODE").run().await.unwrap();
-        tx.look_at_growth().await.unwrap();
+        tx.look_at_growth(2000).await.unwrap();
         assert!(tx.query(believed).scalar::<i64>().await.unwrap() < 1);
         drop(other);
         while tx.query(believed).scalar::<i64>().await.unwrap() < 2000 {
-            tx.look_at_growth().await.unwrap();
+            tx.look_at_growth(2000).await.unwrap();
         }
         tx.commit().await.unwrap();
     });

@@ -14,9 +14,6 @@ use crate::text::Line;
 use crate::web::Error;
 use crate::web::sheet::{Columns, Report, Row, Verdict};
 
-/// After as many the database looks whether its tables have grown.
-const GROWTH: usize = 250;
-
 /// What a row says of a host. What it says nothing of stays as it is.
 struct Wish {
     line: u64,
@@ -35,10 +32,8 @@ struct Wish {
 pub async fn run(space: &mut Space<'_>, sheet: Sheeted, report: &mut Report) -> Result<(), Error> {
     let read = |columns: &Columns, row: &Row, report: &mut Report| Wish::read(columns, row, report);
     let wishes = rows_of(sheet, &HOSTS, "hostname", MOST_OTHERS, report, read).await;
-    for (n, wish) in once_each(wishes, report).into_iter().enumerate() {
-        if n.is_multiple_of(GROWTH) {
-            space.tx().look_at_growth().await?;
-        }
+    for (wish, n) in once_each(wishes, report).into_iter().zip(1..) {
+        space.tx().look_at_growth(n).await?;
         match save(space, &wish).await {
             Ok((verdict, conflicts)) => {
                 for conflict in &conflicts {

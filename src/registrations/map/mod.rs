@@ -73,7 +73,9 @@ pub async fn refresh(state: &State, tenant: TenantId) -> Result<()> {
 /// Makes a tenant's map anew that may be large: what is read for it is not kept by the connections
 /// that pages use.
 async fn refresh_large(state: &State, tenant: TenantId) -> Result<()> {
-    let (now, mut long) = (state.clock.now(), state.db.read_long().await?);
+    let now = state.clock.now();
+    // Those who take all there is may take long: the map does not wait for them.
+    let Ok(mut long) = state.db.read_long().await else { return refresh(state, tenant).await };
     let (made, facts) = look(long.tx(), tenant, now).await?;
     long.end().await?;
     let lines = make(state, tenant, made, &facts).await?;
