@@ -66,7 +66,12 @@ impl State {
 
     /// A change on `actor`'s behalf.
     pub async fn change(&self, actor: &Actor) -> Result<Change> {
-        Change::begin(&self.db, &self.chain, self.clock.now(), actor).await
+        Ok(Change::begin(self.db.write().await?, &self.chain, self.clock.now(), actor))
+    }
+
+    /// As [`State::change`], for one that takes seconds ([`Db::write_long`]).
+    pub async fn long_change(&self, actor: &Actor) -> Result<Change> {
+        Ok(Change::begin(self.db.write_long().await?, &self.chain, self.clock.now(), actor))
     }
 
     /// Whether browsers reach Patchbay over TLS.

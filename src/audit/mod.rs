@@ -74,10 +74,10 @@ pub struct Change {
 const MANY: usize = 64;
 
 impl Change {
-    /// Opens the transaction.
-    pub async fn begin(db: &Db, key: &ChainKey, at: Timestamp, actor: &Actor) -> Result<Self> {
-        Ok(Self {
-            tx: db.write().await?,
+    /// Of a transaction that writes.
+    pub fn begin(tx: Tx, key: &ChainKey, at: Timestamp, actor: &Actor) -> Self {
+        Self {
+            tx,
             key: key.clone(),
             at,
             actor: actor.clone(),
@@ -86,7 +86,7 @@ impl Change {
             flushed: false,
             chaining: None,
             committed: Vec::new(),
-        })
+        }
     }
 
     /// When the change is made: the one time all its rows carry.

@@ -100,6 +100,11 @@ impl Operator {
         Ok(self.state.change(&self.actor).await?)
     }
 
+    /// As [`Operator::change`], for one that takes seconds: what a whole file says.
+    pub async fn long_change(&self) -> Result<Change, Error> {
+        Ok(self.state.long_change(&self.actor).await?)
+    }
+
     /// The parts below the features: time, secrets.
     pub fn state(&self) -> &State {
         &self.state

@@ -4,12 +4,14 @@
 //! types both drivers share (`i64`, `bool`, text, bytes). Every constant statement is written
 //! `sql!("…")`, so that one test finds all of them and prepares them on both databases.
 //!
-//! `SQLite` has one writer connection and `BEGIN IMMEDIATE`, so writers queue instead of failing.
+//! `SQLite` has one writer connection and `BEGIN IMMEDIATE`, so writers queue instead of failing;
+//! those who wait at the same time share a transaction ([`Writer`]).
 
 mod bulk;
 mod copy;
 mod search;
 mod statistics;
+mod writer;
 
 use std::future::ready;
 use std::str::FromStr as _;
@@ -32,6 +34,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 pub use bulk::Bulk;
 pub use copy::{Cell, TABLES, Table};
 pub use search::Pieces;
+pub use writer::{Turn, Writer};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
@@ -80,7 +83,7 @@ pub enum Db {
         /// More of them, for long reads.
         long: SqlitePool,
         /// The only connection that writes.
-        write: SqlitePool,
+        write: Writer,
     },
     /// A server that several instances may share.
     Postgres(PgPool),
@@ -91,8 +94,10 @@ pub enum Db {
 /// Or, from [`Db::apart`], no transaction at all.
 #[derive(Debug)]
 pub enum Tx {
-    /// On `SQLite`.
+    /// On `SQLite`, reading.
     Sqlite(Transaction<'static, Sqlite>),
+    /// On `SQLite`, writing.
+    Writing(Turn),
     /// On `PostgreSQL`.
     Postgres(Transaction<'static, Postgres>),
     /// None: each statement sees what is there when it is its turn, and none may write.
@@ -136,7 +141,7 @@ impl Db {
         let read = pool().max_connections(4).connect_lazy_with(reading(READER_CACHE));
         // Whoever reads all there is reads each page once.
         let long = pool().max_connections(LONG_READS).connect_lazy_with(reading(LONG_READER_CACHE));
-        Ok(Self::Sqlite { read, long, write })
+        Ok(Self::Sqlite { read, long, write: Writer::new(write, patience) })
     }
 
     async fn connect_postgres(url: &str, patience: Duration) -> Result<Self> {
@@ -172,7 +177,7 @@ impl Db {
     /// Brings the schema up to this program's version.
     pub async fn migrate(&self) -> std::result::Result<(), sqlx::migrate::MigrateError> {
         match self {
-            Self::Sqlite { write, .. } => MIGRATIONS.run(write).await?,
+            Self::Sqlite { write, .. } => MIGRATIONS.run(write.pool()).await?,
             Self::Postgres(pool) => MIGRATIONS.run(pool).await?,
         }
         Ok(self.prepare_search().await?)
@@ -211,9 +216,18 @@ impl Db {
     /// transaction cannot fail half-way for want of it.
     pub async fn write(&self) -> Result<Tx> {
         Ok(match self {
-            Self::Sqlite { write, .. } => Tx::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Sqlite { write, .. } => Tx::Writing(write.turn().await?),
             Self::Postgres(pool) => begin(pool, "BEGIN").await?,
         })
+    }
+
+    /// As [`Db::write`], for a change that takes seconds: no other waits for it to be told that it
+    /// is done.
+    pub async fn write_long(&self) -> Result<Tx> {
+        match self {
+            Self::Sqlite { write, .. } => Ok(Tx::Writing(write.turn_alone().await?)),
+            Self::Postgres(_) => self.write().await,
+        }
     }
 
     /// One reading statement outside a transaction.
@@ -230,8 +244,8 @@ impl Db {
     /// it: gives the memory back.
     pub async fn relax(&self) -> Result<()> {
         if let Self::Sqlite { write, .. } = self {
-            write.execute(WRITER_CACHE).await?;
-            write.execute("PRAGMA shrink_memory").await?;
+            write.pool().execute(WRITER_CACHE).await?;
+            write.pool().execute("PRAGMA shrink_memory").await?;
         }
         Ok(())
     }
@@ -252,7 +266,7 @@ impl Db {
     pub async fn prepare(&self, sql: &str) -> Result<()> {
         let sql = AssertSqlSafe(sql).into_sql_str();
         match self {
-            Self::Sqlite { write, .. } => write.prepare(sql).await.map(drop),
+            Self::Sqlite { write, .. } => write.pool().prepare(sql).await.map(drop),
             Self::Postgres(pool) => pool.prepare(sql).await.map(drop),
         }
     }
@@ -290,6 +304,9 @@ impl Tx {
     pub fn query(&mut self, sql: &'static str) -> Query<'_> {
         match self {
             Self::Sqlite(tx) => Query::new(On::Sqlite(tx, SqliteArguments::default()), sql),
+            Self::Writing(turn) => {
+                Query::new(On::Sqlite(turn.connection(), SqliteArguments::default()), sql)
+            }
             Self::Postgres(tx) => Query::new(On::Postgres(tx, PgArguments::default()), sql),
             Self::Apart(db) => db.query(sql),
         }
@@ -307,8 +324,8 @@ impl Tx {
     /// Tens of thousands of rows will be written, in no order of any index: many pages are kept in
     /// memory until [`Db::relax`].
     pub async fn expect_much(&mut self) -> Result<()> {
-        if let Self::Sqlite(tx) = self {
-            tx.execute(LARGE_WRITER_CACHE).await?;
+        if let Self::Writing(turn) = self {
+            turn.connection().execute(LARGE_WRITER_CACHE).await?;
         }
         Ok(())
     }
@@ -317,6 +334,7 @@ impl Tx {
     pub async fn commit(self) -> Result<()> {
         match self {
             Self::Sqlite(tx) => tx.commit().await,
+            Self::Writing(turn) => turn.commit().await,
             Self::Postgres(tx) => tx.commit().await,
             Self::Apart(_) => Ok(()),
         }

@@ -59,7 +59,7 @@ impl Db {
     async fn run_all(&self, statements: &[&'static str]) -> Result<()> {
         match self {
             Self::Sqlite { write, .. } => {
-                let mut tx = write.begin_with("BEGIN IMMEDIATE").await?;
+                let mut tx = write.pool().begin_with("BEGIN IMMEDIATE").await?;
                 for text in statements {
                     tx.execute(AssertSqlSafe(*text)).await?;
                 }
@@ -110,8 +110,10 @@ impl Tx {
 
     /// Makes the index of words anew from what the addresses say.
     pub async fn index_all_words(&mut self) -> Result<()> {
-        if let Self::Sqlite(tx) = self {
-            tx.execute("INSERT INTO address_text (address_text) VALUES ('rebuild')").await?;
+        if let Self::Writing(turn) = self {
+            turn.connection()
+                .execute("INSERT INTO address_text (address_text) VALUES ('rebuild')")
+                .await?;
         }
         Ok(())
     }

@@ -63,6 +63,7 @@ mod routes;
 mod sign_in;
 mod statements;
 mod tenants;
+mod together;
 mod users;
 mod workflows;
 mod workflows_pages;

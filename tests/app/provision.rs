@@ -447,7 +447,7 @@ both_databases! {
         match &app.state.db {
             Db::Sqlite { read, write, .. } => {
                 read.close().await;
-                write.close().await;
+                write.pool().close().await;
             }
             Db::Postgres(pool) => pool.close().await,
         }

@@ -111,7 +111,9 @@ impl Office {
     async fn sql(&self, text: &str) {
         let text = AssertSqlSafe(text.to_owned());
         match &self.session.state.db {
-            Db::Sqlite { write, .. } => drop(sqlx::query(text).execute(write).await.unwrap()),
+            Db::Sqlite { write, .. } => {
+                drop(sqlx::query(text).execute(write.pool()).await.unwrap())
+            }
             Db::Postgres(pool) => drop(sqlx::query(text).execute(pool).await.unwrap()),
         }
     }
@@ -130,7 +132,9 @@ impl Office {
     async fn states(&self) -> Vec<String> {
         let text = "SELECT state FROM assignment ORDER BY created_at, id";
         match &self.session.state.db {
-            Db::Sqlite { write, .. } => sqlx::query_scalar(text).fetch_all(write).await.unwrap(),
+            Db::Sqlite { write, .. } => {
+                sqlx::query_scalar(text).fetch_all(write.pool()).await.unwrap()
+            }
             Db::Postgres(pool) => sqlx::query_scalar(text).fetch_all(pool).await.unwrap(),
         }
     }

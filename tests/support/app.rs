@@ -246,7 +246,7 @@ impl TestApp {
         let text = AssertSqlSafe(text.to_owned());
         match &self.state.db {
             Db::Sqlite { write, .. } => {
-                sqlx::query(text).execute(write).await.unwrap().rows_affected()
+                sqlx::query(text).execute(write.pool()).await.unwrap().rows_affected()
             }
             Db::Postgres(pool) => sqlx::query(text).execute(pool).await.unwrap().rows_affected(),
         }
@@ -256,7 +256,7 @@ impl TestApp {
     pub async fn refused(&self, text: &str) -> bool {
         let text = AssertSqlSafe(text.to_owned());
         let outcome = match &self.state.db {
-            Db::Sqlite { write, .. } => sqlx::query(text).execute(write).await.map(drop),
+            Db::Sqlite { write, .. } => sqlx::query(text).execute(write.pool()).await.map(drop),
             Db::Postgres(pool) => sqlx::query(text).execute(pool).await.map(drop),
         };
         match outcome {
@@ -270,7 +270,9 @@ impl TestApp {
     pub async fn texts(&self, text: &str) -> Vec<String> {
         let text = AssertSqlSafe(text.to_owned());
         match &self.state.db {
-            Db::Sqlite { write, .. } => sqlx::query_scalar(text).fetch_all(write).await.unwrap(),
+            Db::Sqlite { write, .. } => {
+                sqlx::query_scalar(text).fetch_all(write.pool()).await.unwrap()
+            }
             Db::Postgres(pool) => sqlx::query_scalar(text).fetch_all(pool).await.unwrap(),
         }
     }
@@ -279,7 +281,7 @@ impl TestApp {
     pub async fn plan(&self, statement: &str) -> Vec<String> {
         let Db::Sqlite { write, .. } = &self.state.db else { return Vec::new() };
         let text = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
-        let rows = sqlx::query(text).fetch_all(write).await.unwrap();
+        let rows = sqlx::query(text).fetch_all(write.pool()).await.unwrap();
         rows.iter().map(|row| sqlx::Row::get(row, "detail")).collect()
     }
 
@@ -287,7 +289,9 @@ impl TestApp {
     pub async fn number(&self, text: &str) -> i64 {
         let text = AssertSqlSafe(text.to_owned());
         match &self.state.db {
-            Db::Sqlite { write, .. } => sqlx::query_scalar(text).fetch_one(write).await.unwrap(),
+            Db::Sqlite { write, .. } => {
+                sqlx::query_scalar(text).fetch_one(write.pool()).await.unwrap()
+            }
             Db::Postgres(pool) => sqlx::query_scalar(text).fetch_one(pool).await.unwrap(),
         }
     }

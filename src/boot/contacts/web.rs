@@ -275,7 +275,7 @@ async fn import(by: Operator, mut upload: Upload) -> Answer {
         return import_answer(&by, ImportView::gone(IMPORT)).await;
     };
     let sheet = source.open().await;
-    let mut change = by.change().await?;
+    let mut change = by.long_change().await?;
     let report = import::run(&mut change, &by.state().vault, sheet).await?;
     let mut view = ImportView::checked(IMPORT, report, upload.is_confirmed());
     if view.done {

@@ -144,7 +144,7 @@ impl Importer<'_> {
         rows: addresses::Rows,
         report: &mut Report,
     ) -> Result<(), Error> {
-        let mut change = self.state.change(self.actor).await?;
+        let mut change = self.state.long_change(self.actor).await?;
         let mut space = Space::open(&mut change, self.state.vault.entropy()).await?;
         space.tx().expect_much().await?;
         addresses::run(&mut space, self.name, rows, report).await?;
@@ -164,7 +164,7 @@ impl Importer<'_> {
         dry: bool,
         report: &mut Report,
     ) -> Result<(), Error> {
-        let mut change = self.state.change(self.actor).await?;
+        let mut change = self.state.long_change(self.actor).await?;
         let mut space = Space::open(&mut change, self.state.vault.entropy()).await?;
         match kind {
             Kind::Subnets => subnets::run(&mut space, sheet, report).await?,

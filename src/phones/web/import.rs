@@ -42,7 +42,7 @@ pub(super) async fn import(by: Operator, mut upload: Upload) -> Answer {
         return answer(&by, ImportView::gone(IMPORT)).await;
     };
     let sheet = source.open().await;
-    let mut change = by.change().await?;
+    let mut change = by.long_change().await?;
     let mut space = Space::open(&mut change, by.state().vault.entropy()).await?;
     let report = run(&mut space, &by.state().vault, sheet).await?;
     let mut view = ImportView::checked(IMPORT, report, upload.is_confirmed());

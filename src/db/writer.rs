@@ -1,0 +1,197 @@
+//! `SQLite`'s one writer, and how changes that come at the same time share it.
+//!
+//! A commit waits for the disk, and until it is done nobody else can write. So whoever waits for
+//! the writer joins the transaction of who has it (a group commit): each change is a savepoint of
+//! it, undone by itself if it is given up, and none is told that it is done before the whole is on
+//! the disk. If that fails, all are told so and none of them happened.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::{Executor as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard, watch};
+
+use super::Result;
+
+/// Changes that share a transaction at most: the disk is then little of what each takes, and
+/// nobody waits for very many others.
+const MOST: usize = 16;
+
+const BEGIN: &str = "BEGIN IMMEDIATE";
+/// Not released before the end: a savepoint more does no harm, so one may be left half-way here.
+const SAVE: &str = "SAVEPOINT change";
+const UNDO: &str = "ROLLBACK TO change";
+
+/// The only connection that writes, and whoever waits for it, first come, first served.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    pool: SqlitePool,
+    /// How long anybody waits.
+    patience: Duration,
+    open: Arc<Mutex<Option<Group>>>,
+}
+
+/// A transaction and the changes in it.
+#[derive(Debug)]
+struct Group {
+    tx: Transaction<'static, Sqlite>,
+    /// Changes that are to stay.
+    kept: usize,
+    /// Whether the last change was given up and is not undone yet.
+    given_up: bool,
+    /// Whether somebody waits for a turn to end it.
+    ending: bool,
+    /// What became of it, once it has ended.
+    end: watch::Sender<Option<End>>,
+}
+
+type End = std::result::Result<(), Arc<sqlx::Error>>;
+
+/// The writer, for one change. Dropped without [`Turn::commit`], the change never happened.
+#[derive(Debug)]
+pub struct Turn {
+    group: OwnedMappedMutexGuard<Option<Group>, Group>,
+    writer: Writer,
+    keep: bool,
+}
+
+impl Writer {
+    /// Of a pool of a single connection.
+    pub(super) fn new(pool: SqlitePool, patience: Duration) -> Self {
+        Self { pool, patience, open: Arc::default() }
+    }
+
+    /// Its connection, for whatever is no change. Waits until nobody writes.
+    pub fn pool(&self) -> &SqlitePool {
+        &self.pool
+    }
+
+    /// Waits for the turn to change something.
+    pub(super) async fn turn(&self) -> Result<Turn> {
+        let mut open = self.open().await?;
+        if let Some(group) = &mut *open
+            && group.has_room()
+            && group.make_room().await.is_ok()
+        {
+            return self.of(open);
+        }
+        self.begin(open).await
+    }
+
+    /// As [`Writer::turn`], for a change that takes long: nobody whose change is made waits for it.
+    pub(super) async fn turn_alone(&self) -> Result<Turn> {
+        self.begin(self.open().await?).await
+    }
+
+    async fn open(&self) -> Result<OwnedMutexGuard<Option<Group>>> {
+        let open = Arc::clone(&self.open).lock_owned();
+        tokio::time::timeout(self.patience, open).await.map_err(|_| sqlx::Error::PoolTimedOut)
+    }
+
+    /// Begins a transaction once the one there is has ended.
+    async fn begin(&self, mut open: OwnedMutexGuard<Option<Group>>) -> Result<Turn> {
+        if let Some(group) = open.take() {
+            // Whoever waits for the turn may be gone at any moment; those of the group are not.
+            tokio::spawn(group.end());
+        }
+        let tx = self.pool.begin_with(BEGIN).await?;
+        let (end, _) = watch::channel(None);
+        *open = Some(Group { tx, kept: 0, given_up: false, ending: false, end });
+        self.of(open)
+    }
+
+    fn of(&self, open: OwnedMutexGuard<Option<Group>>) -> Result<Turn> {
+        let group = OwnedMutexGuard::try_map(open, Option::as_mut);
+        let group = group.map_err(|_| sqlx::Error::WorkerCrashed)?;
+        Ok(Turn { group, writer: self.clone(), keep: false })
+    }
+
+    /// Ends the group after all who wait already: these join it if they find room.
+    async fn end_in_turn(self, end: watch::Receiver<Option<End>>) {
+        let mut open = self.open.lock_owned().await;
+        let group = open.take_if(|group| group.end.subscribe().same_channel(&end));
+        drop(open);
+        if let Some(group) = group {
+            group.end().await;
+        }
+    }
+
+    /// Waits for whoever writes and closes the connection.
+    pub(super) async fn close(&self) {
+        // Who was to end it may have ended first.
+        if let Some(group) = self.open.lock().await.take() {
+            group.end().await;
+        }
+        self.pool.close().await;
+    }
+}
+
+impl Group {
+    /// Whether another change may join. One that alone was given up is undone with all of it.
+    fn has_room(&self) -> bool {
+        (1..MOST).contains(&self.kept)
+    }
+
+    async fn make_room(&mut self) -> Result<()> {
+        self.undo().await?;
+        self.tx.execute(SAVE).await.map(drop)
+    }
+
+    /// Fails if there is no transaction any more: `SQLite` undoes it by itself when the disk is
+    /// full.
+    async fn undo(&mut self) -> Result<()> {
+        if self.given_up {
+            self.tx.execute(UNDO).await?;
+            self.given_up = false;
+        }
+        Ok(())
+    }
+
+    async fn end(mut self) {
+        let undone = if self.kept > 0 { self.undo().await } else { Ok(()) };
+        let ended = match undone {
+            Ok(()) if self.kept > 0 => self.tx.commit().await,
+            Ok(()) => self.tx.rollback().await,
+            Err(error) => Err(error),
+        };
+        self.end.send_replace(Some(ended.map_err(Arc::new)));
+    }
+}
+
+impl Turn {
+    /// The connection, within the transaction.
+    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
+        &mut self.group.tx
+    }
+
+    /// Waits until the change is on the disk.
+    pub(super) async fn commit(mut self) -> Result<()> {
+        let mut end = self.group.end.subscribe();
+        self.keep = true;
+        drop(self);
+        let end = end.wait_for(Option::is_some).await.map_err(|_| sqlx::Error::WorkerCrashed)?;
+        match &*end {
+            Some(Err(error)) => Err(sqlx::Error::Io(std::io::Error::other(Arc::clone(error)))),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let group = &mut *self.group;
+        if self.keep {
+            group.kept += 1;
+        } else {
+            group.given_up = true;
+        }
+        // Without a runtime there is nobody to do it but whoever has the next turn.
+        if !group.ending
+            && let Ok(runtime) = Handle::try_current()
+        {
+            group.ending = true;
+            runtime.spawn(self.writer.clone().end_in_turn(group.end.subscribe()));
+        }
+    }
+}
