@@ -149,6 +149,9 @@ impl Db {
         let options = PgConnectOptions::from_str(url)?.application_name("patchbay").options([
             ("lock_timeout", lock_timeout.as_str()),
             ("idle_in_transaction_session_timeout", "60s"),
+            // Statements take milliseconds; to compile one takes a hundred, and what it costs is
+            // guessed before its values are known.
+            ("jit", "off"),
         ]);
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)

@@ -21,9 +21,11 @@ const SQLITE: &[&str] = &[
     // which is the default, most of the time went into merging what was just written.
     "INSERT INTO address_text (address_text, rank) SELECT 'hashsize', 33554432
          WHERE NOT EXISTS (SELECT 1 FROM address_text_config WHERE k = 'hashsize')",
-    // What a search of phones looks at, without the rest of them. PostgreSQL would refuse a phone
-    // with long notes and many lines: what it keeps in an index has a limit.
-    "CREATE INDEX IF NOT EXISTS phone_words ON phone (tenant_id, mac, people, search)",
+    // What a list of phones looks at, without the rest of them. PostgreSQL would refuse a phone with
+    // long notes and many lines: what it keeps in an index has a limit.
+    "DROP INDEX IF EXISTS phone_words",
+    "CREATE INDEX IF NOT EXISTS phone_listed ON phone (tenant_id, mac, people, search, title_sort,
+         number_sort, vendor, model, kind, site_key, profile_id, created_at)",
 ];
 
 const POSTGRES: &[&str] = &[

@@ -231,8 +231,8 @@ macro_rules! registered {
     };
 }
 
-/// Whether a search finds phone `p`. An index has all of this, so that not all of every phone has
-/// to be read.
+/// Whether a search finds phone `p`. On `SQLite` an index has all of this and what a filter asks, so
+/// that not all of every phone has to be read.
 macro_rules! found {
     () => {
         "(p.people LIKE $2 ESCAPE '\\' OR p.search LIKE $2 ESCAPE '\\'
@@ -273,16 +273,18 @@ macro_rules! walked {
 }
 
 /// The same of a search when they are few, and how many they are. They are found first: 1,000 of
-/// them may be more ([`MANY`]).
+/// them may be more ([`MANY`]). They bring what they are sorted by: `PostgreSQL`, which guesses how
+/// many they are, would otherwise walk over all phones in order and look each up among these.
 macro_rules! few {
     () => {
         concat!(
-            "(SELECT mac, count(*) OVER () AS found
-              FROM (SELECT p.mac FROM (SELECT p.mac FROM phone p WHERE p.tenant_id = $1 AND ",
+            "(SELECT mac, title_sort, number_sort, vendor, model, site_key, created_at, count(*) OVER () AS found
+              FROM (SELECT p.mac, p.title_sort, p.number_sort, p.vendor, p.model, p.site_key, p.created_at
+                    FROM phone p WHERE p.tenant_id = $1 AND ",
             found!(),
-            ") w JOIN phone p ON p.mac = w.mac WHERE ",
+            " AND ",
             fitting!(),
-            " LIMIT 1000) these) few JOIN phone p ON p.mac = few.mac"
+            " LIMIT 1000) these) p"
         )
     };
 }
@@ -476,7 +478,7 @@ pub async fn list(
     page: Page,
 ) -> Result<(Vec<Listed>, i64)> {
     if asked.is_search() {
-        let text = sorted!(few, "few.found", sort);
+        let text = sorted!(few, "p.found", sort);
         let query = bound(tx.query(text), tenant, asked).bind(page.limit).bind(page.offset);
         let rows: Vec<ListedRow> = query.all().await?;
         // An empty page tells how many there are only if it is the first.
