@@ -385,12 +385,22 @@ type Take<'t> = dyn FnMut(AnyRow) -> Result<()> + Send + 't;
 pub struct Query<'e> {
     on: On<'e>,
     sql: &'static str,
+    /// Whether `PostgreSQL` keeps it prepared.
+    kept: bool,
     bad: Option<sqlx::Error>,
 }
 
 impl<'e> Query<'e> {
     fn new(on: On<'e>, sql: &'static str) -> Self {
-        Self { on, sql, bad: None }
+        Self { on, sql, kept: true, bad: None }
+    }
+
+    /// Has `PostgreSQL` plan it for the values bound. What it prepared it may plan without knowing
+    /// them, and of a filter that is switched on by its values it then guesses that nothing is let
+    /// through: a join over that is a thousand times too slow. Takes a message more.
+    pub fn planned_anew(mut self) -> Self {
+        self.kept = false;
+        self
     }
 
     /// Binds the next `$n`.
@@ -417,10 +427,10 @@ impl<'e> Query<'e> {
                 sqlx::query_with(self.sql, values).execute(on).await?.rows_affected()
             }
             On::PostgresPool(on, values) => {
-                sqlx::query_with(self.sql, values).execute(on).await?.rows_affected()
+                postgres(self.sql, values, self.kept).execute(on).await?.rows_affected()
             }
             On::Postgres(on, values) => {
-                sqlx::query_with(self.sql, values).execute(on).await?.rows_affected()
+                postgres(self.sql, values, self.kept).execute(on).await?.rows_affected()
             }
             On::Columns(_) => return Err(never_asked()),
         })
@@ -474,12 +484,14 @@ impl<'e> Query<'e> {
             On::Sqlite(on, values) => {
                 sqlx::query_with(self.sql, values).fetch_optional(on).await?.map(AnyRow::Sqlite)
             }
-            On::PostgresPool(on, values) => {
-                sqlx::query_with(self.sql, values).fetch_optional(on).await?.map(AnyRow::Postgres)
-            }
-            On::Postgres(on, values) => {
-                sqlx::query_with(self.sql, values).fetch_optional(on).await?.map(AnyRow::Postgres)
-            }
+            On::PostgresPool(on, values) => postgres(self.sql, values, self.kept)
+                .fetch_optional(on)
+                .await?
+                .map(AnyRow::Postgres),
+            On::Postgres(on, values) => postgres(self.sql, values, self.kept)
+                .fetch_optional(on)
+                .await?
+                .map(AnyRow::Postgres),
             On::Columns(_) => return Err(never_asked()),
         })
     }
@@ -495,10 +507,10 @@ impl<'e> Query<'e> {
                 drain(sqlx::query_with(self.sql, values).fetch(on), AnyRow::Sqlite, take).await
             }
             On::PostgresPool(on, values) => {
-                drain(sqlx::query_with(self.sql, values).fetch(on), AnyRow::Postgres, take).await
+                drain(postgres(self.sql, values, self.kept).fetch(on), AnyRow::Postgres, take).await
             }
             On::Postgres(on, values) => {
-                drain(sqlx::query_with(self.sql, values).fetch(on), AnyRow::Postgres, take).await
+                drain(postgres(self.sql, values, self.kept).fetch(on), AnyRow::Postgres, take).await
             }
             On::Columns(_) => Err(never_asked()),
         }
@@ -514,6 +526,14 @@ impl<'e> Query<'e> {
         debug_assert_eq!(placeholders(self.sql), bound, "values bound to {}", self.sql);
         self.bad.take().map_or(Ok(()), Err)
     }
+}
+
+fn postgres(
+    sql: &'static str,
+    values: PgArguments,
+    kept: bool,
+) -> sqlx::query::Query<'static, Postgres, PgArguments> {
+    sqlx::query_with(sql, values).persistent(kept)
 }
 
 /// Rows that wait to be handed over. One by one, they would be freed while the thread that makes
