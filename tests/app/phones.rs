@@ -272,6 +272,44 @@ both_databases! {
         }
     }
 
+    async fn pages_by_address_show_each_phone_once_and_those_without_one_last(app: TestApp) {
+        subnet(&app, "Voice", "10.1.0.0/24", "10.1.0.10-250").await;
+        subnet(&app, "Voice 6", "2001:db8:1::/64", "2001:db8:1::10-2001:db8:1::ff").await;
+        let (none, macs) = (Static::None, (1..=9).map(|n| format!("00156500000{n}")).collect::<Vec<_>>());
+        let addresses = ["10.1.0.40", "", "10.1.0.20", "", "10.1.0.30", "2001:db8:1::20", "", "10.1.0.50", ""];
+        for (mac, address) in macs.iter().zip(addresses) {
+            let address = if address.is_empty() { none } else { Static::This(at(address)) };
+            add(&app, &NewPhone { address, ..new(mac, T46S, &[]) }).await.unwrap();
+        }
+        // One has two, of which the lower one counts.
+        let mut change = app.state.change(&tester()).await.unwrap();
+        let mut space = Space::open(&mut change, app.state.vault.entropy()).await.unwrap();
+        let holder = addresses::Holder { kind: addresses::HolderKind::Phone, id: macs[0].clone(), name: macs[0].clone() };
+        let (purpose, by) = (addresses::Purpose::Allocate(addresses::Tenure::of(holder)), addresses::Reserver { name: "tester".to_owned(), anybodys: true });
+        addresses::assign(&mut space, at("2001:db8:1::10"), &purpose, &by).await.unwrap();
+        space.close().await.unwrap();
+        change.commit().await.unwrap();
+        let up = [3, 5, 1, 8, 6, 2, 4, 7, 9].map(|n: usize| mac(&macs[n - 1]));
+        let down = [6, 8, 1, 5, 3, 9, 7, 4, 2].map(|n: usize| mac(&macs[n - 1]));
+        for (sort, right) in [(Sort::Address, up), (Sort::AddressDown, down)] {
+            for limit in 1..=10 {
+                let mut shown = Vec::new();
+                for offset in (0..10).step_by(usize::try_from(limit).unwrap()) {
+                    let (page, mut tx) = (patchbay::audit::Page { offset, limit }, app.state.read().await.unwrap());
+                    let (phones, all) = phones::list(&mut tx, TenantId::DEFAULT, &Filter::default(), sort, page).await.unwrap();
+                    assert_eq!(all, 9, "{sort:?} {limit} from {offset}");
+                    shown.extend(phones.iter().map(|phone| phone.mac));
+                }
+                assert_eq!(shown, right, "{sort:?} {limit}");
+            }
+        }
+        let filter = Filter { vendor: Some(Vendor::Yealink), ..Filter::default() };
+        let page = patchbay::audit::Page { offset: 6, limit: 2 };
+        let mut tx = app.state.read().await.unwrap();
+        let (phones, all) = phones::list(&mut tx, TenantId::DEFAULT, &filter, Sort::Address, page).await.unwrap();
+        assert_eq!((phones.iter().map(|phone| phone.mac).collect::<Vec<_>>(), all), (up[6..8].to_vec(), 9));
+    }
+
     async fn the_list_is_searched_filtered_and_sorted(app: TestApp) {
         const ANN: &str = "1000 Ann";
         const LIFT: &str = "Lift 100%";

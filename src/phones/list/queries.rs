@@ -397,17 +397,27 @@ async fn walk(
     let mut phones = walked(tx, tenant, asked, first(sort), page).await?;
     let (shown, rest) = (length(&phones), rest(sort));
     if let Some(rest) = rest.filter(|_| shown < page.limit) {
-        let before = if shown == 0 && page.offset > 0 {
-            let text = concat!("SELECT count(*) FROM ", with_address!());
-            bound(tx.query(text), tenant, asked).planned_anew().scalar().await?
-        } else {
-            page.offset + shown
+        let before = match (shown, page.offset) {
+            (0, 1..) => with_address(tx, tenant, asked).await?,
+            (_, offset) => offset + shown,
         };
         let offset = (page.offset - before).max(0);
         let page = Page { offset, limit: page.limit - shown };
         phones.extend(walked(tx, tenant, asked, rest, page).await?);
     }
     Ok(phones)
+}
+
+/// How many of those that are meant have a static address.
+async fn with_address(tx: &mut Tx, tenant: TenantId, asked: &Filter) -> Result<i64> {
+    if asked.is_everything() {
+        let text = sql!(
+            "SELECT count(DISTINCT holder_id) FROM address WHERE tenant_id = $1 AND holder_kind = 'phone'"
+        );
+        return tx.query(text).bind(tenant.to_string()).scalar().await;
+    }
+    let text = concat!("SELECT count(*) FROM ", with_address!());
+    bound(tx.query(text), tenant, asked).planned_anew().scalar().await
 }
 
 async fn walked(
