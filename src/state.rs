@@ -79,3 +79,27 @@ impl State {
         self.public_url.starts_with("https:")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_of_one_sort_one_tenant_and_one_change() {
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        struct Users(i64);
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        struct Phones(i64);
+        let (counted, other) = (Counted::default(), TenantId::from(uuid::Uuid::from_u128(7)));
+        counted.keep(TenantId::DEFAULT, 5, Users(10));
+        assert_eq!(counted.get(TenantId::DEFAULT, 5), Some(Users(10)));
+        assert_eq!(counted.get::<Phones>(TenantId::DEFAULT, 5), None);
+        assert_eq!(counted.get::<Users>(other, 5), None);
+        for change in [4, 6] {
+            assert_eq!(counted.get::<Users>(TenantId::DEFAULT, change), None, "{change}");
+        }
+        counted.keep(TenantId::DEFAULT, 6, Users(11));
+        assert_eq!(counted.clone().get(TenantId::DEFAULT, 6), Some(Users(11)));
+        assert_eq!(counted.get::<Users>(TenantId::DEFAULT, 5), None);
+    }
+}
