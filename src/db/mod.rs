@@ -189,7 +189,10 @@ impl Db {
     /// Opens a transaction for reading: one snapshot for everything read in it.
     pub async fn read(&self) -> Result<Tx> {
         Ok(match self {
-            Self::Sqlite { read, .. } => Tx::Sqlite(read.begin().await?),
+            Self::Sqlite { read, write, .. } => {
+                write.settled().await;
+                Tx::Sqlite(read.begin().await?)
+            }
             Self::Postgres(pool) => {
                 begin(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?
             }
@@ -203,7 +206,10 @@ impl Db {
         let turn = tokio::time::timeout(PATIENCE, TURNS.acquire()).await;
         let turn = turn.ok().and_then(std::result::Result::ok).ok_or(sqlx::Error::PoolTimedOut)?;
         let tx = match self {
-            Self::Sqlite { long, .. } => Tx::Sqlite(long.begin().await?),
+            Self::Sqlite { long, write, .. } => {
+                write.settled().await;
+                Tx::Sqlite(long.begin().await?)
+            }
             Self::Postgres(_) => self.read().await?,
         };
         Ok(LongRead { tx, _turn: turn })
@@ -236,8 +242,9 @@ impl Db {
     /// One reading statement outside a transaction.
     pub fn query(&self, sql: &'static str) -> Query<'_> {
         match self {
-            Self::Sqlite { read, .. } => {
-                Query::new(On::SqlitePool(read, SqliteArguments::default()), sql)
+            Self::Sqlite { read, write, .. } => {
+                let on = On::SqlitePool(read, write, SqliteArguments::default());
+                Query::new(on, sql)
             }
             Self::Postgres(pool) => Query::new(On::PostgresPool(pool, PgArguments::default()), sql),
         }
@@ -355,7 +362,8 @@ impl Db {
 }
 
 enum On<'e> {
-    SqlitePool(&'e SqlitePool, SqliteArguments),
+    /// Once the writer is settled.
+    SqlitePool(&'e SqlitePool, &'e Writer, SqliteArguments),
     Sqlite(&'e mut SqliteConnection, SqliteArguments),
     PostgresPool(&'e PgPool, PgArguments),
     Postgres(&'e mut PgConnection, PgArguments),
@@ -406,7 +414,7 @@ impl<'e> Query<'e> {
     /// Binds the next `$n`.
     pub fn bind(mut self, value: impl Value) -> Self {
         let bound = match &mut self.on {
-            On::SqlitePool(_, arguments) | On::Sqlite(_, arguments) => arguments.add(value),
+            On::SqlitePool(_, _, arguments) | On::Sqlite(_, arguments) => arguments.add(value),
             On::PostgresPool(_, arguments) | On::Postgres(_, arguments) => arguments.add(value),
             On::Columns(columns) => columns.push(&value),
         };
@@ -420,7 +428,8 @@ impl<'e> Query<'e> {
     pub async fn run(mut self) -> Result<u64> {
         self.ready()?;
         Ok(match self.on {
-            On::SqlitePool(on, values) => {
+            On::SqlitePool(on, writer, values) => {
+                writer.settled().await;
                 sqlx::query_with(self.sql, values).execute(on).await?.rows_affected()
             }
             On::Sqlite(on, values) => {
@@ -478,7 +487,8 @@ impl<'e> Query<'e> {
     async fn row(mut self) -> Result<Option<AnyRow>> {
         self.ready()?;
         Ok(match self.on {
-            On::SqlitePool(on, values) => {
+            On::SqlitePool(on, writer, values) => {
+                writer.settled().await;
                 sqlx::query_with(self.sql, values).fetch_optional(on).await?.map(AnyRow::Sqlite)
             }
             On::Sqlite(on, values) => {
@@ -500,7 +510,8 @@ impl<'e> Query<'e> {
     async fn each(mut self, take: &mut Take<'_>) -> Result<()> {
         self.ready()?;
         match self.on {
-            On::SqlitePool(on, values) => {
+            On::SqlitePool(on, writer, values) => {
+                writer.settled().await;
                 drain(sqlx::query_with(self.sql, values).fetch(on), AnyRow::Sqlite, take).await
             }
             On::Sqlite(on, values) => {
@@ -519,7 +530,7 @@ impl<'e> Query<'e> {
     /// `SQLite` takes a missing value for NULL without a word, so they are counted.
     fn ready(&mut self) -> Result<()> {
         let bound = match &self.on {
-            On::SqlitePool(_, values) | On::Sqlite(_, values) => values.len(),
+            On::SqlitePool(_, _, values) | On::Sqlite(_, values) => values.len(),
             On::PostgresPool(_, values) | On::Postgres(_, values) => values.len(),
             On::Columns(_) => return Ok(()),
         };

@@ -4,8 +4,11 @@
 //! the writer joins the transaction of who has it (a group commit): each change is a savepoint of
 //! it, undone by itself if it is given up, and none is told that it is done before the whole is on
 //! the disk. If that fails, all are told so and none of them happened.
+//!
+//! Who gave up may have done so because of what others of the group did, and goes to look at it, in
+//! another transaction: so the group then ends at once, and whoever reads waits for that.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use sqlx::{Executor as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
@@ -19,7 +22,7 @@ use super::Result;
 const MOST: usize = 16;
 
 const BEGIN: &str = "BEGIN IMMEDIATE";
-/// Not released before the end: a savepoint more does no harm, so one may be left half-way here.
+/// Not released before the end: a savepoint more does no harm, so one may be left half-way there.
 const SAVE: &str = "SAVEPOINT change";
 const UNDO: &str = "ROLLBACK TO change";
 
@@ -30,6 +33,8 @@ pub struct Writer {
     /// How long anybody waits.
     patience: Duration,
     open: Arc<Mutex<Option<Group>>>,
+    /// The end of a group somebody gave up in.
+    seen: Arc<std::sync::Mutex<Option<watch::Receiver<Option<End>>>>>,
 }
 
 /// A transaction and the changes in it.
@@ -38,7 +43,7 @@ struct Group {
     tx: Transaction<'static, Sqlite>,
     /// Changes that are to stay.
     kept: usize,
-    /// Whether the last change was given up and is not undone yet.
+    /// Whether the last change was given up.
     given_up: bool,
     /// Whether somebody waits for a turn to end it.
     ending: bool,
@@ -59,7 +64,7 @@ pub struct Turn {
 impl Writer {
     /// Of a pool of a single connection.
     pub(super) fn new(pool: SqlitePool, patience: Duration) -> Self {
-        Self { pool, patience, open: Arc::default() }
+        Self { pool, patience, open: Arc::default(), seen: Arc::default() }
     }
 
     /// Its connection, for whatever is no change. Waits until nobody writes.
@@ -72,7 +77,7 @@ impl Writer {
         let mut open = self.open().await?;
         if let Some(group) = &mut *open
             && group.has_room()
-            && group.make_room().await.is_ok()
+            && group.tx.execute(SAVE).await.is_ok()
         {
             return self.of(open);
         }
@@ -117,6 +122,15 @@ impl Writer {
         }
     }
 
+    /// Waits until readers see all that anybody saw who gave up a change.
+    pub(super) async fn settled(&self) {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(mut end) = seen {
+            // Without an end it never happened.
+            let _ = end.wait_for(Option::is_some).await;
+        }
+    }
+
     /// Waits for whoever writes and closes the connection.
     pub(super) async fn close(&self) {
         // Who was to end it may have ended first.
@@ -128,34 +142,26 @@ impl Writer {
 }
 
 impl Group {
-    /// Whether another change may join. One that alone was given up is undone with all of it.
+    /// Whether another change may join.
     fn has_room(&self) -> bool {
-        (1..MOST).contains(&self.kept)
+        !self.given_up && (1..MOST).contains(&self.kept)
     }
 
-    async fn make_room(&mut self) -> Result<()> {
-        self.undo().await?;
-        self.tx.execute(SAVE).await.map(drop)
-    }
-
-    /// Fails if there is no transaction any more: `SQLite` undoes it by itself when the disk is
-    /// full.
-    async fn undo(&mut self) -> Result<()> {
-        if self.given_up {
-            self.tx.execute(UNDO).await?;
-            self.given_up = false;
-        }
-        Ok(())
-    }
-
-    async fn end(mut self) {
-        let undone = if self.kept > 0 { self.undo().await } else { Ok(()) };
-        let ended = match undone {
-            Ok(()) if self.kept > 0 => self.tx.commit().await,
-            Ok(()) => self.tx.rollback().await,
-            Err(error) => Err(error),
+    async fn end(self) {
+        let Self { mut tx, kept, given_up, end, .. } = self;
+        let ended = async {
+            if kept == 0 {
+                return tx.rollback().await;
+            }
+            // Fails if there is no transaction any more: SQLite undoes it by itself when the disk
+            // is full.
+            if given_up {
+                tx.execute(UNDO).await?;
+            }
+            tx.commit().await
         };
-        self.end.send_replace(Some(ended.map_err(Arc::new)));
+        let ended = ended.await;
+        end.send_replace(Some(ended.map_err(Arc::new)));
     }
 }
 
@@ -185,6 +191,10 @@ impl Drop for Turn {
             group.kept += 1;
         } else {
             group.given_up = true;
+            if group.kept > 0 {
+                let mut seen = self.writer.seen.lock().unwrap_or_else(PoisonError::into_inner);
+                *seen = Some(group.end.subscribe());
+            }
         }
         // Without a runtime there is nobody to do it but whoever has the next turn.
         if !group.ending

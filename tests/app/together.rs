@@ -180,6 +180,35 @@ fn nobody_waits_for_a_long_change_to_be_told_of_a_short_one() {
 }
 
 #[test]
+fn who_gives_up_because_of_what_others_did_finds_it_done() {
+    System::new().block_on(async {
+        let app = TestApp::sqlite().await;
+        with_notes(&app).await;
+        let db = &app.state.db;
+        for id in 0..20 {
+            let mut first = db.write().await.unwrap();
+            write(&mut first, id, "").await.unwrap();
+            let look = async {
+                let mut second = db.write().await.unwrap();
+                write(&mut second, id, "again").await.unwrap_err();
+                drop(second);
+                if id % 2 == 0 {
+                    return is_there(db, id).await;
+                }
+                let mut tx = db.read().await.unwrap();
+                let text = sql!("SELECT count(*) FROM note WHERE id = $1");
+                tx.query(text).bind(id).scalar::<i64>().await.unwrap() == 1
+            };
+            let mut look = pin!(look);
+            assert!(poll!(&mut look).is_pending());
+            let (told, there) = futures_util::join!(first.commit(), look);
+            told.unwrap();
+            assert!(there, "{id} was in the way and is not there");
+        }
+    });
+}
+
+#[test]
 fn other_programs_may_write_as_soon_as_nobody_does() {
     System::new().block_on(async {
         let app = TestApp::sqlite().await;
