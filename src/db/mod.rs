@@ -260,6 +260,14 @@ impl Db {
         Ok(())
     }
 
+    /// Waits until what anybody saw of changes under way, and gave up because of it, is on the disk:
+    /// before that, nobody is to be told of it. On `PostgreSQL` nobody sees such a thing.
+    pub async fn settled(&self) {
+        if let Self::Sqlite { write, .. } = self {
+            write.settled().await;
+        }
+    }
+
     /// Waits for running statements and closes every connection.
     pub async fn close(&self) {
         match self {

@@ -44,8 +44,12 @@ pub async fn observe(
     request.extensions_mut().insert(RequestId(id.clone()));
     let (method, path) = (request.method().clone(), request.path().to_owned());
     let span = tracing::info_span!("request", request.id = %id);
-    let secure = state.is_some_and(|state| state.secure());
-    let mut response = match next.call(request).instrument(span.clone()).await {
+    let secure = state.as_ref().is_some_and(|state| state.secure());
+    let answer = next.call(request).instrument(span.clone()).await;
+    if let Some(state) = &state {
+        state.db.settled().await;
+    }
+    let mut response = match answer {
         Ok(response) => response,
         Err(error) => {
             let mut answer = span.in_scope(|| without_session(&error));

@@ -48,6 +48,23 @@ both_databases! {
         is_whole(&app, 1000).await;
     }
 
+    async fn who_is_refused_because_of_another_is_so_after_the_other_is_there(app: TestApp) {
+        let (script, other) = (app.script(Role::Admin).await, app.another().await);
+        for round in 0..25 {
+            let email = format!("p{round}@example.com");
+            let statuses = join_all((0..6).map(async |_| {
+                let body = json!({ "name": "Ann", "email": email });
+                let answer = script.send("POST", "/api/v1/users", &body).await;
+                // Another instance, whose connections know nothing of what is under way here.
+                let there = other.number(&format!("SELECT count(*) FROM users WHERE email = '{email}'")).await;
+                assert_eq!(there, 1, "{answer:?}");
+                answer.status
+            }))
+            .await;
+            assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1, "{statuses:?}");
+        }
+    }
+
     async fn three_instances_share_the_numbers(app: TestApp) {
         let (second, third) = (app.another().await, app.another().await);
         let script = app.script(Role::Admin).await;
