@@ -169,10 +169,13 @@ impl Browser {
     pub async fn text(&self) -> String {
         let begun = std::time::Instant::now();
         loop {
-            let body = self.driver.find(By::Tag("body")).await.unwrap();
-            match body.text().await {
+            let text = match self.driver.find(By::Tag("body")).await {
+                Ok(body) => body.text().await,
+                Err(error) => Err(error),
+            };
+            match text {
                 Ok(text) => return text,
-                // Another page came between finding and reading.
+                // Another page comes, and has nothing yet or came between finding and reading.
                 Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
             }
         }
