@@ -112,9 +112,11 @@ impl Office {
         let text = AssertSqlSafe(text.to_owned());
         match &self.session.state.db {
             Db::Sqlite { write, .. } => {
-                drop(sqlx::query(text).execute(write.pool()).await.unwrap())
+                sqlx::query(text).execute(write.pool()).await.unwrap();
             }
-            Db::Postgres(pool) => drop(sqlx::query(text).execute(pool).await.unwrap()),
+            Db::Postgres(pool) => {
+                sqlx::query(text).execute(pool).await.unwrap();
+            }
         }
     }
 

@@ -128,13 +128,13 @@ async fn file(by: Operator, asked: &Asked, kind: Kind) -> Answer {
 }
 
 async fn export_subnets(by: Operator, asked: web::Query<Asked>) -> Answer {
-    file(by, &asked, Kind::Subnets).await
+    Box::pin(file(by, &asked, Kind::Subnets)).await
 }
 
 async fn export_addresses(by: Operator, asked: web::Query<Asked>) -> Answer {
-    file(by, &asked, Kind::Addresses).await
+    Box::pin(file(by, &asked, Kind::Addresses)).await
 }
 
 async fn export_hosts(by: Operator, asked: web::Query<Asked>) -> Answer {
-    file(by, &asked, Kind::Hosts).await
+    Box::pin(file(by, &asked, Kind::Hosts)).await
 }
