@@ -53,7 +53,7 @@ struct Group {
 
 type End = std::result::Result<(), Arc<sqlx::Error>>;
 
-/// The writer, for one change. Dropped without [`Turn::commit`], the change never happened.
+/// The writer, for one change. Dropped without a commit, the change never happened.
 #[derive(Debug)]
 pub struct Turn {
     group: OwnedMappedMutexGuard<Option<Group>, Group>,
