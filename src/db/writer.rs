@@ -21,9 +21,9 @@ use super::Result;
 /// nobody waits for very many others.
 const MOST: usize = 16;
 
-const BEGIN: &str = "BEGIN IMMEDIATE";
-/// Not released before the end: a savepoint more does no harm, so one may be left half-way there.
-const SAVE: &str = "SAVEPOINT change";
+const BEGIN: &str = "BEGIN IMMEDIATE; SAVEPOINT change";
+/// Fails if there is no transaction any more, where a savepoint alone would begin another.
+const NEXT: &str = "RELEASE change; SAVEPOINT change";
 const UNDO: &str = "ROLLBACK TO change";
 
 /// The only connection that writes, and whoever waits for it, first come, first served.
@@ -77,7 +77,7 @@ impl Writer {
         let mut open = self.open().await?;
         if let Some(group) = &mut *open
             && group.has_room()
-            && group.tx.execute(SAVE).await.is_ok()
+            && group.tx.execute(NEXT).await.is_ok()
         {
             return self.of(open);
         }

@@ -143,7 +143,14 @@ fn when_the_disk_is_full_those_who_are_told_so_are_not_there_and_the_others_are(
         let large = "x".repeat(3_000);
         let told = join_all((0..40).map(async |id| {
             let mut tx = db.write().await?;
-            write(&mut tx, id, &large).await?;
+            if id % 2 == 0 {
+                write(&mut tx, id, &large).await?;
+            } else {
+                // Goes on although something did not fit.
+                write(&mut tx, id, "").await?;
+                let _ = write(&mut tx, id + 100, &large).await;
+                tx.query(sql!("DELETE FROM note WHERE id >= 100")).run().await?;
+            }
             tx.commit().await
         }))
         .await;
