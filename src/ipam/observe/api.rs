@@ -365,7 +365,7 @@ impl FromRequest for LeaseFile {
         (status = 422, body = Problem)))]
 async fn import_leases(by: Operator, params: web::Query<LeasesParams>, file: LeaseFile) -> Answer {
     let content = tokio::fs::read(file.0.path()).await.map_err(Error::Io)?;
-    let mut change = by.change().await?;
+    let mut change = by.long_change().await?;
     let summary = leases::import(&mut change, by.state().vault.entropy(), &content).await?;
     if params.dry_run {
         drop(change);

@@ -59,7 +59,7 @@ pub(super) async fn import(by: Operator, mut upload: Upload) -> Answer {
         return invalid(&page);
     };
     let content = content(&source).await?;
-    let mut change = by.change().await?;
+    let mut change = by.long_change().await?;
     match leases::import(&mut change, by.state().vault.entropy(), &content).await {
         Ok(summary) if upload.is_confirmed() && summary.leases > 0 => {
             change.commit().await?;
