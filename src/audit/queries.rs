@@ -7,14 +7,14 @@ use crate::sql;
 
 /// Takes the next `count` numbers; returns the last of them and the newest hash.
 pub(super) async fn reserve(tx: &mut Tx, count: i64) -> Result<(i64, String)> {
-    tx.query(sql!("UPDATE audit_head SET seq = seq + $1 WHERE id = 1 RETURNING seq, hash"))
+    tx.along(sql!("UPDATE audit_head SET seq = seq + $1 WHERE id = 1 RETURNING seq, hash"))
         .bind(count)
         .one()
         .await
 }
 
 pub(super) async fn set_head(tx: &mut Tx, hash: &str) -> Result<()> {
-    tx.query(sql!("UPDATE audit_head SET hash = $1 WHERE id = 1"))
+    tx.along(sql!("UPDATE audit_head SET hash = $1 WHERE id = 1"))
         .bind(hash.to_owned())
         .run()
         .await
@@ -52,7 +52,7 @@ static INSERT: Bulk = Bulk {
 };
 
 pub(super) async fn insert(tx: &mut Tx, records: &[Record]) -> Result<()> {
-    tx.insert_many(&INSERT, records, |row, record| {
+    tx.insert_many_later(&INSERT, records, |row, record| {
         row.bind(record.seq)
             .bind(record.at)
             .bind(record.tenant_id.clone())

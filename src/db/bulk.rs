@@ -5,10 +5,11 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
-use sqlx::postgres::{PgArgumentBuffer, PgArguments, PgConnection, PgTypeInfo};
-use sqlx::{Arguments as _, Encode, Postgres, Type};
+use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo};
+use sqlx::{Encode, Postgres, Type};
 
-use super::{On, Query, Result, Tx, Value};
+use super::later::Encoded;
+use super::{On, Open, Query, Result, Tx, Value};
 
 /// An insertion of rows with `columns` values each.
 #[derive(Debug)]
@@ -31,14 +32,28 @@ impl Tx {
         rows: &[T],
         bind: for<'q> fn(Query<'q>, &T) -> Query<'q>,
     ) -> Result<()> {
-        if let Self::Postgres(tx) = self
-            && rows.len() > 1
-        {
-            return insert_columns(tx, bulk, rows, bind).await;
-        }
+        self.catch_up().await?;
+        self.insert_many_later(bulk, rows, bind).await?;
+        self.catch_up().await
+    }
+
+    /// As [`Tx::insert_many`], when it suits: see [`Tx::later`].
+    pub async fn insert_many_later<T>(
+        &mut self,
+        bulk: &'static Bulk,
+        rows: &[T],
+        bind: for<'q> fn(Query<'q>, &T) -> Query<'q>,
+    ) -> Result<()> {
         if let ([row], Self::Postgres(_)) = (rows, &self) {
-            let statement = self.query(text((bulk.head, Form::Row), || one_row(bulk)));
+            let statement = self.later(text((bulk.head, Form::Row), || one_row(bulk)));
             return bind(statement, row).run().await.map(drop);
+        }
+        if let Self::Postgres(Open { tx, later, .. }) = self {
+            let text = text((bulk.head, Form::Columns), || in_columns(bulk));
+            for rows in rows.chunks(bulk.most) {
+                later.put_off(tx, text, columns(bulk, rows, bind)?).await?;
+            }
+            return Ok(());
         }
         // Statements have a power of two of rows, so that few texts exist.
         let mut rest = rows;
@@ -54,30 +69,22 @@ impl Tx {
     }
 }
 
-/// Inserts rows as one array for each column: one text for any number of rows, planned once, and
-/// one message. COPY sends several, of which the last, very short one waits on TCP for the
-/// receipt of those before it (RFC 1122, 4.2.3.2 and 4.2.3.4): 40 ms each time.
-async fn insert_columns<T>(
-    on: &mut PgConnection,
+/// Rows as one array for each column: one text for any number of rows, planned once, and one
+/// message. COPY sends several, of which the last, very short one waits on TCP for the receipt of
+/// those before it (RFC 1122, 4.2.3.2 and 4.2.3.4): 40 ms each time.
+fn columns<T>(
     bulk: &'static Bulk,
     rows: &[T],
     bind: for<'q> fn(Query<'q>, &T) -> Query<'q>,
-) -> Result<()> {
-    let text = text((bulk.head, Form::Columns), || in_columns(bulk));
-    for rows in rows.chunks(bulk.most) {
-        let empty = Query::new(On::Columns(Columns::new(bulk.columns)), "");
-        let bound = rows.iter().fold(empty, bind);
-        if let Some(bad) = bound.bad {
-            return Err(bad);
-        }
-        let On::Columns(Columns { columns, .. }) = bound.on else { return Ok(()) };
-        let mut arguments = PgArguments::default();
-        for column in columns {
-            arguments.add(column).map_err(sqlx::Error::Encode)?;
-        }
-        sqlx::query_with(text, arguments).execute(&mut *on).await?;
+) -> Result<Vec<Encoded>> {
+    let empty = Query::new(On::Columns(Columns::new(bulk.columns)), "");
+    let bound = rows.iter().fold(empty, bind);
+    if let Some(bad) = bound.bad {
+        return Err(bad);
     }
-    Ok(())
+    let On::Columns(Columns { columns, .. }) = bound.on else { return Ok(Vec::new()) };
+    let encoded = columns.iter().map(|column| Encoded::typed(column, Column::type_info()));
+    encoded.collect::<std::result::Result<_, _>>().map_err(sqlx::Error::Encode)
 }
 
 /// The values of some rows, by column.

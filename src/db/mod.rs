@@ -9,7 +9,11 @@
 
 mod bulk;
 mod copy;
+mod flush;
+mod later;
+mod numbers;
 mod search;
+mod server;
 mod statistics;
 mod writer;
 
@@ -20,7 +24,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt as _;
 use futures_util::stream::BoxStream;
 use sqlx::error::ErrorKind;
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPoolOptions, PgRow};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgRow};
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions,
     SqliteRow, SqliteSynchronous,
@@ -31,9 +35,12 @@ use sqlx::{
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use later::{Encoded, Later};
+
 pub use bulk::Bulk;
 pub use copy::{Cell, TABLES, Table};
 pub use search::Pieces;
+pub use server::{Open, Server};
 pub use writer::{Turn, Writer};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
@@ -86,7 +93,7 @@ pub enum Db {
         write: Writer,
     },
     /// A server that several instances may share.
-    Postgres(PgPool),
+    Postgres(Server),
 }
 
 /// An open transaction. Dropped without [`Tx::commit`], it never happened.
@@ -99,7 +106,7 @@ pub enum Tx {
     /// On `SQLite`, writing.
     Writing(Turn),
     /// On `PostgreSQL`.
-    Postgres(Transaction<'static, Postgres>),
+    Postgres(Open),
     /// None: each statement sees what is there when it is its turn, and none may write.
     Apart(Db),
 }
@@ -153,12 +160,7 @@ impl Db {
             // guessed before its values are known.
             ("jit", "off"),
         ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(patience)
-            .connect_with(options)
-            .await?;
-        Ok(Self::Postgres(pool))
+        Server::connect(options, patience).await.map(Self::Postgres)
     }
 
     /// The same database, for one thread: on `PostgreSQL` by connections that are opened by whoever
@@ -169,11 +171,7 @@ impl Db {
     pub fn near(&self) -> Self {
         match self {
             Self::Sqlite { .. } => self.clone(),
-            Self::Postgres(pool) => {
-                // Half of them are there before anybody waits for one.
-                let options = pool.options().clone().min_connections(CONNECTIONS / 2);
-                Self::Postgres(options.connect_lazy_with((*pool.connect_options()).clone()))
-            }
+            Self::Postgres(server) => Self::Postgres(server.near()),
         }
     }
 
@@ -181,7 +179,7 @@ impl Db {
     pub async fn migrate(&self) -> std::result::Result<(), sqlx::migrate::MigrateError> {
         match self {
             Self::Sqlite { write, .. } => MIGRATIONS.run(write.pool()).await?,
-            Self::Postgres(pool) => MIGRATIONS.run(pool).await?,
+            Self::Postgres(server) => MIGRATIONS.run(&server.pool).await?,
         }
         Ok(self.prepare_search().await?)
     }
@@ -193,9 +191,7 @@ impl Db {
                 write.settled().await;
                 Tx::Sqlite(read.begin().await?)
             }
-            Self::Postgres(pool) => {
-                begin(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?
-            }
+            Self::Postgres(server) => Tx::Postgres(server.read().await?),
         })
     }
 
@@ -226,7 +222,7 @@ impl Db {
     pub async fn write(&self) -> Result<Tx> {
         Ok(match self {
             Self::Sqlite { write, .. } => Tx::Writing(write.turn().await?),
-            Self::Postgres(pool) => begin(pool, "BEGIN").await?,
+            Self::Postgres(server) => Tx::Postgres(server.write().await?),
         })
     }
 
@@ -246,7 +242,9 @@ impl Db {
                 let on = On::SqlitePool(read, write, SqliteArguments::default());
                 Query::new(on, sql)
             }
-            Self::Postgres(pool) => Query::new(On::PostgresPool(pool, PgArguments::default()), sql),
+            Self::Postgres(server) => {
+                Query::new(On::PostgresPool(&server.pool, PgArguments::default()), sql)
+            }
         }
     }
 
@@ -260,11 +258,15 @@ impl Db {
         Ok(())
     }
 
-    /// Waits until what anybody saw of changes under way, and gave up because of it, is on the disk:
-    /// before that, nobody is to be told of it. On `PostgreSQL` nobody sees such a thing.
-    pub async fn settled(&self) {
-        if let Self::Sqlite { write, .. } = self {
-            write.settled().await;
+    /// Waits until what anybody saw of changes under way is on the disk: before that, nobody is to
+    /// be told of it. Fails if that cannot be known.
+    pub async fn settled(&self) -> Result<()> {
+        match self {
+            Self::Sqlite { write, .. } => {
+                write.settled().await;
+                Ok(())
+            }
+            Self::Postgres(server) => server.settled().await,
         }
     }
 
@@ -276,7 +278,7 @@ impl Db {
                 long.close().await;
                 write.close().await;
             }
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres(server) => server.close().await,
         }
     }
 
@@ -285,17 +287,9 @@ impl Db {
         let sql = AssertSqlSafe(sql).into_sql_str();
         match self {
             Self::Sqlite { write, .. } => write.pool().prepare(sql).await.map(drop),
-            Self::Postgres(pool) => pool.prepare(sql).await.map(drop),
+            Self::Postgres(server) => server.pool.prepare(sql).await.map(drop),
         }
     }
-}
-
-/// Begins on `PostgreSQL`, even when whoever asked is gone by then: left half-way, the connection
-/// would be within a transaction and sqlx believe it free.
-async fn begin(pool: &PgPool, how: &'static str) -> Result<Tx> {
-    let pool = pool.clone();
-    let begun = tokio::spawn(async move { pool.begin_with(how).await });
-    Ok(Tx::Postgres(begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??))
 }
 
 /// A transaction that reads for long, see [`Db::read_long`].
@@ -325,8 +319,40 @@ impl Tx {
             Self::Writing(turn) => {
                 Query::new(On::Sqlite(turn.connection(), SqliteArguments::default()), sql)
             }
-            Self::Postgres(tx) => Query::new(On::Postgres(tx, PgArguments::default()), sql),
+            Self::Postgres(Open { tx, later, .. }) => {
+                Query::new(On::Postgres(tx, later, PgArguments::default()), sql)
+            }
             Self::Apart(db) => db.query(sql),
+        }
+    }
+
+    /// As [`Tx::query`], of a statement to be [run](Query::run) when it suits: before whichever
+    /// comes next, or together with one that is sent [along](Tx::along). It must not touch what
+    /// those write that were put off before it.
+    pub fn later(&mut self, sql: &'static str) -> Query<'_> {
+        self.together(sql, When::Later)
+    }
+
+    /// As [`Tx::query`], of a statement that neither reads nor writes what any of those writes that
+    /// were put off: on `PostgreSQL` they are sent in one message.
+    pub fn along(&mut self, sql: &'static str) -> Query<'_> {
+        self.together(sql, When::Now)
+    }
+
+    fn together(&mut self, sql: &'static str, when: When) -> Query<'_> {
+        match self {
+            Self::Postgres(Open { tx, later, .. }) => {
+                Query::new(On::Together(tx, later, Vec::new(), when), sql)
+            }
+            other => other.query(sql),
+        }
+    }
+
+    /// Sends what was put off.
+    async fn catch_up(&mut self) -> Result<()> {
+        match self {
+            Self::Postgres(open) => open.catch_up().await,
+            _ => Ok(()),
         }
     }
 
@@ -334,7 +360,8 @@ impl Tx {
     /// first come, first served. Those who wait for a row that each of them writes are served as
     /// it happens, some of them never. On `SQLite` whoever writes has every turn.
     pub async fn turn(&mut self, of: &str) -> Result<()> {
-        let Self::Postgres(tx) = self else { return Ok(()) };
+        self.catch_up().await?;
+        let Self::Postgres(Open { tx, .. }) = self else { return Ok(()) };
         let wait = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
         sqlx::query(wait).bind(of).execute(&mut **tx).await.map(drop)
     }
@@ -353,7 +380,7 @@ impl Tx {
         match self {
             Self::Sqlite(tx) => tx.commit().await,
             Self::Writing(turn) => turn.commit().await,
-            Self::Postgres(tx) => tx.commit().await,
+            Self::Postgres(open) => open.commit().await,
             Self::Apart(_) => Ok(()),
         }
     }
@@ -374,9 +401,19 @@ enum On<'e> {
     SqlitePool(&'e SqlitePool, &'e Writer, SqliteArguments),
     Sqlite(&'e mut SqliteConnection, SqliteArguments),
     PostgresPool(&'e PgPool, PgArguments),
-    Postgres(&'e mut PgConnection, PgArguments),
+    /// After what was put off.
+    Postgres(&'e mut PgConnection, &'e mut Later, PgArguments),
+    /// With what was put off, or put off itself.
+    Together(&'e mut PgConnection, &'e mut Later, Vec<Encoded>, When),
     /// Nobody yet: the values of many rows are gathered.
     Columns(bulk::Columns),
+}
+
+/// When a statement is sent that goes with others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    Now,
+    Later,
 }
 
 enum AnyRow {
@@ -423,7 +460,10 @@ impl<'e> Query<'e> {
     pub fn bind(mut self, value: impl Value) -> Self {
         let bound = match &mut self.on {
             On::SqlitePool(_, _, arguments) | On::Sqlite(_, arguments) => arguments.add(value),
-            On::PostgresPool(_, arguments) | On::Postgres(_, arguments) => arguments.add(value),
+            On::PostgresPool(_, arguments) | On::Postgres(_, _, arguments) => arguments.add(value),
+            On::Together(_, _, values, _) => {
+                Encoded::of(&value).map(|encoded| values.push(encoded))
+            }
             On::Columns(columns) => columns.push(&value),
         };
         if let Err(error) = bound {
@@ -446,8 +486,16 @@ impl<'e> Query<'e> {
             On::PostgresPool(on, values) => {
                 postgres(self.sql, values, self.kept).execute(on).await?.rows_affected()
             }
-            On::Postgres(on, values) => {
+            On::Postgres(on, later, values) => {
+                later.send(on).await?;
                 postgres(self.sql, values, self.kept).execute(on).await?.rows_affected()
+            }
+            On::Together(on, later, values, When::Now) => {
+                later.along(self.sql, values)?.execute(on).await?.rows_affected()
+            }
+            On::Together(on, later, values, When::Later) => {
+                later.put_off(on, self.sql, values).await?;
+                0
             }
             On::Columns(_) => return Err(never_asked()),
         })
@@ -506,11 +554,17 @@ impl<'e> Query<'e> {
                 .fetch_optional(on)
                 .await?
                 .map(AnyRow::Postgres),
-            On::Postgres(on, values) => postgres(self.sql, values, self.kept)
-                .fetch_optional(on)
-                .await?
-                .map(AnyRow::Postgres),
-            On::Columns(_) => return Err(never_asked()),
+            On::Postgres(on, later, values) => {
+                later.send(on).await?;
+                postgres(self.sql, values, self.kept)
+                    .fetch_optional(on)
+                    .await?
+                    .map(AnyRow::Postgres)
+            }
+            On::Together(on, later, values, When::Now) => {
+                later.along(self.sql, values)?.fetch_optional(on).await?.map(AnyRow::Postgres)
+            }
+            On::Together(..) | On::Columns(_) => return Err(never_asked()),
         })
     }
 
@@ -528,10 +582,14 @@ impl<'e> Query<'e> {
             On::PostgresPool(on, values) => {
                 drain(postgres(self.sql, values, self.kept).fetch(on), AnyRow::Postgres, take).await
             }
-            On::Postgres(on, values) => {
+            On::Postgres(on, later, values) => {
+                later.send(on).await?;
                 drain(postgres(self.sql, values, self.kept).fetch(on), AnyRow::Postgres, take).await
             }
-            On::Columns(_) => Err(never_asked()),
+            On::Together(on, later, values, When::Now) => {
+                drain(later.along(self.sql, values)?.fetch(on), AnyRow::Postgres, take).await
+            }
+            On::Together(..) | On::Columns(_) => Err(never_asked()),
         }
     }
 
@@ -539,7 +597,8 @@ impl<'e> Query<'e> {
     fn ready(&mut self) -> Result<()> {
         let bound = match &self.on {
             On::SqlitePool(_, _, values) | On::Sqlite(_, values) => values.len(),
-            On::PostgresPool(_, values) | On::Postgres(_, values) => values.len(),
+            On::PostgresPool(_, values) | On::Postgres(_, _, values) => values.len(),
+            On::Together(_, _, values, _) => values.len(),
             On::Columns(_) => return Ok(()),
         };
         debug_assert_eq!(placeholders(self.sql), bound, "values bound to {}", self.sql);
@@ -571,9 +630,9 @@ async fn drain<R: Send>(
     Ok(())
 }
 
-/// Rows that are gathered are no statement.
+/// Rows that are gathered are no statement, and one that is put off is not looked at.
 fn never_asked() -> sqlx::Error {
-    sqlx::Error::Protocol("a row that is gathered answers nothing".into())
+    sqlx::Error::Protocol("what is gathered or put off answers nothing".into())
 }
 
 fn placeholders(sql: &str) -> usize {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::{AssertSqlSafe, Executor as _};
 
-use super::{Bulk, Db, Result, Tx};
+use super::{Bulk, Db, Result, Server, Tx};
 use crate::sql;
 
 const SQLITE: &[&str] = &[
@@ -67,7 +67,7 @@ impl Db {
                 }
                 tx.commit().await
             }
-            Self::Postgres(pool) => {
+            Self::Postgres(Server { pool, .. }) => {
                 let mut tx = pool.begin().await?;
                 for text in statements {
                     tx.execute(AssertSqlSafe(*text)).await?;

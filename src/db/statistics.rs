@@ -8,7 +8,7 @@
 
 use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 
-use super::{Db, Result, Tx};
+use super::{Db, Open, Result, Server, Tx};
 
 /// Changes of a table, beside as many as it had rows, that make it another one.
 const GROWN: &str = "SELECT format('%I', s.relname) AS name
@@ -35,7 +35,7 @@ impl Db {
     /// Lets `PostgreSQL` look anew at tables that are more than twice as large as when it last did;
     /// how many there were. Costs next to nothing when there are none.
     pub async fn look_at_growth(&self) -> Result<usize> {
-        let Self::Postgres(pool) = self else { return Ok(0) };
+        let Self::Postgres(Server { pool, .. }) = self else { return Ok(0) };
         let grown = pool.fetch_all(AssertSqlSafe(GROWN)).await?;
         for row in &grown {
             let name: String = row.try_get("name")?;
@@ -53,7 +53,8 @@ impl Tx {
     /// large: to be called after each of thousands of things written one after the other, with how
     /// many there were. Most calls do nothing.
     pub async fn look_at_growth(&mut self, written: usize) -> Result<()> {
-        let Self::Postgres(tx) = self else { return Ok(()) };
+        self.catch_up().await?;
+        let Self::Postgres(Open { tx, .. }) = self else { return Ok(()) };
         if !written.is_multiple_of(NOW_AND_THEN) {
             return Ok(());
         }

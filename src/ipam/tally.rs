@@ -167,7 +167,7 @@ impl Ledger {
         let moved = moved.into_iter().filter(|(_, count)| *count != Count::default());
         let rows: Vec<Row> =
             moved.map(|((scope, class), count)| Row::new(tenant, scope, class, count)).collect();
-        tx.insert_many(&MOVE, &rows, |statement, row| {
+        tx.insert_many_later(&MOVE, &rows, |statement, row| {
             statement
                 .bind(row.tenant.clone())
                 .bind(row.scope.clone())

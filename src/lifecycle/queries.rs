@@ -218,7 +218,7 @@ pub(super) async fn at(
 
 /// False when the holder has a live one of the family and role already, or the address has.
 pub(super) async fn insert(tx: &mut Tx, tenant: TenantId, new: &Assignment) -> Result<bool> {
-    let query = tx.query(sql!(
+    let query = tx.along(sql!(
         "INSERT INTO assignment (id, tenant_id, state, live, first_key, last_key, length, pool_id, holder_name,
              holder_key, hostname, mac, reason, ending, metadata, since, allocated_at, activated_at, suspended_at,
              revoked_at, version, updated_at, family, holder_kind, holder_id, role, created_at)
@@ -240,7 +240,7 @@ pub(super) async fn insert(tx: &mut Tx, tenant: TenantId, new: &Assignment) -> R
 
 /// Writes what may change of an assignment.
 pub(super) async fn update(tx: &mut Tx, tenant: TenantId, new: &Assignment) -> Result<()> {
-    let query = tx.query(sql!(
+    let query = tx.later(sql!(
         "UPDATE assignment SET state = $3, live = $4, first_key = $5, last_key = $6, length = $7, pool_id = $8,
              holder_name = $9, holder_key = $10, hostname = $11, mac = $12, reason = $13, ending = $14, metadata = $15,
              since = $16, allocated_at = $17, activated_at = $18, suspended_at = $19, revoked_at = $20, version = $21,
@@ -288,7 +288,7 @@ pub(super) async fn delete(tx: &mut Tx, tenant: TenantId, id: AssignmentId) -> R
 
 /// Counts one more, or one less. The tenant is locked, so no two do it at once.
 pub(super) async fn count(tx: &mut Tx, tenant: TenantId, of: &Assignment, by: i64) -> Result<()> {
-    tx.query(sql!(
+    tx.later(sql!(
         "INSERT INTO assignment_tally (tenant_id, family, holder_kind, state, entries) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (tenant_id, family, holder_kind, state)
          DO UPDATE SET entries = assignment_tally.entries + excluded.entries"
@@ -313,7 +313,7 @@ pub(super) async fn recount(
     if from == of.state {
         return Ok(());
     }
-    tx.query(sql!(
+    tx.later(sql!(
         "INSERT INTO assignment_tally (tenant_id, family, holder_kind, state, entries)
          VALUES ($1, $2, $3, $4, -1), ($1, $2, $3, $5, 1)
          ON CONFLICT (tenant_id, family, holder_kind, state)

@@ -22,7 +22,7 @@ pub(super) async fn switched(
     tenant: TenantId,
     system: System,
 ) -> Result<Option<bool>> {
-    tx.query(sql!("SELECT enabled FROM outside_system WHERE tenant_id = $1 AND system = $2"))
+    tx.along(sql!("SELECT enabled FROM outside_system WHERE tenant_id = $1 AND system = $2"))
         .bind(tenant.to_string())
         .bind(system.as_str())
         .optional_scalar::<bool>()

@@ -45,9 +45,11 @@ pub async fn observe(
     let (method, path) = (request.method().clone(), request.path().to_owned());
     let span = tracing::info_span!("request", request.id = %id);
     let secure = state.as_ref().is_some_and(|state| state.secure());
-    let answer = next.call(request).instrument(span.clone()).await;
-    if let Some(state) = &state {
-        state.db.settled().await;
+    let mut answer = next.call(request).instrument(span.clone()).await;
+    if let Some(state) = &state
+        && let Err(error) = state.db.settled().await
+    {
+        answer = Err(super::Error::Unavailable(error).into());
     }
     let mut response = match answer {
         Ok(response) => response,

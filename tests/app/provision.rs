@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 use patchbay::auth::Role;
-use patchbay::db::Db;
+use patchbay::db::{Db, Server};
 use patchbay::id::{SubnetId, TenantId};
 use patchbay::ipam::space::Space;
 use patchbay::ipam::subnets::{self, Pools};
@@ -449,7 +449,7 @@ both_databases! {
                 read.close().await;
                 write.pool().close().await;
             }
-            Db::Postgres(pool) => pool.close().await,
+            Db::Postgres(Server { pool, .. }) => pool.close().await,
         }
         let aged = get(&app, &path).await;
         assert_eq!((aged.status, &aged.text), (200, &fresh.text));

@@ -73,13 +73,14 @@ fn statements() -> Vec<(PathBuf, String)> {
 #[test]
 fn every_query_is_written_as_a_statement_the_next_test_finds() {
     for (path, text) in sources() {
-        if path.ends_with("db/mod.rs")
-            || path.ends_with("db/copy.rs")
-            || path.ends_with("db/bulk.rs")
-            || path.ends_with("db/search.rs")
-            || path.ends_with("db/statistics.rs")
-        {
+        let own = ["mod", "bulk", "copy", "flush", "later", "search", "server", "statistics"];
+        if own.iter().any(|name| path.ends_with(format!("db/{name}.rs"))) {
             continue;
+        }
+        for word in [".later(", ".along("] {
+            for place in text.split(word).skip(1) {
+                assert!(place.trim_start().starts_with("sql!("), "{path:?}: {word}{place:.20}");
+            }
         }
         for place in text.split(".query(").skip(1) {
             let argument: String = place.trim_start().chars().take(16).collect();

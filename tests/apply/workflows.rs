@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use patchbay::db::Db;
+use patchbay::db::{Db, Server};
 use patchbay::id::WorkflowId;
 use patchbay::ipam::space::Space;
 use patchbay::ipam::subnets::{self, Pools, Spec};
@@ -114,7 +114,7 @@ impl Office {
             Db::Sqlite { write, .. } => {
                 sqlx::query(text).execute(write.pool()).await.unwrap();
             }
-            Db::Postgres(pool) => {
+            Db::Postgres(Server { pool, .. }) => {
                 sqlx::query(text).execute(pool).await.unwrap();
             }
         }
@@ -137,7 +137,9 @@ impl Office {
             Db::Sqlite { write, .. } => {
                 sqlx::query_scalar(text).fetch_all(write.pool()).await.unwrap()
             }
-            Db::Postgres(pool) => sqlx::query_scalar(text).fetch_all(pool).await.unwrap(),
+            Db::Postgres(Server { pool, .. }) => {
+                sqlx::query_scalar(text).fetch_all(pool).await.unwrap()
+            }
         }
     }
 

@@ -22,7 +22,7 @@ use patchbay::apply::Applier;
 use patchbay::audit::{Actor, ChainKey, Via};
 use patchbay::auth::{self, OperatorName, Role, TokenLabel};
 use patchbay::config::Config;
-use patchbay::db::Db;
+use patchbay::db::{Db, Server};
 use patchbay::id::{OperatorId, TenantId};
 use patchbay::provision::Provisioner;
 use patchbay::secrets::{Entropy, Vault};
@@ -248,7 +248,9 @@ impl TestApp {
             Db::Sqlite { write, .. } => {
                 sqlx::query(text).execute(write.pool()).await.unwrap().rows_affected()
             }
-            Db::Postgres(pool) => sqlx::query(text).execute(pool).await.unwrap().rows_affected(),
+            Db::Postgres(Server { pool, .. }) => {
+                sqlx::query(text).execute(pool).await.unwrap().rows_affected()
+            }
         }
     }
 
@@ -257,7 +259,7 @@ impl TestApp {
         let text = AssertSqlSafe(text.to_owned());
         let outcome = match &self.state.db {
             Db::Sqlite { write, .. } => sqlx::query(text).execute(write.pool()).await.map(drop),
-            Db::Postgres(pool) => sqlx::query(text).execute(pool).await.map(drop),
+            Db::Postgres(Server { pool, .. }) => sqlx::query(text).execute(pool).await.map(drop),
         };
         match outcome {
             Ok(()) => false,
@@ -273,7 +275,9 @@ impl TestApp {
             Db::Sqlite { write, .. } => {
                 sqlx::query_scalar(text).fetch_all(write.pool()).await.unwrap()
             }
-            Db::Postgres(pool) => sqlx::query_scalar(text).fetch_all(pool).await.unwrap(),
+            Db::Postgres(Server { pool, .. }) => {
+                sqlx::query_scalar(text).fetch_all(pool).await.unwrap()
+            }
         }
     }
 
@@ -292,7 +296,9 @@ impl TestApp {
             Db::Sqlite { write, .. } => {
                 sqlx::query_scalar(text).fetch_one(write.pool()).await.unwrap()
             }
-            Db::Postgres(pool) => sqlx::query_scalar(text).fetch_one(pool).await.unwrap(),
+            Db::Postgres(Server { pool, .. }) => {
+                sqlx::query_scalar(text).fetch_one(pool).await.unwrap()
+            }
         }
     }
 
@@ -337,7 +343,7 @@ impl TestApp {
     /// What lies in the database's files (`SQLite`), or every row of every table as text
     /// (`PostgreSQL`, bytes as hexadecimal).
     pub async fn stored_bytes(&self) -> Vec<u8> {
-        if let Db::Postgres(pool) = &self.state.db {
+        if let Db::Postgres(Server { pool, .. }) = &self.state.db {
             let mut all = Vec::new();
             let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'";
             for table in self.texts(tables).await {

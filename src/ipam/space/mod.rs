@@ -11,8 +11,8 @@ use crate::db::{Result, Tx};
 use crate::id::{PoolId, SubnetId, TenantId};
 use crate::net::{self, Address, Range};
 use crate::secrets::Entropy;
+use crate::tenants;
 use crate::time::Timestamp;
-use crate::{sql, tenants};
 
 mod rows;
 
@@ -377,14 +377,7 @@ impl<'c> Space<'c> {
 
     /// Numbers for `count` new rows: the first of them.
     pub async fn ids(&mut self, count: usize) -> Result<i64> {
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        let last: i64 = self
-            .tx()
-            .query(sql!("UPDATE address_sequence SET last = last + $1 WHERE id = 1 RETURNING last"))
-            .bind(count)
-            .scalar()
-            .await?;
-        Ok(last - count + 1)
+        self.tx().numbers(count).await
     }
 }
 

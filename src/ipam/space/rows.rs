@@ -142,7 +142,7 @@ pub(super) async fn remove_gap(tx: &mut Tx, tenant: TenantId, gap: &Gap) -> Resu
 }
 
 pub(super) async fn change_gap(tx: &mut Tx, tenant: TenantId, gap: &Gap, to: Range) -> Result<()> {
-    tx.query(sql!(
+    tx.later(sql!(
         "UPDATE gap SET first_key = $3, last_key = $4, size = $5
              WHERE tenant_id = $1 AND first_key = $2"
     ))
@@ -246,7 +246,7 @@ static ADD: Bulk = Bulk {
 pub(super) async fn add(tx: &mut Tx, tenant: TenantId, records: &[Record]) -> Result<()> {
     let records: Vec<(String, &Record)> =
         records.iter().map(|record| (tenant.to_string(), record)).collect();
-    tx.insert_many(&ADD, &records, |row, (tenant, record)| {
+    tx.insert_many_later(&ADD, &records, |row, (tenant, record)| {
         let holder = record.holder.as_ref();
         row.bind(tenant.clone())
             .bind(record.address.key())

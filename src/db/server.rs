@@ -1,0 +1,103 @@
+//! A `PostgreSQL` server and a transaction there.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{PgPool, Postgres, Transaction};
+
+use super::flush::{self, Flusher};
+use super::later::Later;
+use super::numbers::Numbers;
+use super::{CONNECTIONS, Result};
+
+/// A server that several instances may share. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Connections for statements and transactions.
+    pub pool: PgPool,
+    flusher: Flusher,
+    numbers: Numbers,
+}
+
+/// An open transaction. Dropped without a commit, it never happened.
+#[derive(Debug)]
+pub struct Open {
+    pub(super) tx: Transaction<'static, Postgres>,
+    /// What is still to be sent in it.
+    pub(super) later: Later,
+    /// Where it writes, if it does.
+    pub(super) writes: Option<Server>,
+    /// Numbers it drew and did not need.
+    pub(super) drawn: Range<i64>,
+}
+
+impl Server {
+    /// Connects.
+    pub(super) async fn connect(to: PgConnectOptions, patience: Duration) -> Result<Self> {
+        let connections = PgPoolOptions::new().acquire_timeout(patience);
+        let flusher = Flusher::new(connections.clone(), to.clone());
+        let pool = connections.max_connections(CONNECTIONS).connect_with(to).await?;
+        Ok(Self { pool, flusher, numbers: Numbers::default() })
+    }
+
+    /// The same, by connections that are opened by whoever first needs one.
+    pub(super) fn near(&self) -> Self {
+        // Half of them are there before anybody waits for one.
+        let options = self.pool.options().clone().min_connections(CONNECTIONS / 2);
+        let pool = options.connect_lazy_with((*self.pool.connect_options()).clone());
+        Self { pool, flusher: self.flusher.near(), numbers: self.numbers.clone() }
+    }
+
+    /// Begins to read: one snapshot for all of it.
+    pub(super) async fn read(&self) -> Result<Open> {
+        let tx = self.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        Ok(Open { tx, later: Later::default(), writes: None, drawn: 0..0 })
+    }
+
+    /// Begins to write.
+    pub(super) async fn write(&self) -> Result<Open> {
+        let tx = self.begin(flush::BEGIN).await?;
+        Ok(Open { tx, later: Later::default(), writes: Some(self.clone()), drawn: 0..0 })
+    }
+
+    /// Begins, even when whoever asked is gone by then: left half-way, the connection would be
+    /// within a transaction and sqlx believe it free.
+    async fn begin(&self, how: &'static str) -> Result<Transaction<'static, Postgres>> {
+        let pool = self.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin_with(how).await });
+        begun.await.map_err(|_| sqlx::Error::WorkerCrashed)?
+    }
+
+    /// Numbers of addresses left over from earlier changes.
+    pub(super) fn numbers(&self) -> &Numbers {
+        &self.numbers
+    }
+
+    /// Returns when all that anybody in this process saw is on the disk.
+    pub(super) async fn settled(&self) -> Result<()> {
+        self.flusher.settled().await
+    }
+
+    /// Waits for running statements and closes every connection.
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+        self.flusher.close().await;
+    }
+}
+
+impl Open {
+    /// Sends what was put off.
+    pub(super) async fn catch_up(&mut self) -> Result<()> {
+        self.later.send(&mut self.tx).await
+    }
+
+    /// Makes what was done durable.
+    pub(super) async fn commit(mut self) -> Result<()> {
+        self.catch_up().await?;
+        let Some(server) = self.writes else { return self.tx.commit().await };
+        server.flusher.commit(self.tx).await?;
+        server.numbers.keep(self.drawn);
+        Ok(())
+    }
+}
