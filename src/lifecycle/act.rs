@@ -5,6 +5,7 @@
 //! the clock completes it then.
 
 use super::state::State;
+use super::steps::{allocate_first, has_none};
 use super::types::{How, Step, Wanted};
 use super::{Done, Outcome, allocate, complete, perform};
 use crate::audit::Change;
@@ -31,8 +32,14 @@ pub(super) struct Ready {
 /// Does it, but for the last commit.
 pub(super) async fn prepare(by: &Operator, act: &Act, how: &How) -> Outcome<Ready> {
     let mut change = by.change().await?;
+    let tenant = change.tenant();
+    let is_first = match act {
+        Act::Allocate(wanted) => has_none(change.tx(), tenant, wanted).await?,
+        Act::Step(..) => false,
+    };
     let mut space = Space::open(&mut change, by.state().vault.entropy()).await?;
     let done = match act {
+        Act::Allocate(wanted) if is_first => allocate_first(&mut space, wanted, how).await?,
         Act::Allocate(wanted) => allocate(&mut space, wanted, how).await?,
         Act::Step(id, step) => perform(&mut space, *id, step, how).await?,
     };

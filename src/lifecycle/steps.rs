@@ -8,35 +8,81 @@ use super::state::{Operation, State};
 use super::types::{Assignment, How, Leased, Metadata, Release, Step, Wanted};
 use super::{Done, Outcome, Refusal, effects, known, meter, names, place, queries};
 use crate::audit::Event;
-use crate::db::Result;
-use crate::id::AssignmentId;
+use crate::db::{Result, Tx};
+use crate::id::{AssignmentId, TenantId};
 use crate::ipam::space::Space;
 use crate::text::Line;
 
 /// Gives somebody an address or a prefix. Whoever waits for one gets it.
 pub async fn allocate(space: &mut Space<'_>, wanted: &Wanted, how: &How) -> Outcome<Done> {
     let began = Instant::now();
-    let done = allocated(space, wanted, how).await;
+    let done = async {
+        let tenant = space.tenant();
+        let wanted = named(space.tx(), tenant, wanted).await?;
+        let live = live_of(space.tx(), tenant, &wanted).await?;
+        allocated(space, live, &wanted, how).await
+    };
+    let done = done.await;
     meter::asked(space, (wanted.family, Operation::Allocate), began, &done);
     done
 }
 
-async fn allocated(space: &mut Space<'_>, wanted: &Wanted, how: &How) -> Outcome<Done> {
-    let tenant = space.tenant();
-    let mut wanted = wanted.clone();
-    wanted.tenure = names::tenure(space.tx(), tenant, &wanted.tenure).await?;
+/// As [`allocate`], to somebody who had none just before the tenant's turn ([`has_none`]): if they
+/// got one meanwhile, the database refuses a second.
+pub(super) async fn allocate_first(
+    space: &mut Space<'_>,
+    wanted: &Wanted,
+    how: &How,
+) -> Outcome<Done> {
+    let began = Instant::now();
+    let done = async {
+        let tenant = space.tenant();
+        let wanted = named(space.tx(), tenant, wanted).await?;
+        allocated(space, None, &wanted, how).await
+    };
+    let done = done.await;
+    meter::asked(space, (wanted.family, Operation::Allocate), began, &done);
+    done
+}
+
+/// Whether the holder has none of what is wanted. Nobody else waits while this is looked at before
+/// the tenant's turn.
+pub(super) async fn has_none(tx: &mut Tx, tenant: TenantId, wanted: &Wanted) -> Outcome<bool> {
+    match named(tx, tenant, wanted).await {
+        Ok(wanted) => Ok(live_of(tx, tenant, &wanted).await?.is_none()),
+        Err(Refusal::Fault(fault)) => Err(Refusal::Fault(fault)),
+        // What is wrong with it is said, and counted, when it is tried.
+        Err(_) => Ok(false),
+    }
+}
+
+/// What is wanted, for a holder as Patchbay knows them.
+async fn named(tx: &mut Tx, tenant: TenantId, wanted: &Wanted) -> Outcome<Wanted> {
+    let tenure = names::tenure(tx, tenant, &wanted.tenure).await?;
+    Ok(Wanted { tenure, ..wanted.clone() })
+}
+
+/// What the holder has already of what is wanted.
+async fn live_of(tx: &mut Tx, tenant: TenantId, wanted: &Wanted) -> Result<Option<Assignment>> {
     let role = wanted.role.to_string();
-    let live =
-        queries::live_of(space.tx(), tenant, &wanted.tenure.holder, wanted.family, &role).await?;
+    queries::live_of(tx, tenant, &wanted.tenure.holder, wanted.family, &role).await
+}
+
+async fn allocated(
+    space: &mut Space<'_>,
+    live: Option<Assignment>,
+    wanted: &Wanted,
+    how: &How,
+) -> Outcome<Done> {
     let (old, fresh) = match live {
         Some(waiting) if waiting.state == State::Pending => (waiting, false),
         Some(other) => return Err(taken_already(&other)),
-        None => (born(space, &wanted)?, true),
+        None => (born(space, wanted)?, true),
     };
     let mut new = old.clone();
     (new.hostname, new.mac) = (wanted.tenure.hostname.clone(), wanted.tenure.mac);
     new.metadata = remembered(&old, how)?;
-    place::place(space, &mut new, &wanted).await?;
+    place::place(space, &mut new, wanted).await?;
     settle(space, fresh.then_some(&old), &old, new, Operation::Allocate, how).await
 }
 
