@@ -5,7 +5,7 @@ use std::future::ready;
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::from_fn;
-use actix_web::{HttpRequest, HttpResponse, ResponseError as _, web};
+use actix_web::{HttpRequest, HttpResponse, Resource, ResponseError as _, web};
 use anyhow::Context as _;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
@@ -88,7 +88,6 @@ pub fn configure(shared: Shared) -> impl FnOnce(&mut web::ServiceConfig) {
             .app_data(web::Data::new(shared.provisioner))
             .app_data(web::Data::new(shared.metrics))
             .app_data(web::Data::new(Jobs::new(jobs())))
-            .app_data(web::Data::new(graphql::schema()))
             .app_data(web::PathConfig::default().error_handler(|_, request| not_here(request)))
             .app_data(
                 web::QueryConfig::default().error_handler(|_, request| not_understood(request)),
@@ -98,22 +97,47 @@ pub fn configure(shared: Shared) -> impl FnOnce(&mut web::ServiceConfig) {
             .wrap(from_fn(phones::web::one_spelling))
             .wrap(sessions)
             .wrap(from_fn(guard::observe));
+        let mut trunks: BTreeMap<&str, Vec<(&str, Vec<Route>)>> = BTreeMap::new();
         for (path, routes) in by_path(routes()) {
-            let allow = allow(&routes);
-            let device = routes.iter().all(|route| route.access == Access::Device);
-            let resource = web::resource(paths::for_router(path))
-                .default_service(web::to(move |request| ready(wrong_method(&request, &allow))));
-            let resource = routes.into_iter().fold(resource, |r, route| r.route(route.guarded()));
-            // Outside the sessions: those who come here have none, and are served without a
-            // database too.
-            if device {
-                app.service(resource.wrap(from_fn(guard::observe)));
+            if routes.iter().all(|route| route.access == Access::Device) {
+                // Outside the sessions: those who come here have none, and are served without a
+                // database too.
+                app.service(resource(path, routes).wrap(from_fn(guard::observe)));
             } else {
-                everything = everything.service(resource);
+                trunks.entry(trunk(path)).or_default().push((path, routes));
             }
+        }
+        // The longer first: a shorter one takes all that is left of what begins so.
+        for (trunk, paths) in trunks.into_iter().rev() {
+            let inside = |path: &'static str| path.strip_prefix(trunk).unwrap_or(path);
+            let resources = paths.into_iter().map(|(path, routes)| resource(inside(path), routes));
+            everything = if trunk.is_empty() {
+                resources.fold(everything, |scope, resource| scope.service(resource))
+            } else {
+                let scope = web::scope(trunk).default_service(web::to(nothing_here));
+                let scope = resources.fold(scope, |scope, resource| scope.service(resource));
+                everything.service(scope)
+            };
         }
         app.service(everything.default_service(web::to(nothing_here)));
     }
+}
+
+/// What answers at a path.
+fn resource(path: &str, routes: Vec<Route>) -> Resource {
+    let allow = allow(&routes);
+    let resource = web::resource(paths::for_router(path))
+        .default_service(web::to(move |request| ready(wrong_method(&request, &allow))));
+    routes.into_iter().fold(resource, |resource, route| resource.route(route.guarded()))
+}
+
+/// The first part of a path, of a call's the first three: what does not begin so need not be
+/// compared with any of the paths that do.
+fn trunk(path: &'static str) -> &'static str {
+    let parts = if path.starts_with("/api/") { 3 } else { 1 };
+    let end = path.match_indices('/').nth(parts).map_or(path.len(), |(at, _)| at);
+    let literal = path.split("/{").next().unwrap_or(path);
+    path.get(..end.min(literal.len())).filter(|trunk| trunk.len() > 1).unwrap_or_default()
 }
 
 /// Routes grouped by path, literal paths before those with a variable part in the same place.

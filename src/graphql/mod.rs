@@ -12,6 +12,8 @@ mod schema;
 mod shapes;
 pub mod web;
 
+use std::sync::LazyLock;
+
 use async_graphql::{EmptySubscription, Request, Response, Schema};
 
 use crate::api::Key;
@@ -30,17 +32,17 @@ const DIRECTIVES: usize = 4;
 const NESTING: usize = 32;
 
 /// What is offered.
-pub type Offered = Schema<Query, Mutation, EmptySubscription>;
+type Offered = Schema<Query, Mutation, EmptySubscription>;
 
-/// The schema.
-pub fn schema() -> Offered {
+/// The schema, made when somebody first asks.
+static SCHEMA: LazyLock<Offered> = LazyLock::new(|| {
     Schema::build(Query, Mutation, EmptySubscription)
         .limit_depth(DEPTH)
         .limit_complexity(COST)
         .limit_directives(DIRECTIVES)
         .limit_recursive_depth(NESTING)
         .finish()
-}
+});
 
 /// Who asks, and what their request is known by when it comes again.
 struct Caller {
@@ -49,6 +51,6 @@ struct Caller {
 }
 
 /// Answers a request on somebody's behalf.
-pub async fn execute(schema: &Offered, by: Operator, key: Key, request: Request) -> Response {
-    schema.execute(request.data(Caller { by, key })).await
+pub async fn execute(by: Operator, key: Key, request: Request) -> Response {
+    SCHEMA.execute(request.data(Caller { by, key })).await
 }

@@ -7,7 +7,7 @@ use async_graphql::{Request, Variables};
 use serde::Deserialize;
 use utoipa::{OpenApi, ToSchema};
 
-use super::{Offered, execute};
+use super::{SCHEMA, execute};
 use crate::api::{self, Json, Key, Problem};
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
@@ -81,19 +81,14 @@ impl Asked {
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes repeating the request safe")),
     responses((status = 200, body = Told), (status = 400, body = Problem), (status = 413, body = Problem),
         (status = 422, body = Problem)))]
-async fn call(
-    by: Operator,
-    schema: web::Data<Offered>,
-    body: api::Body,
-    request: HttpRequest,
-) -> api::Answer {
+async fn call(by: Operator, body: api::Body, request: HttpRequest) -> api::Answer {
     if body.0.len() > LIMIT {
         let why = "a request may have at most 64 KiB";
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, why));
     }
     let key = Key::of(&request, &body.0)?;
     let Json(asked) = api::parse::<Asked>(request.headers(), &body.0)?;
-    let answer = execute(&schema, by, key, asked.request()).await;
+    let answer = execute(by, key, asked.request()).await;
     api::json(StatusCode::OK, &answer)
 }
 
@@ -182,13 +177,13 @@ struct ExplorerPage {
 }
 
 impl ExplorerPage {
-    async fn new(by: &Operator, schema: &Offered, form: TryForm) -> Result<Self, Error> {
+    async fn new(by: &Operator, form: TryForm) -> Result<Self, Error> {
         Ok(Self {
             shell: by.shell(&mut by.read().await?, "/lifecycle").await?,
             form,
             answer: None,
             failed: false,
-            sdl: schema.sdl(),
+            sdl: SCHEMA.sdl(),
             may_manage: by.may(Right::ManageAddresses),
             shown: "",
         })
@@ -200,17 +195,17 @@ impl ExplorerPage {
     }
 }
 
-async fn explorer(by: Operator, schema: web::Data<Offered>, shown: web::Query<Shown>) -> Answer {
+async fn explorer(by: Operator, shown: web::Query<Shown>) -> Answer {
     let [first, ..] = &EXAMPLES;
     let example = EXAMPLES.iter().find(|example| example.name == shown.example).unwrap_or(first);
     let variables = Field::holding(&example.variables);
     let form = TryForm { query: example.query.to_owned(), variables };
-    let page = ExplorerPage::new(&by, &schema, form).await?;
+    let page = ExplorerPage::new(&by, form).await?;
     ok(&ExplorerPage { shown: example.name, ..page })
 }
 
-async fn tried(by: Operator, schema: web::Data<Offered>, form: Form<TryForm>) -> Answer {
-    let mut page = ExplorerPage::new(&by, &schema, form.0).await?;
+async fn tried(by: Operator, form: Form<TryForm>) -> Answer {
+    let mut page = ExplorerPage::new(&by, form.0).await?;
     let text = match page.form.variables.value.as_str() {
         "" => "null",
         text => text,
@@ -223,13 +218,13 @@ async fn tried(by: Operator, schema: web::Data<Offered>, form: Form<TryForm>) ->
         }
     };
     let request = Request::new(page.form.query.clone()).variables(variables);
-    let answer = execute(&schema, by, Key::default(), request).await;
+    let answer = execute(by, Key::default(), request).await;
     page.failed = answer.is_err();
     page.answer = Some(serde_json::to_string_pretty(&answer).unwrap_or_default());
     ok(&page)
 }
 
 /// The schema as text, for tools.
-async fn description(_: Operator, schema: web::Data<Offered>) -> HttpResponse {
-    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(schema.sdl())
+async fn description(_: Operator) -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(SCHEMA.sdl())
 }
