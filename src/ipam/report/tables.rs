@@ -3,6 +3,7 @@
 use super::types::{Line, Report, SiteUse, SubnetUse, Use};
 use crate::audit;
 use crate::ipam::class::Status;
+use crate::text::grouped;
 use crate::time::Timestamp;
 use crate::web::sheet::Heading;
 
@@ -106,7 +107,7 @@ pub(super) fn percent(share: &Option<i128>) -> String {
 /// A count as a person reads it: beyond 2^32 (the whole of IPv4) as a power of two.
 pub(super) fn count(count: &i128) -> String {
     if *count < 1 << 32 {
-        return count.to_string();
+        return grouped(count);
     }
     let power = count.ilog2();
     let nearer = if count - (1 << power) > (1 << power) / 2 { power + 1 } else { power };
@@ -327,7 +328,7 @@ mod tests {
 
     #[test]
     fn counts_too_long_to_read_are_powers_of_two() {
-        assert_eq!(count(&16_777_214), "16777214");
+        assert_eq!(count(&16_777_214), "16,777,214");
         assert_eq!(count(&((1 << 64) - 3)), "≈ 2^64");
         assert_eq!(count(&((1 << 64) + 9)), "≈ 2^64");
     }

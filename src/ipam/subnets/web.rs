@@ -16,6 +16,7 @@ use crate::auth::{Operator, Right};
 use crate::db::Tx;
 use crate::id::SubnetId;
 use crate::net::{Cidr, Family, Range};
+use crate::text::grouped;
 use crate::web::list::{self, Pager};
 use crate::web::{Answer, Error, Shell, fragment, ok};
 
@@ -48,8 +49,8 @@ async fn find_one(tx: &mut Tx, by: &Operator, id: SubnetId) -> Result<Subnet, Er
 /// A number of addresses as people read it: exact while that is short.
 pub fn number(n: impl Borrow<i128>) -> String {
     let n = *n.borrow();
-    if n < 1_000_000 {
-        return n.to_string();
+    if n < 1_000_000_000 {
+        return grouped(&n);
     }
     let log = n.unsigned_abs().ilog2();
     let power = 1_i128.checked_shl(log).unwrap_or(i128::MAX);
@@ -243,8 +244,8 @@ mod tests {
     fn large_numbers_are_powers_of_two() {
         for (n, shown) in [
             (0, "0"),
-            (999_999, "999999"),
-            ((1 << 24) - 2, "≈ 2^24"),
+            (999_999, "999,999"),
+            ((1 << 24) - 2, "16,777,214"),
             ((1 << 64) - 7, "≈ 2^64"),
             (1 << 64, "≈ 2^64"),
         ] {
