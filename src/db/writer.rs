@@ -22,7 +22,10 @@ use super::Result;
 const MOST: usize = 16;
 
 const BEGIN: &str = "BEGIN IMMEDIATE; SAVEPOINT change";
-/// Fails if there is no transaction any more, where a savepoint alone would begin another.
+/// Without a savepoint, for which each page would be copied before it is changed.
+const BEGIN_ALONE: &str = "BEGIN IMMEDIATE";
+/// Fails if there is no transaction any more, where a savepoint alone would begin another, and in
+/// one that was begun for a change alone.
 const NEXT: &str = "RELEASE change; SAVEPOINT change";
 const UNDO: &str = "ROLLBACK TO change";
 
@@ -81,12 +84,12 @@ impl Writer {
         {
             return self.of(open);
         }
-        self.begin(open).await
+        self.begin(open, BEGIN).await
     }
 
     /// As [`Writer::turn`], for a change that takes long: nobody whose change is made waits for it.
     pub(super) async fn turn_alone(&self) -> Result<Turn> {
-        self.begin(self.open().await?).await
+        self.begin(self.open().await?, BEGIN_ALONE).await
     }
 
     async fn open(&self) -> Result<OwnedMutexGuard<Option<Group>>> {
@@ -95,12 +98,16 @@ impl Writer {
     }
 
     /// Begins a transaction once the one there is has ended.
-    async fn begin(&self, mut open: OwnedMutexGuard<Option<Group>>) -> Result<Turn> {
+    async fn begin(
+        &self,
+        mut open: OwnedMutexGuard<Option<Group>>,
+        how: &'static str,
+    ) -> Result<Turn> {
         if let Some(group) = open.take() {
             // Whoever waits for the turn may be gone at any moment; those of the group are not.
             tokio::spawn(group.end());
         }
-        let tx = self.pool.begin_with(BEGIN).await?;
+        let tx = self.pool.begin_with(how).await?;
         let (end, _) = watch::channel(None);
         *open = Some(Group { tx, kept: 0, given_up: false, ending: false, end });
         self.of(open)
