@@ -81,7 +81,7 @@ impl Flusher {
     }
 
     /// Returns when all that was committed before is on the disk.
-    async fn flush(&self) -> Result<()> {
+    pub(super) async fn flush(&self) -> Result<()> {
         let number = self.turns.asked.fetch_add(1, Ordering::SeqCst) + 1;
         let mut served = self.turns.served.lock().await;
         if *served < number {

@@ -38,6 +38,8 @@ impl Server {
         let connections = PgPoolOptions::new().acquire_timeout(patience);
         let flusher = Flusher::new(connections.clone(), to.clone());
         let pool = connections.max_connections(CONNECTIONS).connect_with(to).await?;
+        // Somebody not allowed to is told now, not after the first change.
+        flusher.flush().await?;
         Ok(Self { pool, flusher, numbers: Numbers::default() })
     }
 
