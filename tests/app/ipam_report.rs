@@ -292,8 +292,9 @@ both_databases! {
         assert_eq!(listed.len(), total);
         let page = auditor.get("/ipam/report?report=reservations&size=200&page=2").await;
         assert_eq!((firsts(&page).len(), firsts(&page)[0].as_str()), (200, "10.7.0.201"));
-        page.shows(&format!("Rows 201-400 of {total}."));
-        page.shows(&format!("Print all {total}"));
+        let read = patchbay::text::grouped(&i64::try_from(total).unwrap());
+        page.shows(&format!("Rows 201-400 of {read}."));
+        page.shows(&format!("Print all {read}"));
         let page = auditor.get("/ipam/report?report=reservations&all=1").await;
         assert_eq!(firsts(&page).len(), total);
         page.hides("Rows 1-");

@@ -442,7 +442,7 @@ both_databases! {
         assert_eq!(page.text.matches("class=\"cell ").count(), 256, "{page:?}");
         page.shows(&format!("href=\"{path}?block=10.3.0.0/16#map\""));
         page.shows("10.3.0.0/16: 2 allocated, 0 reserved, ");
-        page.shows("10.0.0.0/16: 0 allocated, 1 reserved, 65531 available");
+        page.shows("10.0.0.0/16: 0 allocated, 1 reserved, 65,531 available");
         let middle = desk.get(&format!("{path}?block=10.3.0.0/16")).await;
         middle.shows("10.3.4.0/24: 2 allocated, 0 reserved, 251 available");
         middle.shows("aria-label=\"Larger blocks\"");

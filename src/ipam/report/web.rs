@@ -16,6 +16,7 @@ use crate::ipam::addresses;
 use crate::ipam::subnets;
 use crate::net::Address;
 use crate::tenants;
+use crate::text::grouped;
 use crate::time::Timestamp;
 use crate::web::list::{self, Pager};
 use crate::web::sheet::SheetFormat;
@@ -135,7 +136,9 @@ impl ReportPage {
     fn stretch(&self) -> String {
         let first = if self.ask.all.0 { 1 } else { self.pager.first() };
         let rows = i64::try_from(self.content.rows.len()).unwrap_or(i64::MAX);
-        format!("Rows {first}-{} of {}", first + rows - 1, self.content.total)
+        let [first, last, total] =
+            [first, first + rows - 1, self.content.total].map(|count| grouped(&count));
+        format!("Rows {first}-{last} of {total}")
     }
 
     /// The address with all rows.
