@@ -259,7 +259,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How often it is looked for.
 const POLL: Duration = Duration::from_millis(50);
 
+/// It takes a free port of IPv4 and gives up if somebody else has that one of IPv6.
 fn start_driver() -> (Child, String) {
+    (0..8).find_map(|_| try_driver()).expect("chromedriver did not start")
+}
+
+fn try_driver() -> Option<(Child, String)> {
     // A group of its own, so that the browser it starts ends with it.
     let mut process = Command::new("chromedriver")
         .arg("--port=0")
@@ -273,9 +278,13 @@ fn start_driver() -> (Child, String) {
         let (_, port) = line.split_once("started successfully on port ")?;
         Some(port.trim_end_matches('.').to_owned())
     });
+    let Some(port) = port else {
+        end(&mut process);
+        return None;
+    };
     // Whatever it says later is not read, so it must not block on a full pipe.
     std::thread::spawn(move || lines.for_each(drop));
-    (process, format!("http://127.0.0.1:{}", port.expect("chromedriver did not start")))
+    Some((process, format!("http://127.0.0.1:{port}")))
 }
 
 fn end(process: &mut Child) {
