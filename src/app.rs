@@ -5,7 +5,7 @@ use std::future::ready;
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::from_fn;
-use actix_web::{HttpRequest, HttpResponse, Resource, ResponseError as _, web};
+use actix_web::{HttpRequest, HttpResponse, Resource, ResponseError as _, Scope, web};
 use anyhow::Context as _;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
@@ -112,10 +112,10 @@ pub fn configure(shared: Shared) -> impl FnOnce(&mut web::ServiceConfig) {
             let inside = |path: &'static str| path.strip_prefix(trunk).unwrap_or(path);
             let resources = paths.into_iter().map(|(path, routes)| resource(inside(path), routes));
             everything = if trunk.is_empty() {
-                resources.fold(everything, |scope, resource| scope.service(resource))
+                resources.fold(everything, Scope::service)
             } else {
                 let scope = web::scope(trunk).default_service(web::to(nothing_here));
-                let scope = resources.fold(scope, |scope, resource| scope.service(resource));
+                let scope = resources.fold(scope, Scope::service);
                 everything.service(scope)
             };
         }

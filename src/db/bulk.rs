@@ -48,7 +48,8 @@ impl Tx {
             let statement = self.later(text((bulk.head, Form::Row), || one_row(bulk)));
             return bind(statement, row).run().await.map(drop);
         }
-        if let Self::Postgres(Open { tx, later, .. }) = self {
+        if let Self::Postgres(open) = self {
+            let Open { tx, later, .. } = &mut **open;
             let text = text((bulk.head, Form::Columns), || in_columns(bulk));
             for rows in rows.chunks(bulk.most) {
                 later.put_off(tx, text, columns(bulk, rows, bind)?).await?;

@@ -48,8 +48,13 @@ impl Later {
 
     /// Sends what was put off.
     pub(super) async fn send(&mut self, on: &mut PgConnection) -> Result<()> {
-        let Some(Statement { sql, values }) = self.0.pop() else { return Ok(()) };
-        self.along(sql, values)?.execute(on).await.map(drop)
+        match self.0.pop() {
+            // Seldom: not a part of every future that asks something.
+            Some(Statement { sql, values }) => {
+                Box::pin(self.along(sql, values)?.execute(on)).await.map(drop)
+            }
+            None => Ok(()),
+        }
     }
 
     /// A statement, and with it what was put off.
@@ -104,8 +109,8 @@ fn shifted(sql: &str, by: usize) -> String {
         let digits = piece.len() - piece.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let (number, rest) = piece.split_at(digits);
         match number.parse::<usize>() {
-            Ok(number) => text.push_str(&format!("${}{rest}", number + by)),
-            Err(_) => text.push_str(&format!("${piece}")),
+            Ok(number) => text.extend(["$", &(number + by).to_string(), rest]),
+            Err(_) => text.extend(["$", piece]),
         }
     }
     text

@@ -106,7 +106,7 @@ pub enum Tx {
     /// On `SQLite`, writing.
     Writing(Turn),
     /// On `PostgreSQL`.
-    Postgres(Open),
+    Postgres(Box<Open>),
     /// None: each statement sees what is there when it is its turn, and none may write.
     Apart(Db),
 }
@@ -191,7 +191,7 @@ impl Db {
                 write.settled().await;
                 Tx::Sqlite(read.begin().await?)
             }
-            Self::Postgres(server) => Tx::Postgres(server.read().await?),
+            Self::Postgres(server) => Tx::Postgres(Box::new(server.read().await?)),
         })
     }
 
@@ -222,7 +222,7 @@ impl Db {
     pub async fn write(&self) -> Result<Tx> {
         Ok(match self {
             Self::Sqlite { write, .. } => Tx::Writing(write.turn().await?),
-            Self::Postgres(server) => Tx::Postgres(server.write().await?),
+            Self::Postgres(server) => Tx::Postgres(Box::new(server.write().await?)),
         })
     }
 
@@ -319,7 +319,8 @@ impl Tx {
             Self::Writing(turn) => {
                 Query::new(On::Sqlite(turn.connection(), SqliteArguments::default()), sql)
             }
-            Self::Postgres(Open { tx, later, .. }) => {
+            Self::Postgres(open) => {
+                let Open { tx, later, .. } = &mut **open;
                 Query::new(On::Postgres(tx, later, PgArguments::default()), sql)
             }
             Self::Apart(db) => db.query(sql),
@@ -341,7 +342,8 @@ impl Tx {
 
     fn together(&mut self, sql: &'static str, when: When) -> Query<'_> {
         match self {
-            Self::Postgres(Open { tx, later, .. }) => {
+            Self::Postgres(open) => {
+                let Open { tx, later, .. } = &mut **open;
                 Query::new(On::Together(tx, later, Vec::new(), when), sql)
             }
             other => other.query(sql),
@@ -361,9 +363,9 @@ impl Tx {
     /// it happens, some of them never. On `SQLite` whoever writes has every turn.
     pub async fn turn(&mut self, of: &str) -> Result<()> {
         self.catch_up().await?;
-        let Self::Postgres(Open { tx, .. }) = self else { return Ok(()) };
+        let Self::Postgres(open) = self else { return Ok(()) };
         let wait = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
-        sqlx::query(wait).bind(of).execute(&mut **tx).await.map(drop)
+        sqlx::query(wait).bind(of).execute(&mut *open.tx).await.map(drop)
     }
 
     /// Tens of thousands of rows will be written, in no order of any index: many pages are kept in

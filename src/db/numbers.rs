@@ -47,7 +47,9 @@ impl Tx {
     pub async fn numbers(&mut self, count: usize) -> Result<i64> {
         let count = i64::try_from(count).unwrap_or(i64::MAX - MORE);
         let mut more = 0;
-        if let Self::Postgres(Open { writes: Some(server), drawn, .. }) = self {
+        if let Self::Postgres(open) = self
+            && let Open { writes: Some(server), drawn, .. } = &mut **open
+        {
             if let Some(first) = take(drawn, count).or_else(|| server.numbers().take(count)) {
                 return Ok(first);
             }
@@ -58,10 +60,10 @@ impl Tx {
             .bind(count + more)
             .scalar()
             .await?;
-        if let Self::Postgres(Open { drawn, .. }) = self
+        if let Self::Postgres(open) = self
             && more > 0
         {
-            *drawn = last - more + 1..last + 1;
+            open.drawn = last - more + 1..last + 1;
         }
         Ok(last - more - count + 1)
     }

@@ -8,7 +8,7 @@
 
 use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 
-use super::{Db, Open, Result, Server, Tx};
+use super::{Db, Result, Server, Tx};
 
 /// Changes of a table, beside as many as it had rows, that make it another one.
 const GROWN: &str = "SELECT format('%I', s.relname) AS name
@@ -54,7 +54,8 @@ impl Tx {
     /// many there were. Most calls do nothing.
     pub async fn look_at_growth(&mut self, written: usize) -> Result<()> {
         self.catch_up().await?;
-        let Self::Postgres(Open { tx, .. }) = self else { return Ok(()) };
+        let Self::Postgres(open) = self else { return Ok(()) };
+        let tx = &mut open.tx;
         if !written.is_multiple_of(NOW_AND_THEN) {
             return Ok(());
         }
