@@ -198,7 +198,7 @@ async fn dispatch(command: Command, session: &Session) -> anyhow::Result<ExitCod
         }
         Command::Check => commands::check::run(session).await,
         Command::Import { kind, file, dry_run } => {
-            commands::csv::import(session, &kind, &file, dry_run).await
+            Box::pin(commands::csv::import(session, &kind, &file, dry_run)).await
         }
         Command::Export { kind } => commands::csv::export(session, &kind).await,
         Command::Backup { file } => commands::backup::backup(session, &file).await,
