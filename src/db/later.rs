@@ -8,7 +8,7 @@
 //! Statements sent in one message are parts of a single one
 //! (<https://www.postgresql.org/docs/15/queries-with.html#QUERIES-WITH-MODIFYING>): each sees what
 //! was there before all of them, and they are done in no order. So only those go together of which
-//! none reads or writes what another writes.
+//! none has to do with a table that another writes.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -31,19 +31,22 @@ struct Statement {
 }
 
 impl Later {
-    /// Puts a statement off. The same one twice would be two that write the same: the first is
-    /// sent now.
+    /// Puts a statement off.
     pub(super) async fn put_off(
         &mut self,
         on: &mut PgConnection,
         sql: &'static str,
         values: Vec<Encoded>,
     ) -> Result<()> {
-        if self.0.iter().any(|statement| statement.sql == sql) {
-            self.send(on).await?;
-        }
+        self.make_way(on, sql).await?;
         self.0.push(Statement { sql, values });
         Ok(())
+    }
+
+    /// Sends what was put off now if it writes a table the statement has to do with.
+    pub(super) async fn make_way(&mut self, on: &mut PgConnection, sql: &str) -> Result<()> {
+        let in_the_way = self.0.iter().any(|put_off| names(sql, written(put_off.sql)));
+        if in_the_way { self.send(on).await } else { Ok(()) }
     }
 
     /// Sends what was put off.
@@ -57,7 +60,7 @@ impl Later {
         }
     }
 
-    /// A statement, and with it what was put off.
+    /// A statement, and with it what was put off: nothing that is in its [way](Self::make_way).
     pub(super) fn along(
         &mut self,
         sql: &'static str,
@@ -72,6 +75,21 @@ impl Later {
         }
         Ok(sqlx::query_with(text(texts), arguments))
     }
+}
+
+/// The table a statement writes.
+fn written(sql: &str) -> &str {
+    let mut words = words(sql).skip_while(|word| !matches!(*word, "INTO" | "UPDATE" | "FROM"));
+    words.nth(1).unwrap_or_default()
+}
+
+/// Whether a statement has to do with a table.
+fn names(sql: &str, table: &str) -> bool {
+    words(sql).any(|word| word == table)
+}
+
+fn words(sql: &str) -> impl Iterator<Item = &str> {
+    sql.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty())
 }
 
 /// The text of several statements; those made once are kept for good, there are few.
@@ -167,6 +185,19 @@ impl Encode<'_, Postgres> for Encoded {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_statement_gives_way_to_one_that_has_to_do_with_what_it_writes() {
+        assert_eq!(written("INSERT INTO tally (scope) VALUES ($1)"), "tally");
+        assert_eq!(written("UPDATE gap SET size = $1"), "gap");
+        assert_eq!(written("DELETE FROM gap WHERE size = $1"), "gap");
+        assert!(names("SELECT t.size FROM gap AS t", "gap"));
+        assert!(names(
+            "INSERT INTO tally VALUES (1) ON CONFLICT DO UPDATE SET n = tally.n",
+            "tally"
+        ));
+        assert!(!names("INSERT INTO assignment_tally VALUES ($1)", "tally"));
+    }
 
     #[test]
     fn statements_together_number_their_values_one_after_the_other() {

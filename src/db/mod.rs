@@ -328,14 +328,13 @@ impl Tx {
     }
 
     /// As [`Tx::query`], of a statement to be [run](Query::run) when it suits: before whichever
-    /// comes next, or together with one that is sent [along](Tx::along). It must not touch what
-    /// those write that were put off before it.
+    /// comes next, or together with one that is sent [along](Tx::along).
     pub fn later(&mut self, sql: &'static str) -> Query<'_> {
         self.together(sql, When::Later)
     }
 
-    /// As [`Tx::query`], of a statement that neither reads nor writes what any of those writes that
-    /// were put off: on `PostgreSQL` they are sent in one message.
+    /// As [`Tx::query`], on `PostgreSQL` in one message with those that were put off, unless they
+    /// write a table it has to do with.
     pub fn along(&mut self, sql: &'static str) -> Query<'_> {
         self.together(sql, When::Now)
     }
@@ -493,6 +492,7 @@ impl<'e> Query<'e> {
                 postgres(self.sql, values, self.kept).execute(on).await?.rows_affected()
             }
             On::Together(on, later, values, When::Now) => {
+                later.make_way(on, self.sql).await?;
                 later.along(self.sql, values)?.execute(on).await?.rows_affected()
             }
             On::Together(on, later, values, When::Later) => {
@@ -564,6 +564,7 @@ impl<'e> Query<'e> {
                     .map(AnyRow::Postgres)
             }
             On::Together(on, later, values, When::Now) => {
+                later.make_way(on, self.sql).await?;
                 later.along(self.sql, values)?.fetch_optional(on).await?.map(AnyRow::Postgres)
             }
             On::Together(..) | On::Columns(_) => return Err(never_asked()),
@@ -589,6 +590,7 @@ impl<'e> Query<'e> {
                 drain(postgres(self.sql, values, self.kept).fetch(on), AnyRow::Postgres, take).await
             }
             On::Together(on, later, values, When::Now) => {
+                later.make_way(on, self.sql).await?;
                 drain(later.along(self.sql, values)?.fetch(on), AnyRow::Postgres, take).await
             }
             On::Together(..) | On::Columns(_) => Err(never_asked()),

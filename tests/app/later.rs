@@ -74,6 +74,20 @@ both_databases! {
         assert_eq!(app.number("SELECT entries FROM note_count").await, 6);
     }
 
+    async fn one_that_has_to_do_with_what_they_write_comes_after_them(app: TestApp) {
+        with_notes(&app).await;
+        let mut tx = app.state.db.write().await.unwrap();
+        count_later(&mut tx, 1).await;
+        let raise = sql!("UPDATE note_count SET entries = entries + $2 WHERE what = $1 RETURNING entries");
+        let entries: i64 = tx.along(raise).bind("notes").bind(2_i64).scalar().await.unwrap();
+        assert_eq!(entries, 3);
+        count_later(&mut tx, 4).await;
+        let doubled = sql!("UPDATE note_count SET entries = entries * $1");
+        tx.later(doubled).bind(2_i64).run().await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(app.number("SELECT entries FROM note_count").await, 14);
+    }
+
     async fn given_up_nothing_is_left_of_them(app: TestApp) {
         with_notes(&app).await;
         let mut tx = app.state.db.write().await.unwrap();
