@@ -15,16 +15,7 @@ use crate::text::Line;
 
 /// Gives somebody an address or a prefix. Whoever waits for one gets it.
 pub async fn allocate(space: &mut Space<'_>, wanted: &Wanted, how: &How) -> Outcome<Done> {
-    let began = Instant::now();
-    let done = async {
-        let tenant = space.tenant();
-        let wanted = named(space.tx(), tenant, wanted).await?;
-        let live = live_of(space.tx(), tenant, &wanted).await?;
-        allocated(space, live, &wanted, how).await
-    };
-    let done = done.await;
-    meter::asked(space, (wanted.family, Operation::Allocate), began, &done);
-    done
+    allocate_counted(space, wanted, how, false).await
 }
 
 /// As [`allocate`], to somebody who had none just before the tenant's turn ([`has_none`]): if they
@@ -34,13 +25,17 @@ pub(super) async fn allocate_first(
     wanted: &Wanted,
     how: &How,
 ) -> Outcome<Done> {
+    allocate_counted(space, wanted, how, true).await
+}
+
+async fn allocate_counted(
+    space: &mut Space<'_>,
+    wanted: &Wanted,
+    how: &How,
+    is_first: bool,
+) -> Outcome<Done> {
     let began = Instant::now();
-    let done = async {
-        let tenant = space.tenant();
-        let wanted = named(space.tx(), tenant, wanted).await?;
-        allocated(space, None, &wanted, how).await
-    };
-    let done = done.await;
+    let done = allocated(space, wanted, how, is_first).await;
     meter::asked(space, (wanted.family, Operation::Allocate), began, &done);
     done
 }
@@ -70,19 +65,22 @@ async fn live_of(tx: &mut Tx, tenant: TenantId, wanted: &Wanted) -> Result<Optio
 
 async fn allocated(
     space: &mut Space<'_>,
-    live: Option<Assignment>,
     wanted: &Wanted,
     how: &How,
+    is_first: bool,
 ) -> Outcome<Done> {
+    let tenant = space.tenant();
+    let wanted = named(space.tx(), tenant, wanted).await?;
+    let live = if is_first { None } else { live_of(space.tx(), tenant, &wanted).await? };
     let (old, fresh) = match live {
         Some(waiting) if waiting.state == State::Pending => (waiting, false),
         Some(other) => return Err(taken_already(&other)),
-        None => (born(space, wanted)?, true),
+        None => (born(space, &wanted)?, true),
     };
     let mut new = old.clone();
     (new.hostname, new.mac) = (wanted.tenure.hostname.clone(), wanted.tenure.mac);
     new.metadata = remembered(&old, how)?;
-    place::place(space, &mut new, wanted).await?;
+    place::place(space, &mut new, &wanted).await?;
     settle(space, fresh.then_some(&old), &old, new, Operation::Allocate, how).await
 }
 
