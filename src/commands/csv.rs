@@ -151,9 +151,11 @@ async fn export_users(session: &Session) -> anyhow::Result<ExitCode> {
 
 async fn export_phones(session: &Session) -> anyhow::Result<ExitCode> {
     let everything = Page { offset: 0, limit: i64::MAX };
-    let mut tx = session.state.read().await?;
+    let state = &session.state;
+    let mut tx = state.read().await?;
     let (filter, sort) = (phones::Filter::default(), phones::Sort::Mac);
-    let (list, _) = phones::list(&mut tx, TenantId::DEFAULT, &filter, sort, everything).await?;
+    let (list, _) =
+        phones::list(&mut tx, &state.counted, TenantId::DEFAULT, &filter, sort, everything).await?;
     std::io::stdout().write_all(&phones::web::export::to_csv(list)?)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -608,7 +608,8 @@ async fn named(tx: &mut Tx, ids: Vec<(String, String)>) -> Result<Vec<(TenantId,
     Ok(found)
 }
 
-/// How many of each tenant and family have been in a state since before `before`.
+/// How many of each tenant and family have been in a state since before `before`: all that are, who
+/// are counted anyway, but those that came later. However many linger, only what came is read.
 pub(super) async fn count_lingering(
     tx: &mut Tx,
     state: State,
@@ -616,8 +617,12 @@ pub(super) async fn count_lingering(
 ) -> Result<Vec<(TenantId, Family, i64)>> {
     let rows: Vec<(String, String, i64)> = tx
         .query(sql!(
-            "SELECT tenant_id, family, count(*) FROM assignment WHERE state = $1 AND since < $2
-             GROUP BY tenant_id, family"
+            "SELECT t.tenant_id, t.family, t.entries - coalesce(f.entries, 0)
+             FROM (SELECT tenant_id, family, CAST(sum(entries) AS BIGINT) AS entries
+                   FROM assignment_tally WHERE state = $1 GROUP BY tenant_id, family) t
+             LEFT JOIN (SELECT tenant_id, family, count(*) AS entries
+                        FROM assignment WHERE state = $1 AND since >= $2 GROUP BY tenant_id, family) f
+               ON f.tenant_id = t.tenant_id AND f.family = t.family"
         ))
         .bind(state.as_str())
         .bind(before)

@@ -174,7 +174,8 @@ async fn list_phones(by: Operator, params: web::Query<PhoneListParams>) -> Answe
     let (filter, sort) = params.filter()?;
     let at = list::stretch(&params.page, list::size(&params.size));
     let mut tx = by.read().await?;
-    let (phones, total) = phones_list::list(&mut tx, by.tenant(), &filter, sort, at).await?;
+    let (phones, total) =
+        phones_list::list(&mut tx, &by.state().counted, by.tenant(), &filter, sort, at).await?;
     let phones = phones.iter().map(ApiListedPhone::of).collect();
     let (page, size) = (at.offset / at.limit + 1, at.limit);
     api::json(StatusCode::OK, &PhoneList { phones, total, page, size })

@@ -122,7 +122,9 @@ async fn all(by: &Operator, kind: Option<Kind>) -> Answer {
     let filter = Filter { kind, ..Filter::default() };
     let everything = Page { offset: 0, limit: i64::MAX };
     let mut tx = by.read().await?;
-    let (phones, _) = list::list(&mut tx, by.tenant(), &filter, Sort::Mac, everything).await?;
+    let (phones, _) =
+        list::list(&mut tx, &by.state().counted, by.tenant(), &filter, Sort::Mac, everything)
+            .await?;
     let devices: Vec<Device> = phones.iter().map(|phone| listed(by, phone)).collect();
     api::json(StatusCode::OK, &devices)
 }

@@ -1,20 +1,20 @@
 //! Lists of phones: which, in what order, and what is shown of each.
 
 mod queries;
+mod totals;
 
-use crate::audit;
 use crate::db::{Result, Tx};
 use crate::id::{ProfileId, TenantId, UserId};
 use crate::models::{Kind, Model, Vendor};
 use crate::net::{Address, Mac};
 use crate::numbering::ExtensionNumber;
 use crate::sql;
-use crate::state::Counted;
 use crate::text::ByName;
 use crate::time::Timestamp;
 use crate::users::lines;
 
 pub use queries::list;
+pub use totals::{Totals, totals};
 
 /// Which phones a list shows.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +38,12 @@ pub struct Filter {
 impl Filter {
     /// Whether every phone is shown.
     fn is_everything(&self) -> bool {
-        !self.is_search() && self.says_nothing_else()
+        self.is_state_alone() && self.state == Only::All
+    }
+
+    /// Whether nothing is asked but what is so of the phones.
+    fn is_state_alone(&self) -> bool {
+        !self.is_search() && self.says_nothing_but_state()
     }
 
     /// Whether something is searched for.
@@ -48,14 +53,13 @@ impl Filter {
 
     /// Whether nothing else is asked.
     fn is_search_alone(&self) -> bool {
-        self.is_search() && self.says_nothing_else()
+        self.is_search() && self.says_nothing_but_state() && self.state == Only::All
     }
 
-    fn says_nothing_else(&self) -> bool {
-        let Self { search: _, vendor, model, site, kind, profile, state } = self;
+    fn says_nothing_but_state(&self) -> bool {
+        let Self { search: _, vendor, model, site, kind, profile, state: _ } = self;
         site.trim().is_empty()
             && (vendor.is_none() && model.is_none() && kind.is_none() && profile.is_none())
-            && *state == Only::All
     }
 }
 
@@ -189,68 +193,6 @@ pub struct ListedLine {
     pub label: String,
     /// Whether the number is registered and, as far as is known, by this phone.
     pub registered: bool,
-}
-
-/// How many phones there are of each sort.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// In all.
-    pub all: i64,
-    /// Adapters among them.
-    pub atas: i64,
-    /// Without a line.
-    pub no_line: i64,
-    /// Numbers that are registered, by whatever device.
-    pub registered: i64,
-    /// Phones that never fetched a file of their own.
-    pub never_fetched: i64,
-}
-
-/// What people change, which is in the log.
-#[derive(Clone, Copy, Debug, Default, sqlx::FromRow)]
-struct Entered {
-    every: i64,
-    atas: i64,
-    no_line: i64,
-}
-
-/// What phones change.
-#[derive(Clone, Copy, Debug, Default, sqlx::FromRow)]
-struct Seen {
-    registered: i64,
-    fetched: i64,
-}
-
-/// How many phones the tenant has.
-pub async fn totals(tx: &mut Tx, counted: &Counted, tenant: TenantId) -> Result<Totals> {
-    let Entered { every, atas, no_line } = entered(tx, counted, tenant).await?;
-    let Seen { registered, fetched } = tx
-        .query(sql!(
-            "SELECT (SELECT count(*) FROM registration WHERE tenant_id = $1 AND present) AS registered,
-                 (SELECT count(fetched_at) FROM phone_seen WHERE tenant_id = $1) AS fetched"
-        ))
-        .bind(tenant.to_string())
-        .one()
-        .await?;
-    Ok(Totals { all: every, atas, no_line, registered, never_fetched: every - fetched })
-}
-
-async fn entered(tx: &mut Tx, counted: &Counted, tenant: TenantId) -> Result<Entered> {
-    let change = audit::head(tx).await?;
-    if let Some(entered) = counted.get(tenant, change) {
-        return Ok(entered);
-    }
-    let entered: Entered = tx
-        .query(sql!(
-            "SELECT (SELECT count(*) FROM phone WHERE tenant_id = $1) AS every,
-                 (SELECT count(*) FROM phone WHERE tenant_id = $1 AND kind = 'ata') AS atas,
-                 (SELECT count(*) FROM phone WHERE tenant_id = $1 AND number_sort = 100000000) AS no_line"
-        ))
-        .bind(tenant.to_string())
-        .one()
-        .await?;
-    counted.keep(tenant, change, entered);
-    Ok(entered)
 }
 
 /// The sites phones of the tenant stand in, in order.

@@ -124,7 +124,8 @@ impl IndexPage {
         let (tenant, mut tx) = (by.tenant(), by.read().await?);
         let (filter, sort) = (query.filter(), list::order(&query.sort)?);
         let at = list::stretch(&query.page, list::size(&query.size));
-        let (phones, matching) = phones_list::list(&mut tx, tenant, &filter, sort, at).await?;
+        let (phones, matching) =
+            phones_list::list(&mut tx, &by.state().counted, tenant, &filter, sort, at).await?;
         let kept = vec![
             ("q", filter.search),
             ("model", query.model.clone()),

@@ -13,6 +13,7 @@ use patchbay::phones::{
 };
 use patchbay::text::ByName as _;
 
+use crate::registrations::contact;
 use crate::support::app::{TestApp, both_databases, tester};
 
 pub fn mac(text: &str) -> Mac {
@@ -83,7 +84,10 @@ async fn keeper(app: &TestApp, address: &str) -> String {
 async fn listed(app: &TestApp, filter: &Filter, sort: Sort) -> (Vec<String>, i64) {
     let mut tx = app.state.read().await.unwrap();
     let page = patchbay::audit::Page { offset: 0, limit: 25 };
-    let (phones, all) = phones::list(&mut tx, TenantId::DEFAULT, filter, sort, page).await.unwrap();
+    let (phones, all) =
+        phones::list(&mut tx, &app.state.counted, TenantId::DEFAULT, filter, sort, page)
+            .await
+            .unwrap();
     (phones.iter().map(phones::Listed::title).collect(), all)
 }
 
@@ -242,29 +246,29 @@ both_databases! {
         add(&app, &new("001565000001", T46S, &[])).await.unwrap();
         app.sql("INSERT INTO phone (mac, tenant_id, vendor, model, kind, label, site, site_key, notes, token, token_hash,
                 http_password, web_password, search, title_sort, number_sort, created_at, updated_at)
-            WITH RECURSIVE n (n) AS (SELECT 10001 UNION ALL SELECT n + 1 FROM n WHERE n < 11001)
+            WITH RECURSIVE n (n) AS (SELECT 10001 UNION ALL SELECT n + 1 FROM n WHERE n < 20001)
             SELECT '0002000' || n, tenant_id, vendor, model, kind, 'Desk ' || n, '', '', '', token, CAST(n AS TEXT), http_password,
                 web_password, 'desk ' || n, 'desk ' || n, 100000000, n, 1 FROM phone, n WHERE mac = '001565000001'").await;
         let tenant = TenantId::DEFAULT;
-        for count in [1_001, 1_000, 999] {
-            for &(sort, _) in Sort::ALL {
+        for count in [10_001, 10_000, 9_999] {
+            for sort in [Sort::Title, Sort::NumberDown, Sort::Address, Sort::FetchedDown] {
                 let (mut seen, mut offset) = (std::collections::BTreeSet::new(), 0);
                 let filter = Filter { search: "desk".to_owned(), ..Filter::default() };
                 while offset < count {
-                    let page = patchbay::audit::Page { offset, limit: 200 };
+                    let page = patchbay::audit::Page { offset, limit: 4_000 };
                     let mut tx = app.state.read().await.unwrap();
-                    let (phones, all) = phones::list(&mut tx, tenant, &filter, sort, page).await.unwrap();
+                    let (phones, all) = phones::list(&mut tx, &app.state.counted, tenant, &filter, sort, page).await.unwrap();
                     assert_eq!(all, count, "{sort:?} from {offset}");
                     seen.extend(phones.iter().map(|phone| phone.mac));
-                    offset += 200;
+                    offset += 4_000;
                 }
                 assert_eq!(i64::try_from(seen.len()).unwrap(), count, "{sort:?}");
             }
-            let beyond = patchbay::audit::Page { offset: 2_000, limit: 25 };
+            let beyond = patchbay::audit::Page { offset: 20_000, limit: 25 };
             for (search, state, all) in [("desk", Only::All, count), ("desk 1000", Only::All, 9), ("desk", Only::Registered, 0), ("desk", Only::NoLine, count)] {
                 let filter = Filter { search: search.to_owned(), state, ..Filter::default() };
                 let mut tx = app.state.read().await.unwrap();
-                assert_eq!(phones::list(&mut tx, tenant, &filter, Sort::Title, beyond).await.unwrap(), (vec![], all), "{search} {state:?}");
+                assert_eq!(phones::list(&mut tx, &app.state.counted, tenant, &filter, Sort::Title, beyond).await.unwrap(), (vec![], all), "{search} {state:?}");
                 drop(tx);
                 assert_eq!(listed(&app, &filter, Sort::Title).await.1, all, "{search} {state:?}");
             }
@@ -296,7 +300,7 @@ both_databases! {
                 let mut shown = Vec::new();
                 for offset in (0..10).step_by(usize::try_from(limit).unwrap()) {
                     let (page, mut tx) = (patchbay::audit::Page { offset, limit }, app.state.read().await.unwrap());
-                    let (phones, all) = phones::list(&mut tx, TenantId::DEFAULT, &Filter::default(), sort, page).await.unwrap();
+                    let (phones, all) = phones::list(&mut tx, &app.state.counted, TenantId::DEFAULT, &Filter::default(), sort, page).await.unwrap();
                     assert_eq!(all, 9, "{sort:?} {limit} from {offset}");
                     shown.extend(phones.iter().map(|phone| phone.mac));
                 }
@@ -306,8 +310,82 @@ both_databases! {
         let filter = Filter { vendor: Some(Vendor::Yealink), ..Filter::default() };
         let page = patchbay::audit::Page { offset: 6, limit: 2 };
         let mut tx = app.state.read().await.unwrap();
-        let (phones, all) = phones::list(&mut tx, TenantId::DEFAULT, &filter, Sort::Address, page).await.unwrap();
+        let (phones, all) = phones::list(&mut tx, &app.state.counted, TenantId::DEFAULT, &filter, Sort::Address, page).await.unwrap();
         assert_eq!((phones.iter().map(|phone| phone.mac).collect::<Vec<_>>(), all), (up[6..8].to_vec(), 9));
+    }
+
+    async fn pages_by_what_was_fetched_show_each_phone_once_and_those_that_fetched_nothing_last(app: TestApp) {
+        let macs = (1..=9).map(|n| format!("00156500000{n}")).collect::<Vec<_>>();
+        // Of two that fetched in the same second the lower MAC comes first; one only asked.
+        let fetched = ["40", "", "20", "NULL", "30", "20", "", "50", ""];
+        for (mac, at) in macs.iter().zip(fetched) {
+            add(&app, &new(mac, T46S, &[])).await.unwrap();
+            if !at.is_empty() {
+                app.sql(&format!("INSERT INTO phone_seen (mac, tenant_id, fetched_at, fetched_file, fetched_revision, user_agent, model, firmware)
+                    SELECT mac, tenant_id, {at}, '', '', '', '', '' FROM phone WHERE mac = '{mac}'")).await;
+            }
+        }
+        let up = [3, 6, 5, 1, 8, 2, 4, 7, 9].map(|n: usize| mac(&macs[n - 1]));
+        let down = [8, 1, 5, 6, 3, 9, 7, 4, 2].map(|n: usize| mac(&macs[n - 1]));
+        let yealink = Filter { vendor: Some(Vendor::Yealink), ..Filter::default() };
+        for (sort, right) in [(Sort::Fetched, up), (Sort::FetchedDown, down)] {
+            for (filter, limit) in [Filter::default(), yealink.clone()].iter().flat_map(|filter| (1..=10).map(move |limit| (filter, limit))) {
+                let mut shown = Vec::new();
+                for offset in (0..10).step_by(usize::try_from(limit).unwrap()) {
+                    let (page, mut tx) = (patchbay::audit::Page { offset, limit }, app.state.read().await.unwrap());
+                    let (phones, all) = phones::list(&mut tx, &app.state.counted, TenantId::DEFAULT, filter, sort, page).await.unwrap();
+                    assert_eq!(all, 9, "{filter:?} {sort:?} {limit} from {offset}");
+                    shown.extend(phones.iter().map(|phone| phone.mac));
+                }
+                assert_eq!(shown, right, "{filter:?} {sort:?} {limit}");
+            }
+        }
+    }
+
+    async fn how_many_there_are_follows_whatever_changes(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let ann = admin.add("Ann", "ann@example.com", "").await;
+        let (bob, cyn) = (admin.add("Bob", "bob@example.com", "").await, admin.add("Cyn", "cyn@example.com", "").await);
+        subnet(&app, "Lab", "10.0.0.0/24", "10.0.0.10-19").await;
+        let fixed = NewPhone { address: Static::This(at("10.0.0.10")), ..new("001565000001", T46S, &[&ann]) };
+        for phone in [fixed, new("001565000002", T46S, &[&bob, &cyn]), new("001565000003", T46S, &[])] {
+            add(&app, &phone).await.unwrap();
+        }
+        // A page of one phone does not show how many there are: they are counted.
+        let counts = async || {
+            let mut counts = Vec::new();
+            for state in [Only::All, Only::Registered, Only::Unregistered, Only::NeverFetched, Only::NoLine, Only::NoAddress] {
+                let (filter, page) = (Filter { state, ..Filter::default() }, patchbay::audit::Page { offset: 0, limit: 1 });
+                let mut tx = app.state.read().await.unwrap();
+                let (_, count) = phones::list(&mut tx, &app.state.counted, TenantId::DEFAULT, &filter, Sort::Mac, page).await.unwrap();
+                let totals = phones::totals(&mut tx, &app.state.counted, TenantId::DEFAULT).await.unwrap();
+                match state {
+                    Only::All => assert_eq!(totals.all, count),
+                    Only::NeverFetched => assert_eq!(totals.never_fetched, count),
+                    Only::NoLine => assert_eq!(totals.no_line, count),
+                    _ => {}
+                }
+                counts.push(count);
+            }
+            counts
+        };
+        assert_eq!(counts().await, [3, 0, 2, 3, 1, 2]);
+        let (of_ann, of_cyn) = (contact("1000", "10.0.0.10", "Softphone"), contact("1002", "10.0.0.11", "Softphone"));
+        app.told(vec![of_ann.clone()]).await;
+        assert_eq!(counts().await, [3, 1, 1, 3, 1, 2]);
+        app.told(vec![of_ann.clone(), of_cyn]).await;
+        assert_eq!(counts().await, [3, 2, 0, 3, 1, 2], "by its second line");
+        app.told(vec![of_ann]).await;
+        assert_eq!(counts().await, [3, 1, 1, 3, 1, 2]);
+        app.sql("INSERT INTO phone_seen (mac, tenant_id, fetched_at, fetched_file, fetched_revision, user_agent, model, firmware)
+            SELECT mac, tenant_id, 5, '', '', '', '', '' FROM phone WHERE mac = '001565000003'").await;
+        assert_eq!(counts().await, [3, 1, 1, 2, 1, 2]);
+        let mut change = app.state.change(&tester()).await.unwrap();
+        let mut space = Space::open(&mut change, app.state.vault.entropy()).await.unwrap();
+        phones::delete(&mut space, mac("001565000001")).await.unwrap();
+        space.close().await.unwrap();
+        change.commit().await.unwrap();
+        assert_eq!(counts().await, [2, 0, 1, 1, 1, 2]);
     }
 
     async fn the_list_is_searched_filtered_and_sorted(app: TestApp) {

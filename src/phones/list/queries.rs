@@ -1,13 +1,13 @@
 //! The statements of the list of phones: a page in any order, of any filter, and how many there are.
 
-use super::{Filter, Listed, ListedLine, Only, Sort};
+use super::{Filter, Listed, ListedLine, Sort, totals};
 use crate::audit::Page;
 use crate::db::{self, Query, Result, Tx};
 use crate::id::TenantId;
 use crate::models::{Kind, Vendor};
 use crate::net::{self, Address, Mac, Range};
 use crate::phones::queries::{damaged, model};
-use crate::sql;
+use crate::state::Counted;
 use crate::text::ByName as _;
 use crate::time::Timestamp;
 
@@ -78,17 +78,17 @@ macro_rules! meant {
     };
 }
 
+/// Every phone.
+macro_rules! every {
+    () => {
+        "phone p WHERE p.tenant_id = $1"
+    };
+}
+
 /// The phones `p` to choose from, one after the other in their order: soon a page is full.
 macro_rules! walked {
     () => {
         concat!("phone p WHERE ", meant!(registered))
-    };
-}
-
-/// The same with what each fetched.
-macro_rules! with_fetched {
-    () => {
-        concat!("phone p LEFT JOIN phone_seen k ON k.mac = p.mac WHERE ", meant!(registered))
     };
 }
 
@@ -112,6 +112,27 @@ macro_rules! without_address {
         concat!(
             "phone p WHERE NOT EXISTS (SELECT 1 FROM address k WHERE k.tenant_id = $1 AND k.holder_id = p.mac
                                          AND k.holder_kind = 'phone') AND ",
+            meant!(registered)
+        )
+    };
+}
+
+/// Those that fetched a file of their own, in the order of an index.
+macro_rules! with_fetched {
+    () => {
+        concat!(
+            "phone_seen k CROSS JOIN phone p
+             WHERE p.mac = k.mac AND k.tenant_id = $1 AND k.fetched_at IS NOT NULL AND ",
+            meant!(registered)
+        )
+    };
+}
+
+/// Those that fetched none.
+macro_rules! without_fetched {
+    () => {
+        concat!(
+            "phone p WHERE NOT EXISTS (SELECT 1 FROM phone_seen k WHERE k.mac = p.mac AND k.fetched_at IS NOT NULL) AND ",
             meant!(registered)
         )
     };
@@ -173,7 +194,8 @@ macro_rules! page {
             $phones!(),
             " ORDER BY ",
             $order,
-            " LIMIT $19 OFFSET $20) shown
+            limits!($phones),
+            ") shown
              JOIN phone p ON p.mac = shown.mac
              LEFT JOIN phone_line l ON l.mac = p.mac
              LEFT JOIN users u ON u.id = l.user_id
@@ -182,6 +204,16 @@ macro_rules! page {
             $order,
             ", l.line"
         )
+    };
+}
+
+/// Which page: after the values of the phones to choose from.
+macro_rules! limits {
+    (every) => {
+        " LIMIT $2 OFFSET $3"
+    };
+    ($some:ident) => {
+        " LIMIT $19 OFFSET $20"
     };
 }
 
@@ -222,27 +254,46 @@ fn few(sort: Sort) -> &'static str {
     })
 }
 
-/// A page of all that are meant; in the order of their addresses only of those that have one.
+/// A page of every phone, in an order that is of phones themselves.
+fn every(sort: Sort) -> Option<&'static str> {
+    Some(sorted!(every, "CAST(0 AS BIGINT)", sort, {
+        Sort::Address | Sort::AddressDown | Sort::Fetched | Sort::FetchedDown => return None,
+    }))
+}
+
+/// A page of all that are meant; in an order by something that not all have, only of those that
+/// have it.
 fn first(sort: Sort) -> &'static str {
     sorted!(walked, "CAST(0 AS BIGINT)", sort, {
         Sort::Address => page!(with_address, "CAST(0 AS BIGINT)", "sort_key", "k.address"),
         Sort::AddressDown => page!(with_address, "CAST(0 AS BIGINT)", "sort_key DESC", "k.address"),
-        Sort::Fetched => {
-            page!(with_fetched, "CAST(0 AS BIGINT)", "sort_key NULLS LAST, p.mac", "k.fetched_at")
-        }
+        Sort::Fetched => page!(with_fetched, "CAST(0 AS BIGINT)", "sort_key, p.mac", "k.fetched_at"),
         Sort::FetchedDown => {
-            page!(with_fetched, "CAST(0 AS BIGINT)", "sort_key DESC NULLS LAST, p.mac DESC", "k.fetched_at")
+            page!(with_fetched, "CAST(0 AS BIGINT)", "sort_key DESC, p.mac DESC", "k.fetched_at")
         }
     })
 }
 
-/// A page of those that follow.
-fn rest(sort: Sort) -> Option<&'static str> {
-    match sort {
-        Sort::Address => Some(page!(without_address, "CAST(0 AS BIGINT)", "p.mac")),
-        Sort::AddressDown => Some(page!(without_address, "CAST(0 AS BIGINT)", "p.mac DESC")),
-        _ => None,
-    }
+/// What not all phones have, by which some orders are.
+#[derive(Clone, Copy)]
+enum Key {
+    Address,
+    Fetched,
+}
+
+/// A page of those that follow, in such an order: they do not have it.
+fn rest(sort: Sort) -> Option<(Key, &'static str)> {
+    Some(match sort {
+        Sort::Address => (Key::Address, page!(without_address, "CAST(0 AS BIGINT)", "p.mac")),
+        Sort::AddressDown => {
+            (Key::Address, page!(without_address, "CAST(0 AS BIGINT)", "p.mac DESC"))
+        }
+        Sort::Fetched => (Key::Fetched, page!(without_fetched, "CAST(0 AS BIGINT)", "p.mac")),
+        Sort::FetchedDown => {
+            (Key::Fetched, page!(without_fetched, "CAST(0 AS BIGINT)", "p.mac DESC"))
+        }
+        _ => return None,
+    })
 }
 
 /// What is searched for.
@@ -349,39 +400,34 @@ fn folded(rows: Vec<ListedRow>) -> Result<Vec<Listed>> {
 /// A page of phones and how many match the filter.
 pub async fn list(
     tx: &mut Tx,
+    counted: &Counted,
     tenant: TenantId,
     asked: &Filter,
     sort: Sort,
     page: Page,
 ) -> Result<(Vec<Listed>, i64)> {
     if asked.is_search() {
-        let (text, many) = (few(sort), many(asked));
-        let query = bound(tx.query(text), tenant, asked).planned_anew();
-        let query = query.bind(page.limit).bind(page.offset).bind(many);
+        let query = bound(tx.query(few(sort)), tenant, asked).planned_anew();
+        let query = query.bind(page.limit).bind(page.offset).bind(MANY);
         let rows: Vec<ListedRow> = query.all().await?;
         // An empty page tells how many there are only if it is the first.
         let found = rows.first().map(|row| row.found).or((page.offset == 0).then_some(0));
-        if let Some(found) = found.filter(|found| *found < many) {
+        if let Some(found) = found.filter(|found| *found < MANY) {
             return Ok((folded(rows)?, found));
         }
     }
-    let phones = walk(tx, tenant, asked, sort, page).await?;
+    let phones = walk(tx, counted, tenant, asked, sort, page).await?;
     let shown = length(&phones);
     // A page that is not full is the last: it tells how many there are.
     if (1..page.limit).contains(&shown) || (shown == 0 && page.offset == 0) {
         return Ok((phones, page.offset + shown));
     }
-    Ok((phones, count(tx, tenant, asked).await?))
+    Ok((phones, count(tx, counted, tenant, asked).await?))
 }
 
-/// As many as are looked for of a search before it is known how many it finds: all of them are
-/// sorted, which takes less than to find out a second time who is registered.
-fn many(asked: &Filter) -> i64 {
-    match asked.state {
-        Only::Registered | Only::Unregistered => 10_000,
-        _ => 1_000,
-    }
-}
+/// As many as are looked for of a search before it is known how many it finds: to sort all of them
+/// takes less than to search a second time.
+const MANY: i64 = 10_000;
 
 fn length(phones: &[Listed]) -> i64 {
     i64::try_from(phones.len()).unwrap_or(i64::MAX)
@@ -389,17 +435,36 @@ fn length(phones: &[Listed]) -> i64 {
 
 async fn walk(
     tx: &mut Tx,
+    counted: &Counted,
     tenant: TenantId,
     asked: &Filter,
     sort: Sort,
     page: Page,
 ) -> Result<Vec<Listed>> {
-    let mut phones = walked(tx, tenant, asked, first(sort), page).await?;
-    let (shown, rest) = (length(&phones), rest(sort));
-    if let Some(rest) = rest.filter(|_| shown < page.limit) {
-        let before = match (shown, page.offset) {
-            (0, 1..) => with_address(tx, tenant, asked).await?,
-            (_, offset) => offset + shown,
+    if asked.is_everything()
+        && let Some(text) = every(sort)
+    {
+        let query = tx.query(text).bind(tenant.to_string());
+        return folded(query.bind(page.limit).bind(page.offset).all().await?);
+    }
+    let Some((key, rest)) = rest(sort) else {
+        return walked(tx, tenant, asked, first(sort), page).await;
+    };
+    let mut phones = Vec::new();
+    // Deep in the list it is known beforehand that none of the first are shown.
+    let before = match asked.is_everything() {
+        true if page.offset > 0 => Some(all_with(tx, counted, tenant, key).await?),
+        _ => None,
+    };
+    if before.is_none_or(|before| page.offset < before) {
+        phones = walked(tx, tenant, asked, first(sort), page).await?;
+    }
+    let shown = length(&phones);
+    if shown < page.limit {
+        let before = match (shown, page.offset, before) {
+            (0, 1.., Some(before)) => before,
+            (0, 1.., None) => with(tx, tenant, asked, key).await?,
+            (_, offset, _) => offset + shown,
         };
         let offset = (page.offset - before).max(0);
         let page = Page { offset, limit: page.limit - shown };
@@ -408,15 +473,20 @@ async fn walk(
     Ok(phones)
 }
 
-/// How many of those that are meant have a static address.
-async fn with_address(tx: &mut Tx, tenant: TenantId, asked: &Filter) -> Result<i64> {
-    if asked.is_everything() {
-        let text = sql!(
-            "SELECT count(DISTINCT holder_id) FROM address WHERE tenant_id = $1 AND holder_kind = 'phone'"
-        );
-        return tx.query(text).bind(tenant.to_string()).scalar().await;
+/// How many phones have it.
+async fn all_with(tx: &mut Tx, counted: &Counted, tenant: TenantId, key: Key) -> Result<i64> {
+    match key {
+        Key::Address => totals::with_address(tx, counted, tenant).await,
+        Key::Fetched => totals::with_fetched(tx, tenant).await,
     }
-    let text = concat!("SELECT count(*) FROM ", with_address!());
+}
+
+/// How many of those that are meant have it.
+async fn with(tx: &mut Tx, tenant: TenantId, asked: &Filter, key: Key) -> Result<i64> {
+    let text = match key {
+        Key::Address => concat!("SELECT count(*) FROM ", with_address!()),
+        Key::Fetched => concat!("SELECT count(*) FROM ", with_fetched!()),
+    };
     bound(tx.query(text), tenant, asked).planned_anew().scalar().await
 }
 
@@ -431,10 +501,9 @@ async fn walked(
     folded(query.bind(page.limit).bind(page.offset).all().await?)
 }
 
-async fn count(tx: &mut Tx, tenant: TenantId, asked: &Filter) -> Result<i64> {
-    if asked.is_everything() {
-        let text = sql!("SELECT count(*) FROM phone WHERE tenant_id = $1");
-        return tx.query(text).bind(tenant.to_string()).scalar().await;
+async fn count(tx: &mut Tx, counted: &Counted, tenant: TenantId, asked: &Filter) -> Result<i64> {
+    if asked.is_state_alone() {
+        return totals::of_state(tx, counted, tenant, asked.state).await;
     }
     if asked.is_search_alone() {
         let text = concat!("SELECT count(*) FROM phone p WHERE p.tenant_id = $1 AND ", found!());

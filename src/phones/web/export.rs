@@ -12,8 +12,15 @@ use crate::web::{Answer, Error, csv as table, download};
 pub(super) async fn csv(by: Operator, query: web::Query<ListQuery>) -> Answer {
     let mut tx = by.read().await?;
     let everything = Page { offset: 0, limit: i64::MAX };
-    let (phones, _) =
-        list(&mut tx, by.tenant(), &query.filter(), order(&query.sort)?, everything).await?;
+    let (phones, _) = list(
+        &mut tx,
+        &by.state().counted,
+        by.tenant(),
+        &query.filter(),
+        order(&query.sort)?,
+        everything,
+    )
+    .await?;
     Ok(download("phones.csv", "text/csv; charset=utf-8", to_csv(phones)?))
 }
 

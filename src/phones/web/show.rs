@@ -147,7 +147,8 @@ impl ShowPage {
 async fn registered(tx: &mut Tx, by: &Operator, mac: Mac) -> Result<Vec<String>, Error> {
     let filter = Filter { search: mac.hex(), ..Filter::default() };
     let page = Page { offset: 0, limit: 25 };
-    let (found, _) = list::list(tx, by.tenant(), &filter, list::Sort::Mac, page).await?;
+    let (found, _) =
+        list::list(tx, &by.state().counted, by.tenant(), &filter, list::Sort::Mac, page).await?;
     let own = found.into_iter().find(|phone| phone.mac == mac);
     let lines = own.into_iter().flat_map(|phone| phone.lines);
     Ok(lines.filter(|line| line.registered).map(|line| line.number.to_string()).collect())
