@@ -407,7 +407,8 @@ pub async fn list(
     page: Page,
 ) -> Result<(Vec<Listed>, i64)> {
     if asked.is_search() {
-        let query = bound(tx.query(few(sort)), tenant, asked).planned_anew();
+        let text = few(sort);
+        let query = bound(tx.query(text), tenant, asked).planned_anew();
         let query = query.bind(page.limit).bind(page.offset).bind(MANY);
         let rows: Vec<ListedRow> = query.all().await?;
         // An empty page tells how many there are only if it is the first.
