@@ -12,6 +12,7 @@ mod copy;
 mod flush;
 mod later;
 mod numbers;
+mod readers;
 mod search;
 mod server;
 mod statistics;
@@ -31,7 +32,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{
     Arguments as _, AssertSqlSafe, Connection as _, Encode, Executor as _, FromRow, PgPool,
-    Postgres, SqlSafeStr as _, Sqlite, SqlitePool, Transaction, Type,
+    Postgres, SqlSafeStr as _, Sqlite, Type,
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -39,6 +40,7 @@ use later::{Encoded, Later};
 
 pub use bulk::Bulk;
 pub use copy::{Cell, TABLES, Table};
+pub use readers::{Reader, Readers};
 pub use search::Pieces;
 pub use server::{Open, Server};
 pub use writer::{Turn, Writer};
@@ -55,7 +57,8 @@ const LARGE_WRITER_CACHE: &str = "PRAGMA cache_size = -32768";
 /// The same of each connection that reads, and of one for long reads.
 const READER_CACHE: &str = "-4096";
 const LONG_READER_CACHE: &str = "-1024";
-/// Long reads at a time.
+/// Reads at a time, and long ones.
+const READS: u32 = 4;
 const LONG_READS: u32 = 4;
 
 /// What a query yields, or why not.
@@ -86,9 +89,9 @@ pub enum Db {
     /// A file: many readers that cannot write, and the one writer.
     Sqlite {
         /// Connections that refuse to write.
-        read: SqlitePool,
+        read: Readers,
         /// More of them, for long reads.
-        long: SqlitePool,
+        long: Readers,
         /// The only connection that writes.
         write: Writer,
     },
@@ -102,7 +105,7 @@ pub enum Db {
 #[derive(Debug)]
 pub enum Tx {
     /// On `SQLite`, reading.
-    Sqlite(Transaction<'static, Sqlite>),
+    Sqlite(Reader),
     /// On `SQLite`, writing.
     Writing(Turn),
     /// On `PostgreSQL`.
@@ -130,12 +133,13 @@ impl Db {
             .busy_timeout(patience)
             .pragma("cell_size_check", "ON")
             .pragma("trusted_schema", "OFF");
-        let pool = || SqlitePoolOptions::new().test_before_acquire(false).acquire_timeout(patience);
         // When the disk is full SQLite rolls back by itself and sqlx believes the transaction open:
         // such a connection would refuse every later change. The pool has waited for what was asked
         // of it last, a rollback too, when it took it back.
         // The caches keep the upper levels of the indexes; the rest the system has in memory.
-        let write = pool()
+        let write = SqlitePoolOptions::new()
+            .test_before_acquire(false)
+            .acquire_timeout(patience)
             .max_connections(1)
             .before_acquire(|connection, _| Box::pin(ready(Ok(!connection.is_in_transaction()))))
             .after_connect(|connection, _| {
@@ -143,11 +147,13 @@ impl Db {
             })
             .connect_with(options.clone())
             .await?;
-        let reading =
-            |cache| options.clone().pragma("query_only", "ON").pragma("cache_size", cache);
-        let read = pool().max_connections(4).connect_lazy_with(reading(READER_CACHE));
+        let reading = |most, cache| {
+            let options = options.clone().pragma("query_only", "ON").pragma("cache_size", cache);
+            Readers::new(options, most, patience)
+        };
+        let read = reading(READS, READER_CACHE);
         // Whoever reads all there is reads each page once.
-        let long = pool().max_connections(LONG_READS).connect_lazy_with(reading(LONG_READER_CACHE));
+        let long = reading(LONG_READS, LONG_READER_CACHE);
         Ok(Self::Sqlite { read, long, write: Writer::new(write, patience) })
     }
 
@@ -189,7 +195,7 @@ impl Db {
         Ok(match self {
             Self::Sqlite { read, write, .. } => {
                 write.settled().await;
-                Tx::Sqlite(read.begin().await?)
+                Tx::Sqlite(read.take().await?)
             }
             Self::Postgres(server) => Tx::Postgres(Box::new(server.read().await?)),
         })
@@ -204,7 +210,7 @@ impl Db {
         let tx = match self {
             Self::Sqlite { long, write, .. } => {
                 write.settled().await;
-                Tx::Sqlite(long.begin().await?)
+                Tx::Sqlite(long.take().await?)
             }
             Self::Postgres(_) => self.read().await?,
         };
@@ -239,7 +245,7 @@ impl Db {
     pub fn query(&self, sql: &'static str) -> Query<'_> {
         match self {
             Self::Sqlite { read, write, .. } => {
-                let on = On::SqlitePool(read, write, SqliteArguments::default());
+                let on = On::Readers(read, write, SqliteArguments::default());
                 Query::new(on, sql)
             }
             Self::Postgres(server) => {
@@ -315,7 +321,7 @@ impl Tx {
     /// One statement in this transaction.
     pub fn query(&mut self, sql: &'static str) -> Query<'_> {
         match self {
-            Self::Sqlite(tx) => Query::new(On::Sqlite(tx, SqliteArguments::default()), sql),
+            Self::Sqlite(reader) => Query::new(On::Reader(reader, SqliteArguments::default()), sql),
             Self::Writing(turn) => {
                 Query::new(On::Sqlite(turn.connection(), SqliteArguments::default()), sql)
             }
@@ -379,7 +385,7 @@ impl Tx {
     /// Makes what was done durable. On `Ok` it survives a power cut.
     pub async fn commit(self) -> Result<()> {
         match self {
-            Self::Sqlite(tx) => tx.commit().await,
+            Self::Sqlite(reader) => reader.end().await,
             Self::Writing(turn) => turn.commit().await,
             Self::Postgres(open) => open.commit().await,
             Self::Apart(_) => Ok(()),
@@ -390,16 +396,19 @@ impl Tx {
 impl Db {
     /// What the database itself finds wrong with its files.
     pub async fn faults(&self) -> Result<Vec<String>> {
-        let Self::Sqlite { read, .. } = self else { return Ok(Vec::new()) };
+        let Self::Sqlite { long, .. } = self else { return Ok(Vec::new()) };
+        let mut reader = long.take().await?;
         let lines: Vec<(String,)> =
-            sqlx::query_as("PRAGMA integrity_check(20)").fetch_all(read).await?;
+            sqlx::query_as("PRAGMA integrity_check(20)").fetch_all(reader.alone()).await?;
+        reader.answered();
         Ok(lines.into_iter().map(|line| line.0).filter(|line| line != "ok").collect())
     }
 }
 
 enum On<'e> {
-    /// Once the writer is settled.
-    SqlitePool(&'e SqlitePool, &'e Writer, SqliteArguments),
+    /// One of them, once the writer is settled.
+    Readers(&'e Readers, &'e Writer, SqliteArguments),
+    Reader(&'e mut Reader, SqliteArguments),
     Sqlite(&'e mut SqliteConnection, SqliteArguments),
     PostgresPool(&'e PgPool, PgArguments),
     /// After what was put off.
@@ -460,7 +469,9 @@ impl<'e> Query<'e> {
     /// Binds the next `$n`.
     pub fn bind(mut self, value: impl Value) -> Self {
         let bound = match &mut self.on {
-            On::SqlitePool(_, _, arguments) | On::Sqlite(_, arguments) => arguments.add(value),
+            On::Readers(_, _, arguments) | On::Reader(_, arguments) | On::Sqlite(_, arguments) => {
+                arguments.add(value)
+            }
             On::PostgresPool(_, arguments) | On::Postgres(_, _, arguments) => arguments.add(value),
             On::Together(_, _, values, _) => {
                 Encoded::of(&value).map(|encoded| values.push(encoded))
@@ -477,9 +488,17 @@ impl<'e> Query<'e> {
     pub async fn run(mut self) -> Result<u64> {
         self.ready()?;
         Ok(match self.on {
-            On::SqlitePool(on, writer, values) => {
+            On::Readers(readers, writer, values) => {
                 writer.settled().await;
-                sqlx::query_with(self.sql, values).execute(on).await?.rows_affected()
+                let mut reader = readers.take().await?;
+                let done = sqlx::query_with(self.sql, values).execute(reader.alone()).await?;
+                reader.answered();
+                done.rows_affected()
+            }
+            On::Reader(reader, values) => {
+                let done = sqlx::query_with(self.sql, values).execute(reader.within()?).await?;
+                reader.answered();
+                done.rows_affected()
             }
             On::Sqlite(on, values) => {
                 sqlx::query_with(self.sql, values).execute(on).await?.rows_affected()
@@ -545,9 +564,19 @@ impl<'e> Query<'e> {
     async fn row(mut self) -> Result<Option<AnyRow>> {
         self.ready()?;
         Ok(match self.on {
-            On::SqlitePool(on, writer, values) => {
+            On::Readers(readers, writer, values) => {
                 writer.settled().await;
-                sqlx::query_with(self.sql, values).fetch_optional(on).await?.map(AnyRow::Sqlite)
+                let mut reader = readers.take().await?;
+                let asked = sqlx::query_with(self.sql, values);
+                let row = asked.fetch_optional(reader.alone()).await?;
+                reader.answered();
+                row.map(AnyRow::Sqlite)
+            }
+            On::Reader(reader, values) => {
+                let asked = sqlx::query_with(self.sql, values);
+                let row = asked.fetch_optional(reader.within()?).await?;
+                reader.answered();
+                row.map(AnyRow::Sqlite)
             }
             On::Sqlite(on, values) => {
                 sqlx::query_with(self.sql, values).fetch_optional(on).await?.map(AnyRow::Sqlite)
@@ -575,9 +604,19 @@ impl<'e> Query<'e> {
     async fn each(mut self, take: &mut Take<'_>) -> Result<()> {
         self.ready()?;
         match self.on {
-            On::SqlitePool(on, writer, values) => {
+            On::Readers(readers, writer, values) => {
                 writer.settled().await;
-                drain(sqlx::query_with(self.sql, values).fetch(on), AnyRow::Sqlite, take).await
+                let mut reader = readers.take().await?;
+                let rows = sqlx::query_with(self.sql, values).fetch(reader.alone());
+                drain(rows, AnyRow::Sqlite, take).await?;
+                reader.answered();
+                Ok(())
+            }
+            On::Reader(reader, values) => {
+                let rows = sqlx::query_with(self.sql, values).fetch(reader.within()?);
+                drain(rows, AnyRow::Sqlite, take).await?;
+                reader.answered();
+                Ok(())
             }
             On::Sqlite(on, values) => {
                 drain(sqlx::query_with(self.sql, values).fetch(on), AnyRow::Sqlite, take).await
@@ -600,7 +639,9 @@ impl<'e> Query<'e> {
     /// `SQLite` takes a missing value for NULL without a word, so they are counted.
     fn ready(&mut self) -> Result<()> {
         let bound = match &self.on {
-            On::SqlitePool(_, _, values) | On::Sqlite(_, values) => values.len(),
+            On::Readers(_, _, values) | On::Reader(_, values) | On::Sqlite(_, values) => {
+                values.len()
+            }
             On::PostgresPool(_, values) | On::Postgres(_, _, values) => values.len(),
             On::Together(_, _, values, _) => values.len(),
             On::Columns(_) => return Ok(()),

@@ -139,20 +139,13 @@ impl IndexPage {
             pager: Pager::new(LIST, kept, at, matching).in_order(sort),
             totals: phones_list::totals(&mut tx, &by.state().counted, tenant).await?,
             sites: phones_list::sites(&mut tx, tenant).await?,
-            profiles: choices(&mut tx, by).await?,
+            profiles: profiles::choices(&mut tx, tenant).await?,
             may_manage: by.may(Right::ManagePhones),
             only: filter.state,
             query,
             phones,
         })
     }
-}
-
-/// The profiles phones may choose: id and name.
-async fn choices(tx: &mut Tx, by: &Operator) -> Result<Vec<(String, String)>, Error> {
-    let all = profiles::all(tx, by.tenant()).await?;
-    let chosen = all.into_iter().filter(|profile| profile.spec.scope == profiles::Scope::Chosen);
-    Ok(chosen.map(|profile| (profile.id.to_string(), profile.spec.name.to_string())).collect())
 }
 
 async fn index(by: Operator, query: web::Query<ListQuery>) -> Answer {

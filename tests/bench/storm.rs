@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use patchbay::audit::{Actor, Via};
-use patchbay::db::Db;
 use patchbay::id::TenantId;
 use patchbay::ipam::space::Space;
 use patchbay::net::Mac;
@@ -73,12 +72,7 @@ pub async fn run(report: &mut Report, fixtures: &Fixtures) -> anyhow::Result<()>
 
     // Nothing of it was lost.
     let state = ipam_seed::open(&site).await?;
-    let rows: i64 = match &state.db {
-        Db::Sqlite { read, .. } => {
-            sqlx::query_scalar("SELECT count(*) FROM boot_request").fetch_one(read).await?
-        }
-        Db::Postgres(_) => bail!("this part runs on SQLite"),
-    };
+    let rows: i64 = state.db.query("SELECT count(*) FROM boot_request").scalar().await?;
     state.db.close().await;
     let asked = i64::try_from(paths.len() * 4)?;
     report.add(
@@ -130,11 +124,10 @@ async fn plant(state: &State) -> anyhow::Result<Paths> {
 }
 
 async fn users(state: &State) -> anyhow::Result<Vec<patchbay::id::UserId>> {
-    let Db::Sqlite { read, .. } = &state.db else { bail!("this part runs on SQLite") };
-    let ids: Vec<String> =
-        sqlx::query_scalar("SELECT user_id FROM extension ORDER BY number").fetch_all(read).await?;
+    let ids: Vec<(String,)> =
+        state.db.query("SELECT user_id FROM extension ORDER BY number").all().await?;
     ensure!(ids.len() == PHONES, "{} users", ids.len());
-    Ok(ids.iter().map(|id| id.parse()).collect::<Result<_, _>>()?)
+    Ok(ids.iter().map(|(id,)| id.parse()).collect::<Result<_, _>>()?)
 }
 
 struct Storm {

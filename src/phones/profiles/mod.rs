@@ -88,6 +88,11 @@ pub async fn all(tx: &mut Tx, tenant: TenantId) -> Result<Vec<Profile>> {
     queries::all(tx, tenant).await
 }
 
+/// The profiles that phones choose, by name: id and name.
+pub async fn choices(tx: &mut Tx, tenant: TenantId) -> Result<Vec<(String, String)>> {
+    queries::choices(tx, tenant).await
+}
+
 /// How many phones each profile lays settings under; those of none are left out.
 pub async fn uses(tx: &mut Tx, tenant: TenantId) -> Result<HashMap<String, i64>> {
     Ok(queries::uses(tx, tenant).await?.into_iter().collect())

@@ -108,6 +108,16 @@ pub(super) async fn chosen_by(tx: &mut Tx, tenant: TenantId, id: ProfileId) -> R
         .await
 }
 
+/// Those that phones choose, by name: id and name.
+pub(super) async fn choices(tx: &mut Tx, tenant: TenantId) -> Result<Vec<(String, String)>> {
+    tx.query(sql!(
+        "SELECT id, name FROM profile WHERE tenant_id = $1 AND scope = 'chosen' ORDER BY name_key"
+    ))
+    .bind(tenant.to_string())
+    .all()
+    .await
+}
+
 /// How many phones each profile lays settings under.
 pub(super) async fn uses(tx: &mut Tx, tenant: TenantId) -> Result<Vec<(String, i64)>> {
     tx.query(sql!(

@@ -4,14 +4,14 @@ use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
-use super::{LIST, choices};
+use super::LIST;
 use crate::auth::Operator;
 use crate::id::ProfileId;
 use crate::ipam::space::Space;
 use crate::net::Mac;
 use crate::phones::refusal::Sorted;
 use crate::phones::types::{Edit, Phone};
-use crate::phones::{delete as delete_phone, get, update};
+use crate::phones::{delete as delete_phone, get, profiles, update};
 use crate::text::{Line, grouped};
 use crate::web::form::{Field, Form, Tick};
 use crate::web::list;
@@ -167,7 +167,7 @@ async fn bulk_page(
 ) -> Answer {
     let phones = chosen(by, macs).await?;
     let mut tx = by.read().await?;
-    let profiles = choices(&mut tx, by).await?;
+    let profiles = profiles::choices(&mut tx, by.tenant()).await?;
     let shell = by.shell(&mut tx, LIST).await?;
     respond(status, &BulkPage { shell, phones, profiles, form, list })
 }

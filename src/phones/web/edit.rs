@@ -6,7 +6,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::new::{catalogue, links, person, proposed, subnet};
-use super::{LIST, choices, find};
+use super::{LIST, find};
 use crate::auth::{Operator, Right};
 use crate::db::Tx;
 use crate::id::ProfileId;
@@ -14,6 +14,7 @@ use crate::ipam::addresses::places::{self, Place};
 use crate::ipam::space::Space;
 use crate::models::{Model, Vendor};
 use crate::net::Mac;
+use crate::phones::profiles;
 use crate::phones::refusal::{Refusal, Refusals, Sorted};
 use crate::phones::types::{Edit, NewLine, Phone};
 use crate::text::Line;
@@ -163,7 +164,7 @@ impl EditPage {
         Ok(Self {
             shell: by.shell(&mut tx, LIST).await?,
             makes: catalogue(Some(phone.vendor())),
-            profiles: choices(&mut tx, by).await?,
+            profiles: profiles::choices(&mut tx, by.tenant()).await?,
             subnets: proposed(&mut tx, by).await?,
             links: Vec::new(),
             stale: false,

@@ -4,7 +4,7 @@ use actix_web::web;
 use askama::Template;
 use serde::Deserialize;
 
-use super::{LIST, choices};
+use super::LIST;
 use crate::auth::{Operator, Right};
 use crate::db::Tx;
 use crate::id::{ProfileId, SubnetId, UserId};
@@ -14,7 +14,7 @@ use crate::models::{Model, Vendor};
 use crate::net::{Address, Mac};
 use crate::phones::refusal::{Refusal, Sorted};
 use crate::phones::types::{NewLine, NewPhone, Phone, Spec, Static};
-use crate::phones::{create as create_phone, people};
+use crate::phones::{create as create_phone, people, profiles};
 use crate::text::Line;
 use crate::users::{self, Email, NewUser, PersonName};
 use crate::web::form::{Field, Form};
@@ -233,7 +233,7 @@ impl NewPage {
             shell: by.shell(&mut tx, LIST).await?,
             maker,
             makes: catalogue(maker),
-            profiles: choices(&mut tx, by).await?,
+            profiles: profiles::choices(&mut tx, by.tenant()).await?,
             subnets: proposed(&mut tx, by).await?,
             links: links(refusals),
             may_add_users: by.may(Right::ManageUsers),
