@@ -131,6 +131,7 @@ impl Db {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(patience)
+            .row_buffer_size(WAITING)
             .pragma("cell_size_check", "ON")
             .pragma("trusted_schema", "OFF");
         // When the disk is full SQLite rolls back by itself and sqlx believes the transaction open:
@@ -660,7 +661,7 @@ fn postgres(
 }
 
 /// Rows that wait to be handed over. One by one, they would be freed while the thread that makes
-/// them allocates the next.
+/// them allocates the next, and that thread would wait for each to be taken.
 const WAITING: usize = 512;
 
 async fn drain<R: Send>(

@@ -4,16 +4,12 @@ use std::ops::Range;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, PgPool, Postgres, Transaction};
+use sqlx::{PgPool, Postgres, Transaction};
 
 use super::flush::{self, Flusher};
 use super::later::Later;
 use super::numbers::Numbers;
 use super::{CONNECTIONS, Result};
-
-/// Whether a connection lives is asked when it is given back. If that was longer ago than this, it
-/// is asked once more before anybody uses it.
-const FRESH: Duration = Duration::from_secs(1);
 
 /// A server that several instances may share. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -39,17 +35,7 @@ pub struct Open {
 impl Server {
     /// Connects.
     pub(super) async fn connect(to: PgConnectOptions, patience: Duration) -> Result<Self> {
-        let connections = PgPoolOptions::new()
-            .acquire_timeout(patience)
-            .test_before_acquire(false)
-            .before_acquire(|connection, known| {
-                Box::pin(async move {
-                    if known.idle_for >= FRESH {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            });
+        let connections = PgPoolOptions::new().acquire_timeout(patience);
         let flusher = Flusher::new(connections.clone(), to.clone());
         let pool = connections.max_connections(CONNECTIONS).connect_with(to).await?;
         // Somebody not allowed to is told now, not after the first change.
