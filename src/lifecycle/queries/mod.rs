@@ -1,16 +1,6 @@
 //! All SQL on assignments.
 
-use super::state::State;
-use super::types::{Assignment, Count, Family, Filter, Leased, Release, Sort, Which};
-use crate::audit::Page;
-use crate::db::{Db, Query, Result, Tx};
-use crate::id::{AssignmentId, TenantId};
-use crate::ipam::addresses::{Holder, HolderKind};
-use crate::net::{Address, Cidr, Mac, Range, ranges_matching};
-use crate::outbox::Subject;
-use crate::sql;
-use crate::time::Timestamp;
-
+// Before the modules, which use it too.
 macro_rules! columns {
     () => {
         "a.id, a.family, a.state, a.live, a.first_key, a.length, a.pool_id, a.holder_kind, a.holder_id, a.holder_name,
@@ -18,6 +8,21 @@ macro_rules! columns {
          a.suspended_at, a.revoked_at, a.version, a.created_at, a.updated_at"
     };
 }
+
+mod clock;
+mod list;
+
+use super::state::State;
+use super::types::{Assignment, Count, Family, Leased, Release};
+use crate::db::{Db, Query, Result, Tx};
+use crate::id::{AssignmentId, TenantId};
+use crate::ipam::addresses::Holder;
+use crate::net::{Address, Cidr, Mac};
+use crate::sql;
+use crate::time::Timestamp;
+
+pub(super) use clock::{count_lingering, lingering, over, settled};
+pub(super) use list::{count_found, list};
 
 #[derive(sqlx::FromRow)]
 struct AssignmentRow {
@@ -350,288 +355,6 @@ pub(super) async fn counts(tx: &mut Tx, tenant: TenantId) -> Result<Vec<Count>> 
         .all()
         .await?;
     rows.into_iter().map(counted).collect()
-}
-
-/// What a list looks for, as the statements take it.
-enum Search {
-    Everything,
-    /// A part of an address can mean as many ranges; those not needed are the first again.
-    Addresses([Range; 4]),
-    /// The first name, the first that is beyond, and an id.
-    Names([String; 3]),
-}
-
-impl Search {
-    fn of(text: &str) -> Self {
-        if text.is_empty() {
-            return Self::Everything;
-        }
-        let found = ranges_matching(text).unwrap_or_default();
-        if let Some(first) = found.first() {
-            let range = |n: usize| *found.get(n).unwrap_or(first);
-            return Self::Addresses([range(0), range(1), range(2), range(3)]);
-        }
-        let key = text.to_lowercase().replace('\0', "\u{1}");
-        Self::Names([key.clone(), format!("{key}\u{10ffff}"), text.replace('\0', "\u{1}")])
-    }
-
-    fn bind<'q>(&self, query: Query<'q>) -> Query<'q> {
-        match self {
-            Self::Everything => query,
-            Self::Addresses(ranges) => ranges.iter().fold(query, |query, range| {
-                query.bind(range.first().key()).bind(range.last().key())
-            }),
-            Self::Names([from, until, id]) => {
-                query.bind(from.clone()).bind(until.clone()).bind(id.clone())
-            }
-        }
-    }
-}
-
-/// `$2` is a family and `$3` a kind of holder, or nothing; `$4` a state where one is asked for.
-macro_rules! matching {
-    ($states:expr, $search:expr) => {
-        concat!(
-            "a.tenant_id = $1 AND ($2 = '' OR a.family = $2) AND ($3 = '' OR a.holder_kind = $3) AND ",
-            $states,
-            $search
-        )
-    };
-}
-
-macro_rules! states {
-    (Current) => {
-        "(a.state <> 'revoked' AND $4 = '')"
-    };
-    (Any) => {
-        "$4 = ''"
-    };
-    (In) => {
-        "a.state = $4"
-    };
-}
-
-macro_rules! search {
-    (Everything) => { "" };
-    (Addresses) => { " AND (a.first_key >= $5 AND a.first_key <= $6 OR a.first_key >= $7 AND a.first_key <= $8
-           OR a.first_key >= $9 AND a.first_key <= $10 OR a.first_key >= $11 AND a.first_key <= $12)" };
-    (Names) => {
-        " AND a.id IN (SELECT id FROM assignment WHERE tenant_id = $1 AND holder_key >= $5 AND holder_key < $6
-                       UNION SELECT id FROM assignment WHERE tenant_id = $1 AND holder_id = $7)"
-    };
-}
-
-/// A page: its ids are found in an index alone, then only those rows are read.
-macro_rules! page {
-    ($where:expr, $order:literal, $limit:literal) => {
-        concat!(
-            "SELECT ",
-            columns!(),
-            " FROM (SELECT a.id FROM assignment a WHERE ",
-            $where,
-            " ORDER BY ",
-            $order,
-            $limit,
-            ") p CROSS JOIN assignment a WHERE a.id = p.id ORDER BY ",
-            $order
-        )
-    };
-}
-
-macro_rules! sorted {
-    ($sort:expr, $where:expr, $limit:literal) => {
-        match $sort {
-            Sort::Address => page!($where, "a.first_key, a.id", $limit),
-            Sort::AddressDown => page!($where, "a.first_key DESC, a.id DESC", $limit),
-            Sort::Holder => page!($where, "a.holder_key, a.id", $limit),
-            Sort::HolderDown => page!($where, "a.holder_key DESC, a.id DESC", $limit),
-            Sort::Since => page!($where, "a.since, a.id", $limit),
-            Sort::SinceDown => page!($where, "a.since DESC, a.id DESC", $limit),
-        }
-    };
-}
-
-macro_rules! listing {
-    ($which:ident, $sort:expr, $search:expr) => {
-        match $search {
-            Search::Everything => sorted!(
-                $sort,
-                matching!(states!($which), search!(Everything)),
-                " LIMIT $5 OFFSET $6"
-            ),
-            Search::Addresses(_) => sorted!(
-                $sort,
-                matching!(states!($which), search!(Addresses)),
-                " LIMIT $13 OFFSET $14"
-            ),
-            Search::Names(_) => {
-                sorted!($sort, matching!(states!($which), search!(Names)), " LIMIT $8 OFFSET $9")
-            }
-        }
-    };
-}
-
-macro_rules! counting {
-    ($which:ident, $search:expr) => {
-        match $search {
-            Search::Everything => concat!(
-                "SELECT count(*) FROM assignment a WHERE ",
-                matching!(states!($which), search!(Everything))
-            ),
-            Search::Addresses(_) => concat!(
-                "SELECT count(*) FROM assignment a WHERE ",
-                matching!(states!($which), search!(Addresses))
-            ),
-            Search::Names(_) => concat!(
-                "SELECT count(*) FROM assignment a WHERE ",
-                matching!(states!($which), search!(Names))
-            ),
-        }
-    };
-}
-
-fn filtered<'q>(query: Query<'q>, tenant: TenantId, filter: &Filter, search: &Search) -> Query<'q> {
-    let state = match filter.which {
-        Which::In(state) => state.as_str(),
-        Which::Current | Which::Any => "",
-    };
-    let query = query
-        .bind(tenant.to_string())
-        .bind(filter.family.map_or("", Family::as_str))
-        .bind(filter.kind.map_or("", HolderKind::as_str))
-        .bind(state);
-    search.bind(query)
-}
-
-pub(super) async fn list(
-    tx: &mut Tx,
-    tenant: TenantId,
-    filter: &Filter,
-    sort: Sort,
-    page: Page,
-) -> Result<Vec<Assignment>> {
-    let search = Search::of(&filter.search);
-    let text = match filter.which {
-        Which::Current => listing!(Current, sort, &search),
-        Which::Any => listing!(Any, sort, &search),
-        Which::In(_) => listing!(In, sort, &search),
-    };
-    let query = filtered(tx.query(text), tenant, filter, &search);
-    all(query.bind(page.limit).bind(page.offset).all().await?)
-}
-
-/// How many match, of those that are searched for.
-pub(super) async fn count_found(tx: &mut Tx, tenant: TenantId, filter: &Filter) -> Result<i64> {
-    let search = Search::of(&filter.search);
-    let text = match filter.which {
-        Which::Current => counting!(Current, &search),
-        Which::Any => counting!(Any, &search),
-        Which::In(_) => counting!(In, &search),
-    };
-    filtered(tx.query(text), tenant, filter, &search).scalar().await
-}
-
-/// Assignments of every tenant that have been in a state since before `before`, the oldest first:
-/// so many after having passed over so many.
-pub(super) async fn lingering(
-    tx: &mut Tx,
-    state: State,
-    before: Timestamp,
-    (passed, limit): (i64, i64),
-) -> Result<Vec<(TenantId, Assignment)>> {
-    let ids: Vec<(String, String)> = tx
-        .query(sql!(
-            "SELECT tenant_id, id FROM assignment WHERE state = $1 AND since < $2 ORDER BY since, id LIMIT $3 OFFSET $4"
-        ))
-        .bind(state.as_str())
-        .bind(before)
-        .bind(limit)
-        .bind(passed)
-        .all()
-        .await?;
-    named(tx, ids).await
-}
-
-/// As [`lingering`], of those that are over: revoked, or failed without keeping anything.
-pub(super) async fn over(
-    tx: &mut Tx,
-    before: Timestamp,
-    limit: i64,
-) -> Result<Vec<(TenantId, Assignment)>> {
-    let ids: Vec<(String, String)> = tx
-        .query(sql!(
-            "SELECT tenant_id, id FROM assignment
-             WHERE state IN ('revoked', 'failed') AND NOT live AND since < $1 ORDER BY since, id LIMIT $2"
-        ))
-        .bind(before)
-        .bind(limit)
-        .all()
-        .await?;
-    named(tx, ids).await
-}
-
-/// As [`lingering`], of revocations for which no call to an outside system is still to be made. One
-/// that nobody makes any more, because it failed too often or its system is off, does not hold anything
-/// up: it is shown.
-pub(super) async fn settled(
-    tx: &mut Tx,
-    before: Timestamp,
-    (passed, limit): (i64, i64),
-) -> Result<Vec<(TenantId, Assignment)>> {
-    let ids: Vec<(String, String)> = tx
-        .query(sql!(
-            "SELECT a.tenant_id, a.id FROM assignment a
-             WHERE a.state = 'revoking' AND a.since < $1
-               AND NOT EXISTS (SELECT 1 FROM outside_call c
-                               WHERE c.tenant_id = a.tenant_id AND c.subject = $2 || '/' || a.id
-                                 AND (c.state = 'sending' OR (c.state = 'waiting' AND EXISTS (
-                                   SELECT 1 FROM outside_system s
-                                   WHERE s.tenant_id = c.tenant_id AND s.system = c.system AND s.enabled))))
-             ORDER BY a.since, a.id LIMIT $3 OFFSET $4"
-        ))
-        .bind(before)
-        .bind(Subject::ASSIGNMENT)
-        .bind(limit)
-        .bind(passed)
-        .all()
-        .await?;
-    named(tx, ids).await
-}
-
-/// The assignments that have these ids.
-async fn named(tx: &mut Tx, ids: Vec<(String, String)>) -> Result<Vec<(TenantId, Assignment)>> {
-    let mut found = Vec::new();
-    for (tenant, id) in ids {
-        let (tenant, id) = (tenant.try_into().map_err(damaged)?, id.try_into().map_err(damaged)?);
-        found.extend(get(tx, tenant, id).await?.map(|assignment| (tenant, assignment)));
-    }
-    Ok(found)
-}
-
-/// How many of each tenant and family have been in a state since before `before`: all that are, who
-/// are counted anyway, but those that came later. However many linger, only what came is read.
-pub(super) async fn count_lingering(
-    tx: &mut Tx,
-    state: State,
-    before: Timestamp,
-) -> Result<Vec<(TenantId, Family, i64)>> {
-    let rows: Vec<(String, String, i64)> = tx
-        .query(sql!(
-            "SELECT t.tenant_id, t.family, t.entries - coalesce(f.entries, 0)
-             FROM (SELECT tenant_id, family, CAST(sum(entries) AS BIGINT) AS entries
-                   FROM assignment_tally WHERE state = $1 GROUP BY tenant_id, family) t
-             LEFT JOIN (SELECT tenant_id, family, count(*) AS entries
-                        FROM assignment WHERE state = $1 AND since >= $2 GROUP BY tenant_id, family) f
-               ON f.tenant_id = t.tenant_id AND f.family = t.family"
-        ))
-        .bind(state.as_str())
-        .bind(before)
-        .all()
-        .await?;
-    let parse = |(tenant, family, count): (String, String, i64)| {
-        Ok((tenant.try_into().map_err(damaged)?, family.try_into().map_err(damaged)?, count))
-    };
-    rows.into_iter().map(parse).collect()
 }
 
 /// Hours a revoked address is kept out of use, and the version of that.
