@@ -33,7 +33,7 @@ pub async fn import(
     let read =
         std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
     if is_phones {
-        return import_phones(session, read, dry_run).await;
+        return Box::pin(import_phones(session, read, dry_run)).await;
     }
     let Some(kind) = kind else { return users(session, read, dry_run).await };
     let actor = crate::auth::local_actor();

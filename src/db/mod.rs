@@ -58,8 +58,8 @@ const LARGE_WRITER_CACHE: &str = "PRAGMA cache_size = -32768";
 const READER_CACHE: &str = "-4096";
 const LONG_READER_CACHE: &str = "-1024";
 /// Reads at a time, and long ones.
-const READS: u32 = 4;
-const LONG_READS: u32 = 4;
+const READS: u16 = 4;
+const LONG_READS: u16 = 4;
 
 /// What a query yields, or why not.
 pub type Result<T> = std::result::Result<T, sqlx::Error>;

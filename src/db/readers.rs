@@ -27,7 +27,8 @@ struct Inner {
     options: SqliteConnectOptions,
     /// How long anybody waits for one.
     patience: Duration,
-    most: u32,
+    /// How many there may be.
+    most: u16,
     /// As many as there may be connections.
     turns: Arc<Semaphore>,
     connections: Mutex<Vec<Shared>>,
@@ -48,8 +49,8 @@ pub struct Reader {
 
 impl Readers {
     /// At most `most` of them.
-    pub(super) fn new(options: SqliteConnectOptions, most: u32, patience: Duration) -> Self {
-        let turns = Arc::new(Semaphore::new(most as usize));
+    pub(super) fn new(options: SqliteConnectOptions, most: u16, patience: Duration) -> Self {
+        let turns = Arc::new(Semaphore::new(most.into()));
         Self(Arc::new(Inner { options, patience, most, turns, connections: Mutex::default() }))
     }
 
@@ -92,7 +93,7 @@ impl Readers {
     /// Waits for running statements and closes every connection.
     pub async fn close(&self) {
         // Refused if it is closed already.
-        let all = self.0.turns.acquire_many(self.0.most).await;
+        let all = self.0.turns.acquire_many(self.0.most.into()).await;
         self.0.turns.close();
         drop(all);
         let connections = std::mem::take(&mut *self.connections());

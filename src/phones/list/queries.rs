@@ -453,10 +453,8 @@ async fn walk(
     };
     let mut phones = Vec::new();
     // Deep in the list it is known beforehand that none of the first are shown.
-    let before = match asked.is_everything() {
-        true if page.offset > 0 => Some(all_with(tx, counted, tenant, key).await?),
-        _ => None,
-    };
+    let known = asked.is_everything() && page.offset > 0;
+    let before = if known { Some(all_with(tx, counted, tenant, key).await?) } else { None };
     if before.is_none_or(|before| page.offset < before) {
         phones = walked(tx, tenant, asked, first(sort), page).await?;
     }
