@@ -110,6 +110,8 @@ impl Reader {
     pub(super) fn within(&mut self) -> Result<&mut SqliteConnection> {
         if !self.begun {
             self.begun = true;
+            // Whose thread is gone is not used again.
+            self.asking = true;
             // Waits in line before the statement. It takes no lock and cannot be refused.
             let begin = sqlx::query("BEGIN").execute(&mut *self.connection);
             begin.now_or_never().transpose()?;
