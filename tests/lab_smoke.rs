@@ -167,7 +167,7 @@ remove_existing = yes
         r#"
 [internal]
 exten => _1XXX,1,GotoIf($["${AST_SORCERY(res_pjsip,endpoint,${EXTEN},context)}" = ""]?unallocated)
- same => n,GotoIf($["${DEVICE_STATE(PJSIP/${EXTEN})}" = "UNAVAILABLE"]?absent)
+ same => n,GotoIf($["${PJSIP_AOR(${EXTEN},contact)}" = ""]?absent)
  same => n,Dial(PJSIP/${EXTEN},25)
  same => n,GotoIf($["${DIALSTATUS}" = "BUSY"]?busy)
  same => n,GotoIf($["${DIALSTATUS}" = "NOANSWER"]?silent)
