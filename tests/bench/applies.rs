@@ -127,7 +127,7 @@ fn add(report: &mut Report, users: usize, limit: Duration, figures: &Figures) {
     report.note(
         &format!("Apply, {users} users, beside the command line"),
         &format!("{ratio:.2} x {}", shown(cli.median())),
-        "asterisk -rx 'module reload res_pjsip.so', the lab's script around it included",
+        "asterisk -rx 'module reload res_pjsip.so', as an administrator would type it: a process of its own, which the bare action is not",
     );
 }
 

@@ -5,6 +5,7 @@
 #   asterisk.sh start DIR [...]    make it if need be, boot it, return when it is up
 #   asterisk.sh stop DIR | restart DIR
 #   asterisk.sh cli DIR COMMAND
+#   asterisk.sh console DIR        print what `cli` runs, a word a line, for whoever times it
 #   asterisk.sh run DIR [...]      make it and obey words on stdin: start, stop, restart, kill;
 #                                  all of it ends when stdin closes
 #   asterisk.sh version
@@ -69,7 +70,9 @@ make_instance() {
   echo "sip=$sip_port ami=$ami_port" >"$dir/ports"
 }
 
-cli() { "${asterisk[@]}" -C "$dir/etc/asterisk.conf" -rx "$1"; }
+console=("${asterisk[@]}" -C "$dir/etc/asterisk.conf" -rx)
+
+cli() { "${console[@]}" "$1"; }
 
 describe() { echo "dir=$dir $(cat "$dir/ports")"; }
 
@@ -115,6 +118,7 @@ case $verb in
   restart) down TERM; up ;;
   stop) down TERM ;;
   cli) cli "$1" ;;
+  console) printf '%s\n' "${console[@]}" ;;
   run) make_instance "$@"; serve_owner ;;
   *) die "unknown command: $verb" ;;
 esac

@@ -80,6 +80,8 @@ pub struct Asterisk {
     pub log: PathBuf,
     pub sip_port: u16,
     pub ami_port: u16,
+    /// The words before a command of its command line.
+    console: Vec<String>,
 }
 
 impl Asterisk {
@@ -87,7 +89,10 @@ impl Asterisk {
     pub fn prepare() -> Self {
         let served = Served::run("asterisk.sh");
         let dir = Path::new(served.get("dir"));
+        let console = Command::new(lab("asterisk.sh")).arg("console").arg(dir).output().unwrap();
+        let console = String::from_utf8(console.stdout).unwrap();
         Self {
+            console: console.lines().map(str::to_owned).collect(),
             config_dir: dir.join("etc"),
             log: dir.join("log/messages.log"),
             sip_port: served.get("sip").parse().unwrap(),
@@ -125,10 +130,8 @@ impl Asterisk {
 
     /// What `asterisk -rx COMMAND` prints.
     pub fn cli(&self, command: &str) -> String {
-        let output = Command::new(lab("asterisk.sh"))
-            .args(["cli", self.served.get("dir"), command])
-            .output()
-            .unwrap();
+        let (program, before) = self.console.split_first().unwrap();
+        let output = Command::new(program).args(before).arg(command).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
