@@ -8,6 +8,7 @@ use super::types::Module;
 use crate::asterisk::access::{Access, Unusable};
 use crate::asterisk::ami::{Ami, AmiError, ReloadResult};
 use crate::asterisk::conf::{self, Files};
+use crate::asterisk::dialplan::Step;
 use crate::asterisk::objects::{ObjectKind, Objects};
 
 /// Older than this, `core reload` of others may deadlock it; said, not refused.
@@ -105,6 +106,15 @@ impl Session {
             missing.extend(self.missing_canaries(file).await?);
         }
         Ok(missing)
+    }
+
+    /// What each of these contexts of the dialplan holds.
+    pub async fn steps(&mut self, contexts: &[String]) -> Result<Vec<BTreeSet<Step>>, AmiError> {
+        let mut steps = Vec::new();
+        for context in contexts {
+            steps.push(self.ami.steps(context).await?);
+        }
+        Ok(steps)
     }
 
     /// The missing canaries and the ids of all objects; each kind over a connection of its own:
@@ -205,19 +215,33 @@ impl Ids {
         }
     }
 
-    /// Those that are here and not there, named; beyond a number of them only counted.
-    pub fn without(&self, other: &Self) -> Vec<String> {
-        let mut names = Vec::new();
+    /// Those that are here and not there.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        let mut left = Self::default();
         for kind in ObjectKind::ALL {
-            let difference = self.of(kind).difference(other.of(kind));
-            names.extend(difference.map(|id| format!("{} {id}", kind.as_str())));
+            *left.of_mut(kind) = self.of(kind).difference(other.of(kind)).cloned().collect();
         }
-        let more = names.len().saturating_sub(NAMED);
-        names.truncate(NAMED);
-        if more > 0 {
-            names.push(format!("{more} more"));
+        left
+    }
+
+    /// Each by its name.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        let of = |kind: ObjectKind| {
+            self.of(kind).iter().map(move |id| format!("{} {id}", kind.as_str()))
+        };
+        ObjectKind::ALL.into_iter().flat_map(of)
+    }
+
+    /// A sentence on each that ends with its name; beyond a number of them how many more there are.
+    pub fn said(&self, before: &str) -> Vec<String> {
+        let all = self.names().count();
+        let mut said: Vec<String> =
+            self.names().take(NAMED).map(|name| format!("{before} {name}")).collect();
+        if all > NAMED {
+            said.push(format!("{before} {} more", all - NAMED));
         }
-        names
+        said
     }
 
     /// Those that are in both.
@@ -241,10 +265,13 @@ mod tests {
 
     #[test]
     fn differences_are_named_and_beyond_a_number_counted() {
-        assert_eq!(ids(&["1000", "1001"]).without(&ids(&["1001", "1002"])), ["endpoint 1000"]);
+        let says = "Asterisk does not hold";
+        let left = ids(&["1000", "1001"]).without(&ids(&["1001", "1002"]));
+        assert_eq!(left.said(says), ["Asterisk does not hold endpoint 1000"]);
         let many: Vec<String> = (1000..1050).map(|n| n.to_string()).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        let named = ids(&many).without(&Ids::default());
-        assert_eq!((named.len(), named.last().unwrap().as_str()), (21, "30 more"));
+        let said = ids(&many).said(says);
+        assert_eq!((said.len(), said[20].as_str()), (21, "Asterisk does not hold 30 more"));
+        assert_eq!(ids(&many).names().count(), 50);
     }
 }

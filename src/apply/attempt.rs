@@ -1,5 +1,7 @@
 //! The attempt itself, from the snapshot to the proof.
 
+use std::path::Path;
+
 use tokio::task::JoinHandle;
 
 use super::asterisk::{Ids, Session};
@@ -7,7 +9,7 @@ use super::desired::{self, Desired};
 use super::lock::{Begun, Ending, Packed, pack};
 use super::log::{self, Mark};
 use super::preview;
-use super::render::{self, File};
+use super::render::{self, FILES, File};
 use super::types::{Module, Request, Source, State, Step};
 use super::{Applier, ApplyError};
 use crate::asterisk::access::Unusable;
@@ -251,26 +253,48 @@ impl Applier {
         mut session: Session,
     ) -> Result<Done, Stop> {
         ready.findings.extend(session.advice());
-        if !ready.written {
-            let unheld = session.unheld(&ready.files).await?;
-            if unheld.is_empty() {
-                let detail =
-                    "Nothing has changed; Asterisk was seen to run this release.".to_owned();
-                return Ok(Done {
-                    state: State::Unchanged,
-                    detail,
-                    release: begun.previous,
-                    modules: ready.files.iter().map(untouched).collect(),
-                    findings: ready.findings,
-                    files: Vec::new(),
-                });
-            }
+        let (unheld, foreign) = self.unheld(&mut session, &ready).await?;
+        if !unheld.is_empty() {
             let again = "Asterisk did not run the release in force; it is told again.";
             ready.findings.push(again.to_owned());
-            ready.changed = unheld;
+            ready.changed.extend(unheld);
             self.write(begun, &mut ready).await?;
+        } else if !ready.written {
+            ready.findings.extend(foreign);
+            let detail = "Nothing has changed; Asterisk was seen to run this release: every object was read back.";
+            return Ok(Done {
+                state: State::Unchanged,
+                detail: detail.to_owned(),
+                release: begun.previous,
+                modules: ready.files.iter().map(untouched).collect(),
+                findings: ready.findings,
+                files: Vec::new(),
+            });
         }
         self.put_into_force(begun, ready, session).await
+    }
+
+    /// Those of the files in force that stay, and that Asterisk does not run, or not all of: they are
+    /// to be read once more. And what else was seen in its memory.
+    async fn unheld(
+        &self,
+        session: &mut Session,
+        ready: &Ready,
+    ) -> Result<(Vec<File>, Vec<String>), Stop> {
+        let stays = |file: &&File| !ready.changed.contains(file);
+        let mut staying: Vec<File> = ready.files.iter().filter(stays).cloned().collect();
+        let (mut unheld, mut findings) = (session.unheld(&staying).await?, Vec::new());
+        staying.retain(|file| file.name == OBJECTS && !unheld.contains(file));
+        if !staying.is_empty() {
+            let (config_dir, files, old) =
+                (self.config_dir.clone(), ready.files.clone(), ready.old.clone());
+            let known = blocking(move || Known::new(&config_dir, &files, &old)).await?;
+            let spare = Session::open_spare(&self.access).await;
+            if !differences(session, spare, &[], &known, &mut findings).await?.is_empty() {
+                unheld.extend(staying);
+            }
+        }
+        Ok((unheld, findings))
     }
 
     /// Preflight. What blocks is the answer; what does not is passed on.
@@ -332,8 +356,7 @@ impl Applier {
         }
         self.step(begun.run, Step::Verify);
         if let (Some(prepared), true) = (&prepared, doubts.is_empty()) {
-            let known = changed.iter().any(|file| file.name == "pjsip.conf");
-            let known = known.then_some(&prepared.known);
+            let known = &prepared.known;
             doubts = doubts_of(&mut session, spare, &files, known, mark, &mut findings).await;
         }
         let packed = prepared.map_or_else(Vec::new, |prepared| prepared.packed);
@@ -374,11 +397,7 @@ impl Applier {
                 tracing::warn!(error = %error, "old releases could not be removed");
             }
             let packed = pack(&vault, run, &files)?;
-            let known = Known {
-                meant: Ids::of_files(&files),
-                before: Ids::of_files(&old),
-                everything: Ids::of_tree(&preview::pjsip_tree(&config_dir, &files)),
-            };
+            let known = Known::new(&config_dir, &files, &old);
             Ok(Prepared { packed, known })
         })
     }
@@ -416,7 +435,7 @@ impl Applier {
             .collect();
         // The connection may be what failed: ask anew.
         let unseen = match Session::open(&self.access).await {
-            Ok(mut session) => self.reload_and_see(&mut session, &affected).await,
+            Ok(mut session) => self.reload_and_see(&mut session, &affected, changed).await,
             Err(error) => vec![error.to_string()],
         };
         match unseen.first() {
@@ -435,40 +454,32 @@ impl Applier {
         }
     }
 
-    /// Reloads what reads `files` and looks whether Asterisk holds all of them; what is missing.
+    /// Reloads what reads `files`, which are in force again, and looks whether Asterisk holds all of
+    /// them and nothing of `others`, which were; what speaks against it.
     pub(super) async fn reload_and_see(
         &self,
         session: &mut Session,
         files: &[File],
+        others: &[File],
     ) -> Vec<String> {
-        let mut unseen = Vec::new();
-        for file in files {
-            match session.reload(file).await {
-                Ok(module) if module.reloaded => {}
-                Ok(module) => unseen.push(format!("{}: {}", module.name, module.result)),
-                Err(error) => return vec![error.to_string()],
+        let (_, mut unseen) = reload(session, files).await;
+        let seen = async {
+            unseen.extend(session.all_missing_canaries(files).await?);
+            if unseen.is_empty() && files.iter().any(|file| file.name == OBJECTS) {
+                let known = Known::new(&self.config_dir, files, others);
+                unseen = differences(session, None, &[], &known, &mut Vec::new()).await?;
             }
-        }
-        for file in files {
-            match session.missing_canaries(file).await {
-                Ok(missing) => unseen.extend(missing),
-                Err(error) => return vec![error.to_string()],
-            }
-        }
-        if unseen.is_empty() && files.iter().any(|file| file.name == "pjsip.conf") {
-            match session.ids().await {
-                Ok(held) => {
-                    let missing = Ids::of_files(files).without(&held);
-                    unseen.extend(
-                        missing.into_iter().map(|id| format!("Asterisk does not hold {id}")),
-                    );
-                }
-                Err(error) => return vec![error.to_string()],
-            }
+            Ok::<_, AmiError>(())
+        };
+        if let Err(error) = seen.await {
+            unseen.push(error.to_string());
         }
         unseen
     }
 }
+
+/// The file that defines objects.
+const OBJECTS: &str = FILES[0].0;
 
 /// What is made of the files while Asterisk reads them.
 struct Prepared {
@@ -485,6 +496,27 @@ struct Known {
     before: Ids,
     /// In the new one and the hand-written files.
     everything: Ids,
+}
+
+impl Known {
+    fn new(config_dir: &Path, files: &[File], old: &[File]) -> Self {
+        Self {
+            meant: Ids::of_files(files),
+            before: Ids::of_files(old),
+            everything: Ids::of_tree(&preview::pjsip_tree(config_dir, files)),
+        }
+    }
+
+    /// What of all that Asterisk holds speaks against the new release being in force, and what should
+    /// be known besides.
+    fn against(&self, held: &Ids) -> (Vec<String>, Vec<String>) {
+        let mut doubts = self.meant.without(held).said("Asterisk does not hold");
+        let stray = held.common(&self.before).without(&self.everything);
+        doubts.extend(stray.said("Asterisk still holds"));
+        // What nobody's files define lives only in Asterisk's memory: said, not ours to judge.
+        let foreign = held.without(&self.everything).without(&stray);
+        (doubts, foreign.said("In Asterisk's memory, but in no file:"))
+    }
 }
 
 /// Reloads what reads the files: what came of each module, and what speaks against it.
@@ -504,13 +536,12 @@ async fn reload(session: &mut Session, changed: &[File]) -> (Vec<Module>, Vec<St
     (modules, doubts)
 }
 
-/// Everything that speaks against Asterisk running `files`; empty is the proof. Its objects are
-/// compared with those `known`, unless they cannot have changed.
+/// Everything that speaks against Asterisk running `files`; empty is the proof.
 async fn doubts_of(
     session: &mut Session,
     spare: Option<[Session; 2]>,
     files: &[File],
-    known: Option<&Known>,
+    known: &Known,
     mark: Option<Mark>,
     findings: &mut Vec<String>,
 ) -> Vec<String> {
@@ -534,24 +565,13 @@ async fn differences(
     session: &mut Session,
     spare: Option<[Session; 2]>,
     files: &[File],
-    known: Option<&Known>,
+    known: &Known,
     findings: &mut Vec<String>,
 ) -> Result<Vec<String>, AmiError> {
-    let Some(Known { meant, before, everything }) = known else {
-        return session.all_missing_canaries(files).await;
-    };
     let (mut doubts, held) = session.look(files, spare).await?;
-    doubts
-        .extend(meant.without(&held).into_iter().map(|id| format!("Asterisk does not hold {id}")));
-    let stray = held.common(before);
-    doubts.extend(
-        stray.without(everything).into_iter().map(|id| format!("Asterisk still holds {id}")),
-    );
-    // What nobody's files define lives only in Asterisk's memory: said, not ours to judge.
-    let foreign = held.without(everything);
-    let foreign =
-        foreign.into_iter().filter(|id| !doubts.iter().any(|doubt| doubt.ends_with(id.as_str())));
-    findings.extend(foreign.map(|id| format!("{id} is in Asterisk's memory, but in no file")));
+    let (against, foreign) = known.against(&held);
+    doubts.extend(against);
+    findings.extend(foreign);
     Ok(doubts)
 }
 
@@ -577,5 +597,36 @@ async fn blocking<T: Send + 'static>(
 impl From<ApplyError> for Stop {
     fn from(error: ApplyError) -> Self {
         Self::refused(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::asterisk::conf::{self, Files};
+
+    #[test]
+    fn what_is_gone_from_the_files_must_be_gone_from_asterisk_and_what_never_was_there_is_said() {
+        let ids = |text: &str| {
+            Ids::of_tree(&conf::parse(
+                &Files::from([("pjsip.conf".to_owned(), text.as_bytes().into())]),
+                "pjsip.conf",
+            ))
+        };
+        let of = |names: &[&str]| {
+            let sections: Vec<_> =
+                names.iter().map(|name| format!("[{name}]\ntype = aor\n")).collect();
+            ids(&sections.concat())
+        };
+        let known = Known {
+            meant: of(&["1000"]),
+            before: of(&["1000", "1001"]),
+            everything: of(&["1000", "trunk"]),
+        };
+        let nothing = (Vec::new(), Vec::new());
+        assert_eq!(known.against(&of(&["1000", "trunk"])), nothing);
+        let (doubts, foreign) = known.against(&of(&["1001", "other"]));
+        assert_eq!(doubts, ["Asterisk does not hold aor 1000", "Asterisk still holds aor 1001"]);
+        assert_eq!(foreign, ["In Asterisk's memory, but in no file: aor other"]);
     }
 }

@@ -1,7 +1,9 @@
 //! What Asterisk really runs, against what it should: looked at, never mended silently.
 
 use super::asterisk::{Ids, Session};
-use super::{Applier, preview};
+use super::{Applier, File, preview};
+use crate::asterisk::conf::{self, Files};
+use crate::asterisk::dialplan::{self, Step};
 use crate::web::Error;
 
 /// What was seen.
@@ -19,9 +21,9 @@ pub struct Drift {
     pub edited: Vec<String>,
     /// What Asterisk did not load of the release in force.
     pub not_loaded: Vec<String>,
-    /// Objects of the files that Asterisk does not hold.
+    /// Objects of the files, and steps of our contexts, that Asterisk does not hold.
     pub missing: Vec<String>,
-    /// Objects that are in no file: gone at the next restart.
+    /// Such that are in no file: gone at the next restart.
     pub memory_only: Vec<String>,
     /// What else should be known.
     pub advice: Option<String>,
@@ -48,6 +50,7 @@ impl Applier {
         };
         let edited = preview::edited_by_hand(&files, &self.state.vault);
         let mut drift = Drift { release, edited, ..Drift::default() };
+        let contexts = contexts_of(&files);
         let looked = async {
             let mut session =
                 Session::open(&self.access).await.map_err(|error| error.to_string())?;
@@ -60,14 +63,28 @@ impl Applier {
                     session.missing_canaries(file).await.map_err(|error| error.to_string())?,
                 );
             }
-            session.ids().await.map_err(|error| error.to_string())
+            let ids = session.ids().await.map_err(|error| error.to_string())?;
+            let steps = session.steps(&contexts).await.map_err(|error| error.to_string())?;
+            Ok((ids, steps))
         };
         match looked.await {
-            Ok(held) => {
+            Ok((ids, steps)) => {
                 let config_dir = self.config_dir.clone();
+                let (held, of_contexts) = (ids, contexts.into_iter().zip(steps));
                 let work = tokio::task::spawn_blocking(move || {
                     let everything = Ids::of_tree(&preview::pjsip_tree(&config_dir, &files));
-                    (everything.without(&held), held.without(&everything))
+                    let (mut missing, mut memory_only): (Vec<_>, Vec<_>) = (
+                        everything.without(&held).names().collect(),
+                        held.without(&everything).names().collect(),
+                    );
+                    let tree = preview::dialplan_tree(&config_dir, &files);
+                    for (context, held) in of_contexts {
+                        let meant = dialplan::steps(&tree, &context);
+                        let name = |step: &Step| format!("{step} of {context}");
+                        missing.extend(meant.difference(&held).map(name));
+                        memory_only.extend(held.difference(&meant).map(name));
+                    }
+                    (missing, memory_only)
                 });
                 (drift.missing, drift.memory_only) =
                     work.await.map_err(|error| Error::Io(std::io::Error::other(error)))?;
@@ -76,4 +93,11 @@ impl Applier {
         }
         Ok(drift)
     }
+}
+
+/// The contexts of the dialplan that the files define.
+fn contexts_of(files: &[File]) -> Vec<String> {
+    let sources: Files = files.iter().map(|file| (file.name.to_owned(), file.bytes())).collect();
+    let tree = conf::parse(&sources, "extensions.conf");
+    tree.sections().map(|section| conf::text(section.name()).into_owned()).collect()
 }

@@ -311,7 +311,7 @@ impl Applier {
         let current = self.releases.current().map_err(|source| self.directory(source))?;
         let (detail, findings) = match run.previous {
             Some(previous) if current == Some(run.id) => self.undo(run.id, previous).await?,
-            Some(previous) if current == Some(previous) => self.look(previous).await?,
+            Some(previous) if current == Some(previous) => self.look(run.id, previous).await?,
             _ => (UNTOUCHED.to_owned(), Vec::new()),
         };
         let mut change = self.state.change(&Actor::local("patchbay", Via::System)).await?;
@@ -347,7 +347,7 @@ impl Applier {
         self.releases.switch(previous).map_err(failed)?;
         let changed: Vec<File> = old.into_iter().filter(|file| !new.contains(file)).collect();
         let seen = match Session::open(&self.access).await {
-            Ok(mut session) => self.reload_and_see(&mut session, &changed).await,
+            Ok(mut session) => self.reload_and_see(&mut session, &changed, &new).await,
             Err(error) => vec![error.to_string()],
         };
         Ok((half_way(previous, &seen), seen))
@@ -355,8 +355,12 @@ impl Applier {
 
     /// The files are the old ones, but the run may have died while it rolled back: whatever
     /// Asterisk does not hold of them it is told again.
-    async fn look(&self, previous: i64) -> Result<(String, Vec<String>), ApplyError> {
-        let old = self.releases.read(previous).map_err(|source| self.directory(source))?;
+    async fn look(&self, run: i64, previous: i64) -> Result<(String, Vec<String>), ApplyError> {
+        let failed = |source| self.directory(source);
+        let (old, new) = (
+            self.releases.read(previous).map_err(failed)?,
+            self.releases.read(run).map_err(failed)?,
+        );
         let unheld = async {
             let mut session = Session::open(&self.access).await?;
             let unheld = session.unheld(&old).await?;
@@ -366,7 +370,7 @@ impl Applier {
             Ok((_, unheld)) if unheld.is_empty() => {
                 return Ok((UNTOUCHED.to_owned(), Vec::new()));
             }
-            Ok((mut session, unheld)) => self.reload_and_see(&mut session, &unheld).await,
+            Ok((mut session, unheld)) => self.reload_and_see(&mut session, &unheld, &new).await,
             Err(error) => vec![error.to_string()],
         };
         Ok((half_way(previous, &seen), seen))

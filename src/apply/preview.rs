@@ -171,6 +171,11 @@ pub(super) fn pjsip_tree(config_dir: &Path, files: &[File]) -> Tree {
     conf::parse(&laid_over(config_dir, files), "pjsip.conf")
 }
 
+/// Asterisk's whole dialplan with `files` in force.
+pub(super) fn dialplan_tree(config_dir: &Path, files: &[File]) -> Tree {
+    conf::parse(&laid_over(config_dir, files), "extensions.conf")
+}
+
 /// What is wrong with Asterisk's configuration if `files` were in force.
 pub(super) fn preflight(config_dir: &Path, files: &[File]) -> Vec<Finding> {
     let source = laid_over(config_dir, files);

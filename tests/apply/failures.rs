@@ -90,7 +90,8 @@ async fn a_manager_interface_that_hangs_before_the_reload_is_refused_and_after_i
         ("Action: Reload", Fault::Swallow, RunState::RolledBack),
         ("Action: Reload", Fault::Cut, RunState::RolledBack),
         ("Action: PJSIPShowEndpoint\r", Fault::Stall, RunState::RolledBack),
-        ("Action: ShowDialPlan", Fault::Cut, RunState::RolledBack),
+        // Whether Asterisk has the file that stays is asked before anything is put in place.
+        ("Action: ShowDialPlan", Fault::Cut, RunState::Unreachable),
         ("Action: PJSIPShowEndpoints", Fault::Swallow, RunState::RolledBack),
         ("Action: PJSIPShowAuths", Fault::Cut, RunState::RolledBack),
         ("Action: PJSIPShowAors", Fault::Stall, RunState::RolledBack),
@@ -316,6 +317,54 @@ async fn a_hand_written_endpoint_that_breaks_all_of_them_is_rolled_back_with_ast
 }
 
 #[tokio::test]
+async fn what_asterisk_lost_of_a_file_that_stays_as_it_is_it_is_told_again() {
+    let office = Office::new().await;
+    for name in ["Ann", "Bob"] {
+        office.hire(name).await;
+    }
+    assert_eq!(office.apply().await.state, RunState::Verified);
+    let told_again = |run: &Run| run.findings().iter().any(|said| said.contains("told again"));
+
+    lose_an_aor(&office).await;
+    let run = office.apply().await;
+    assert_eq!(run.state, RunState::Verified, "there was nothing to change: {run:?}");
+    assert!(told_again(&run) && holds(&office, "1001").await, "{run:?}");
+    let run = office.apply().await;
+    assert_eq!(run.state, RunState::Unchanged, "{run:?}");
+    assert!(!told_again(&run), "{run:?}");
+
+    lose_an_aor(&office).await;
+    set_range(&office, "1000-2999").await;
+    let run = office.apply().await;
+    assert_eq!(run.state, RunState::Verified, "only the dialplan changed: {run:?}");
+    assert!(told_again(&run) && holds(&office, "1001").await, "{run:?}");
+    let reloaded = run.modules().into_iter().filter(|module| module.reloaded).count();
+    assert_eq!(reloaded, 2, "{run:?}");
+}
+
+/// Lets Asterisk read the file without 1001's address of record, and puts the file back.
+async fn lose_an_aor(office: &Office) {
+    let file = office.config_file("patchbay/current/pjsip.conf");
+    let text = fs::read_to_string(&file).unwrap();
+    let without = text.replacen("[1001](patchbay-aor)", "[1002](patchbay-aor)", 1);
+    assert_ne!(without, text);
+    for (text, reload) in [(without, true), (text, false)] {
+        // Releases may share the file by a link: a new one in its place.
+        let beside = file.with_extension("new");
+        fs::write(&beside, text).unwrap();
+        fs::rename(&beside, &file).unwrap();
+        if reload {
+            office.asterisk.cli("module reload res_pjsip.so");
+        }
+    }
+    assert!(!holds(office, "1001").await);
+}
+
+async fn holds(office: &Office, aor: &str) -> bool {
+    office.manager().await.ids("PJSIPShowAors").await.iter().any(|id| id == aor)
+}
+
+#[tokio::test]
 async fn objects_that_live_only_in_memory_and_files_that_differ_are_shown_as_drift() {
     let mut office = staffed().await;
     assert_eq!(office.apply().await.state, RunState::Verified);
@@ -337,6 +386,12 @@ async fn objects_that_live_only_in_memory_and_files_that_differ_are_shown_as_dri
     assert_eq!(drift.missing, ["aor later"]);
     assert_eq!(drift.edited, ["patchbay/current/pjsip.conf was changed by hand"]);
     assert!(!drift.is_none());
+    // A step of the dialplan that somebody added and one that somebody took away by hand.
+    office.asterisk.cli("dialplan add extension 999,1,NoOp,x into patchbay-internal");
+    office.asterisk.cli("dialplan remove extension i@patchbay-internal");
+    let drift = office.applier.drift().await.unwrap();
+    assert_eq!(drift.memory_only, ["aor trunk", "extension 999, priority 1 of patchbay-internal"]);
+    assert_eq!(drift.missing, ["aor later", "extension i, priority 1 of patchbay-internal"]);
     // Looking mends nothing.
     assert!(office.files()[0].contains("; mine"));
     office.asterisk.stop();

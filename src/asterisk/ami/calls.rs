@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Action, Ami, AmiError, Message};
+use crate::asterisk::dialplan::Step;
 use crate::asterisk::objects::ObjectKind;
 
 /// Asterisk's version: major, minor, patch.
@@ -181,6 +182,22 @@ impl Ami {
         match self.action(&Action::new("ShowDialPlan").field("Context", name)?).await {
             Err(AmiError::Failed(text)) if text.starts_with("Did not find context") => Ok(false),
             outcome => outcome.map(|()| true),
+        }
+    }
+
+    /// What a context of the dialplan holds; nothing when there is no such context.
+    pub async fn steps(&mut self, context: &str) -> Result<BTreeSet<Step>, AmiError> {
+        let action = Action::new("ShowDialPlan").field("Context", context)?;
+        let mut steps = BTreeSet::new();
+        let look = |message: Message<'_>| {
+            let step = message.text("Extension").zip(message.text("Priority"));
+            steps.extend(step.map(|(extension, priority)| Step { extension, priority }));
+        };
+        match self.list(&action, look).await {
+            Err(AmiError::Failed(text)) if text.starts_with("Did not find context") => {
+                Ok(BTreeSet::new())
+            }
+            outcome => outcome.map(|()| steps),
         }
     }
 
