@@ -94,7 +94,10 @@ async fn import(site: &Site) -> anyhow::Result<Duration> {
         "INSERT INTO phone_seen (mac, tenant_id, fetched_at, fetched_file, fetched_revision, user_agent, model, firmware)
          SELECT mac, tenant_id, 1700000000 + number_sort, 'x.cfg', 'abc', 'Yealink', '', '' FROM phone WHERE number_sort % 10 <> 0",
         "INSERT INTO registration (tenant_id, number, contact, address, user_agent, mac, mac_source, present, first_seen, last_seen)
-         SELECT p.tenant_id, p.number_sort, 'sip:' || p.mac, p.token, '', p.mac, 'user_agent', p.number_sort % 5 <> 0, 1, 1
+         SELECT p.tenant_id, p.number_sort, 'sip:' || p.mac,
+             coalesce((SELECT a.address FROM address a WHERE a.holder_id = p.mac AND a.holder_kind = 'phone'),
+                      (SELECT a.address FROM address a ORDER BY a.address LIMIT 1)),
+             '', p.mac, 'user_agent', p.number_sort % 5 <> 0, 1, 1
          FROM phone p WHERE p.number_sort < 100000000",
     ] {
         tx.query(statement).run().await?;
