@@ -297,6 +297,136 @@ both_databases! {
         }
     }
 
+    async fn in_a_change_of_a_name_they_are_refused_by_name_or_kept_as_they_are(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let script = app.script(Role::Admin).await;
+        let id = admin.add("Ann", "ann@example.com", "").await;
+        let (page, call) = (format!("/users/{id}"), format!("/api/v1/users/{id}"));
+        let mut kept = 0;
+        for (_, input) in strings() {
+            let before = app.contents().await;
+            let called = script.send("PATCH", &call, &json!({ "name": input })).await;
+            if called.status == 200 {
+                assert_eq!(called.json()["name"], input.as_str());
+                kept += 1;
+            } else {
+                is_refused(&called, &input, "name");
+                assert_eq!(app.contents().await, before, "{input:?}");
+            }
+            for path in [page.clone(), format!("{page}/row")] {
+                let version = app.number("SELECT version FROM users").await.to_string();
+                let form = [("name", input.as_str()), ("email", "ann@example.com"), ("extension", "1000"), ("version", &version)];
+                let before = app.contents().await;
+                let sent = admin.post(&path, &form).await;
+                is_inert(&sent);
+                if sent.status == 422 {
+                    assert!(path.ends_with("/row") || !sent.field_error("name").is_empty(), "{input:?}");
+                    assert_eq!(app.contents().await, before, "{input:?}");
+                } else {
+                    assert!([200, 303].contains(&sent.status), "{input:?}: {sent:?}");
+                    assert_eq!(app.texts("SELECT name FROM users").await, [input.trim()]);
+                    let shown = admin.get(&page).await;
+                    is_inert(&shown);
+                    shown.shows(input.trim());
+                }
+            }
+        }
+        assert!(kept >= 30, "{kept}");
+        is_inert(&admin.get("/audit?size=200").await);
+    }
+
+    async fn as_the_name_of_a_tenant_they_are_refused_by_name_or_inert(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let mut kept = 0;
+        for (n, (_, input)) in strings().into_iter().enumerate() {
+            let version = app.number("SELECT version FROM tenant WHERE slug = ''").await.to_string();
+            let form = [("name", input.as_str()), ("time_zone", "UTC"), ("first", "1000"), ("last", "1999"), ("version", &version)];
+            let before = app.contents().await;
+            let sent = admin.post("/settings", &form).await;
+            if sent.status == 303 {
+                kept += 1;
+                assert_eq!(app.texts("SELECT name FROM tenant WHERE slug = ''").await, [input.trim()]);
+                let shown = admin.get("/settings").await;
+                is_inert(&shown);
+                shown.shows(input.trim());
+            } else {
+                is_refused(&sent, &input, "name");
+                assert_eq!(app.contents().await, before, "{input:?}");
+            }
+            let (slug, boss) = (format!("t{n}"), format!("boss{n}"));
+            let form = [("name", input.as_str()), ("slug", &slug), ("time_zone", "UTC"), ("first", "10"), ("last", "99"), ("admin", &boss)];
+            let before = app.contents().await;
+            let founded = admin.post("/settings/tenants", &form).await;
+            if founded.status == 422 {
+                is_refused(&founded, &input, "name");
+                assert_eq!(app.contents().await, before, "{input:?}");
+            } else {
+                assert_eq!(founded.status, 200, "{input:?}");
+                is_inert(&founded);
+                let stored = app.texts(&format!("SELECT name FROM tenant WHERE slug = '{slug}'")).await;
+                assert_eq!(stored, [input.trim()]);
+            }
+        }
+        assert!(kept >= 30, "{kept}");
+        for page in ["/", "/settings", "/settings/tenants", "/audit?size=200"] {
+            is_inert(&admin.get(page).await);
+        }
+    }
+
+    async fn as_the_key_of_a_request_they_are_refused_or_tell_it_from_others(app: TestApp) {
+        let script = app.script(Role::Admin).await;
+        let mut kept = 0;
+        for (email, input) in strings() {
+            // What cannot stand in a header at all reaches nobody.
+            if actix_web::http::header::HeaderValue::from_str(&input).is_err() {
+                continue;
+            }
+            let body = json!({ "name": "Ann", "email": email });
+            let ask = || script.ask("POST", "/api/v1/users").header("idempotency-key", &input).json(&body).send();
+            let before = app.contents().await;
+            let first = ask().await;
+            if first.status == 201 {
+                kept += 1;
+                let again = ask().await;
+                assert_eq!((again.status, &again.text), (201, &first.text), "{input:?}");
+                assert_eq!(again.header("idempotency-replayed"), Some("true"), "{input:?}");
+            } else {
+                assert_eq!(first.status, 400, "{input:?}: {first:?}");
+                first.shows("Idempotency-Key must be 1 to 200 printable characters");
+                assert_eq!(app.contents().await, before, "{input:?}");
+            }
+        }
+        assert!(kept >= 30, "{kept}");
+        assert_eq!(app.number("SELECT count(*) FROM users").await, kept);
+    }
+
+    async fn as_names_in_a_file_they_are_refused_by_line_and_column_or_kept_as_they_are(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let mut kept = 0;
+        for (email, input) in strings() {
+            let mut csv = csv::Writer::from_writer(Vec::new());
+            csv.write_record(["name", "email"]).unwrap();
+            csv.write_record([&input, &email]).unwrap();
+            let text = String::from_utf8(csv.into_inner().unwrap()).unwrap();
+            let before = app.contents().await;
+            let page = admin.post("/users/import", &[("text", &text), ("confirmed", "1")]).await;
+            is_inert(&page);
+            if page.status == 422 {
+                page.shows("<td class=\"num\" data-label=\"line\">2</td><td>name</td>");
+                assert_eq!(app.contents().await, before, "{input:?}");
+            } else {
+                assert!([200, 201].contains(&page.status), "{input:?}: {page:?}");
+                kept += 1;
+                let stored = app.texts(&format!("SELECT name FROM users WHERE email = '{email}'")).await;
+                assert_eq!(stored, [patchbay::web::csv::original(input.trim())]);
+            }
+        }
+        assert!(kept >= 30, "{kept}");
+        for page in ["/users?size=200", "/audit?size=200"] {
+            is_inert(&admin.get(page).await);
+        }
+    }
+
     async fn in_settings_operators_tokens_and_imports_they_are_refused_or_inert(app: TestApp) {
         let admin = app.signed_in("admin", Role::Admin).await;
         let users = "SELECT count(*) FROM users";
@@ -340,6 +470,22 @@ both_databases! {
             assert_eq!(app.number(users).await, before, "{input:?}");
         }
         is_inert(&admin.get("/settings/tokens").await);
+    }
+
+    async fn as_a_reason_for_an_apply_they_come_back_inert(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let script = app.script(Role::Admin).await;
+        for (_, input) in strings() {
+            let before = app.contents().await;
+            // There is no Asterisk here to apply to.
+            let page = admin.post("/apply", &[("reason", &input)]).await;
+            assert_eq!(page.status, 409, "{input:?}");
+            is_inert(&page);
+            let called = script.send("POST", "/api/v1/apply", &json!({ "reason": input })).await;
+            assert_eq!(called.status, 503, "{input:?}");
+            is_inert(&called);
+            assert_eq!(app.contents().await, before, "{input:?}");
+        }
     }
 
     async fn contacts_are_refused_by_name_or_inert_in_lists_and_phone_books(app: TestApp) {

@@ -44,14 +44,16 @@ async fn a_hostile_name_is_refused_or_inert() {
     let ids = phones(&mut manager).await;
     let all: serde_json::Value = serde_json::from_str(HOSTILE).unwrap();
     let (mut literal, mut refused) = (0, 0);
-    for case in all.as_array().unwrap().iter().filter(|case| case["field"] == "display_name") {
+    for case in all.as_array().unwrap() {
         let (name, expect) = (case["input"].as_str().unwrap(), case["expect"].as_str().unwrap());
+        // What is meant for another field may be a name as well.
+        let meant = case["field"] == "display_name";
         if name.parse::<PersonName>().is_err() {
-            assert!(expect.starts_with("reject"), "{case}");
+            assert!(!meant || expect.starts_with("reject"), "{case}");
             refused += 1;
             continue;
         }
-        assert!(expect.ends_with("literal"), "{case}");
+        assert!(!meant || expect.ends_with("literal"), "{case}");
         office.rename(&person, name).await;
         let run = office.apply().await;
         assert_eq!((run.state, run.findings()), (RunState::Verified, vec![]), "{case}: {run:?}");
@@ -64,7 +66,7 @@ async fn a_hostile_name_is_refused_or_inert() {
         );
         literal += 1;
     }
-    assert!(literal >= 10 && refused >= 4, "{literal} {refused}");
+    assert!(literal >= 30 && refused >= 4, "{literal} {refused}");
     // It boots on the last of them too.
     office.asterisk.restart();
     assert_eq!(phones(&mut office.manager().await).await, ids);
