@@ -1,8 +1,8 @@
 //! Every route and everybody who may call it; what surrounds every request.
 
 use patchbay::app::routes;
-use patchbay::auth::Role;
-use patchbay::auth::access::Access;
+use patchbay::auth::access::{Access, Route};
+use patchbay::auth::{Right, Role};
 use patchbay::id::SubnetId;
 use patchbay::ipam::observe;
 use patchbay::ipam::prefixes;
@@ -26,6 +26,29 @@ const CALLERS: [&str; 9] = [
     "admin's token",
     "auditor's token",
     "other's token",
+];
+
+/// What the tokens of the roles between may do; they follow those of the table among the callers.
+/// Whatever asks for another right is refused them, the rest is answered as it is to `admin`.
+const BETWEEN: [(&str, &[Right]); 2] = [
+    (
+        "operator's token",
+        &[
+            Right::Read,
+            Right::EditUsers,
+            Right::ManageUsers,
+            Right::EditPhones,
+            Right::ManagePhones,
+            Right::ReserveAddresses,
+            Right::ManageAddresses,
+            Right::Reveal,
+            Right::Apply,
+        ],
+    ),
+    (
+        "helpdesk's token",
+        &[Right::Read, Right::EditUsers, Right::EditPhones, Right::ReserveAddresses],
+    ),
 ];
 
 /// What each caller gets. `other` is the administrator of another tenant, so that what stands in
@@ -990,6 +1013,8 @@ impl<'a> Callers<'a> {
             app.token_of("admin", Role::Admin, None).await,
             app.token_of("admin", Role::Auditor, None).await,
             app.token_of("other", Role::Admin, None).await,
+            app.token_of("operator", Role::Operator, None).await,
+            app.token_of("helpdesk", Role::Helpdesk, None).await,
         ];
         Self { browsers, tokens }
     }
@@ -1075,6 +1100,31 @@ both_databases! {
             }
         }
         assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+
+    async fn the_tokens_of_operator_and_help_desk_may_what_their_roles_may(app: TestApp) {
+        let callers = Callers::new(&app).await;
+        let routes = routes();
+        let (mut wrong, mut refused) = (Vec::new(), [0, 0]);
+        for (method, path, body, answers) in TABLE {
+            let is_it = |route: &&Route| route.method.as_str() == *method && route.path == *path;
+            let access = routes.iter().find(is_it).unwrap().access;
+            for (n, (caller, rights)) in BETWEEN.into_iter().enumerate() {
+                let may = match access {
+                    Access::Api(right) | Access::HostApi(right) => rights.contains(&right),
+                    _ => true,
+                };
+                let expected = if may { answers.split(' ').nth(6).unwrap() } else { "403" };
+                refused[n] += u32::from(!may);
+                let target = Target::new(&app, callers.admin(), path, body).await;
+                let answer = callers.call(CALLERS.len() + n, method, &target).await;
+                if answer.status.to_string() != expected {
+                    wrong.push(format!("{method} {path} as {caller}: {} instead of {expected}", answer.status));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        assert!(refused[0] > 0 && refused[1] > refused[0], "{refused:?}");
     }
 
     async fn what_is_not_there_is_404_and_a_wrong_method_405_with_every_header(app: TestApp) {
