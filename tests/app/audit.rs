@@ -228,6 +228,20 @@ both_databases! {
         assert_eq!(admin.get("/audit.csv?from=x").await.status, 400);
     }
 
+    async fn a_secret_stands_in_its_row_as_hidden_and_never_as_itself(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let id = admin.add("Ann", "ann@example.com", "").await;
+        let page = admin.post(&format!("/users/{id}/secret"), &[]).await;
+        let secret = page.between(r#"id="secret">"#, "<");
+        let log = admin.get("/audit?action=user.secret_rotated").await;
+        log.shows("secret: <ins>(hidden)</ins>");
+        let file = admin.get("/audit.csv?action=user.secret_rotated").await;
+        file.shows("(hidden)");
+        for seen in [&log, &file, &admin.get("/audit").await, &admin.get("/apply").await] {
+            seen.hides(secret);
+        }
+    }
+
     async fn concurrent_changes_leave_one_unbroken_chain(app: TestApp) {
         let other = app.another().await;
         let write = async |app: &TestApp, n: u32| {
