@@ -50,6 +50,25 @@ async fn people_who_were_applied_register_call_and_see_each_others_lamps() {
 }
 
 #[tokio::test]
+async fn a_call_nobody_answers_ends_when_the_time_is_up() {
+    let office = Office::new().await;
+    let (_, ann) = office.hire("Ann").await;
+    let (_, bob) = office.hire("Bob").await;
+    assert_eq!(office.apply().await.state, RunState::Verified);
+    // Here they need not wait as long as elsewhere.
+    let dialplan = office.config_file("patchbay/current/extensions.conf");
+    let meant = std::fs::read_to_string(&dialplan).unwrap();
+    assert_eq!(meant.matches("Dial(PJSIP/${EXTEN},25)").count(), 1, "{meant}");
+    std::fs::write(&dialplan, meant.replace("${EXTEN},25)", "${EXTEN},1)")).unwrap();
+    office.asterisk.cli("module reload pbx_config.so");
+    let mut ann = phone(&office, "1000", &ann, Algorithm::Sha256).await;
+    let mut bob = phone(&office, "1001", &bob, Algorithm::Sha256).await;
+    assert_eq!((ann.register().await, bob.register().await), (200, 200));
+    let (status, ()) = tokio::join!(ann.call("1001"), bob.ignore());
+    assert_eq!(status, 480);
+}
+
+#[tokio::test]
 async fn disabling_rotating_and_deleting_reach_the_phone_with_the_next_apply() {
     let office = Office::new().await;
     let (_, caller) = office.hire("Caller").await;

@@ -151,6 +151,100 @@ async fn a_reload_of_somebody_else_is_waited_for() {
     assert_eq!(office.held().await.phones(), ["1000", "1001"]);
 }
 
+/// What another Asterisk says of itself.
+const OLD: &str = "Response: Success\r\nActionID\r\nAsteriskVersion: 21.9.1\r\n\r\n";
+const NOT_ADVISED: &str = "Response: Success\r\nActionID\r\nAsteriskVersion: 22.9.2~dfsg\r\n\r\n";
+
+#[tokio::test]
+async fn an_asterisk_older_than_22_is_told_nothing_and_one_older_than_22_10_with_a_warning() {
+    let office = staffed().await;
+    let (held, files, current) = (office.held().await, office.files(), office.current());
+    let word = "Action: CoreSettings";
+    let proxy = Proxy::new(office.asterisk.ami_port, word, Fault::Answer(OLD), 99).await;
+    let applier = office.applier_with(|config| config.asterisk.ami = proxy.address());
+    let run = office.apply_with(&applier, Source::Database).await;
+    assert_eq!(run.state, RunState::Unreachable, "{run:?}");
+    assert_eq!(
+        run.detail,
+        "Nothing was changed: this is Asterisk 21.9; Patchbay needs 22.0 or newer."
+    );
+    assert_eq!((office.held().await, office.files(), office.current()), (held, files, current));
+    let drift = applier.drift().await.unwrap();
+    assert_eq!(
+        drift.unreachable.as_deref(),
+        Some("this is Asterisk 21.9; Patchbay needs 22.0 or newer")
+    );
+
+    let proxy = Proxy::new(office.asterisk.ami_port, word, Fault::Answer(NOT_ADVISED), 99).await;
+    let applier = office.applier_with(|config| config.asterisk.ami = proxy.address());
+    let run = office.apply_with(&applier, Source::Database).await;
+    assert_eq!(run.state, RunState::Verified, "{run:?}");
+    let advice = "Asterisk 22.9.2 is older than 22.10: other reloads can deadlock it, upgrade it";
+    assert_eq!(run.findings(), [advice]);
+    assert_eq!(applier.drift().await.unwrap().advice.as_deref(), Some(advice));
+    assert_eq!(office.applier.drift().await.unwrap().advice, None, "the real one is new enough");
+}
+
+#[tokio::test]
+async fn a_preview_on_the_command_line_prints_the_difference_and_changes_nothing() {
+    let office = Office::new().await;
+    let preview = || {
+        let output = office.patchbay(&["apply", "--preview"]);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    assert_eq!(preview(), (Some(0), String::new(), "nothing would change\n".to_owned()));
+    let (_, secret) = office.hire("Ann").await;
+    let (code, printed, told) = preview();
+    assert_eq!((code, told.as_str()), (Some(0), ""), "{printed}");
+    let lines: Vec<&str> = printed.lines().collect();
+    assert!(lines[0].starts_with("--- ") && lines[0].contains("pjsip.conf"), "{printed}");
+    assert!(lines[1].starts_with("+++ ") && lines[1].contains("pjsip.conf"), "{printed}");
+    assert!(lines[2].starts_with("@@ -"), "{printed}");
+    for line in
+        ["+[1000](patchbay-phone)", "+callerid = \"Ann\" <1000>", "+[1000-auth](patchbay-auth)"]
+    {
+        assert!(lines.contains(&line), "{line} is not in {printed}");
+    }
+    let digests: Vec<&&str> = lines.iter().filter(|line| line.contains("digest = ")).collect();
+    let hidden = ["+password_digest = MD5:(hidden #", "+password_digest = SHA-256:(hidden #"];
+    assert_eq!(digests.len(), 2, "{printed}");
+    for (line, hidden) in digests.iter().zip(hidden) {
+        assert!(line.starts_with(hidden), "{line}");
+    }
+    assert!(
+        !printed.contains(secret.expose()) && !printed.contains("extensions.conf"),
+        "{printed}"
+    );
+    assert_eq!((office.current(), office.pending().await), (0, 1));
+    assert_eq!(office.held().await.phones(), [""; 0]);
+
+    // What stands in the way is named, and is no success.
+    append(
+        &office.config_file("extensions.conf"),
+        "\n[patchbay-internal]\nexten => 1000,1,Hangup()\n",
+    );
+    let (code, printed, told) = preview();
+    assert_eq!(code, Some(1), "{told}");
+    assert!(printed.contains("+[1000](patchbay-phone)"), "{printed}");
+    assert!(told.contains("is also a context of ours"), "{told}");
+}
+
+#[tokio::test]
+async fn the_manager_user_and_its_secret_come_from_the_environment() {
+    let office = staffed().await;
+    let apply = |user: &str, secret: &str| {
+        let mut command = office.command();
+        command.arg("apply").env("PATCHBAY_ASTERISK_AMI_USER", user);
+        let output = command.env("PATCHBAY_ASTERISK_AMI_SECRET", secret).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, told) = apply("tester", "wrong");
+    assert!(code == Some(1) && told.starts_with("unreachable: Nothing was changed"), "{told}");
+    let (code, told) = apply("tester", "tester");
+    assert!(code == Some(0) && told.starts_with("verified: "), "{told}");
+}
+
 #[tokio::test]
 async fn asterisk_killed_and_started_again_while_it_is_told_ends_with_one_release_or_the_other() {
     let mut office = staffed().await;
