@@ -324,6 +324,69 @@ mod tests {
     }
 
     #[test]
+    fn every_key_has_its_variable_in_the_environment() {
+        let file = "listen = \"127.0.0.1:1\"\npublic_url = \"http://file\"\ndata_dir = \"file\"
+            database_url = \"sqlite:file\"\nsecret_key_file = \"file\"
+            [asterisk]\nconfig_dir = \"file\"\nami = \"file:1\"\nami_user = \"file\"\nami_secret = \"file\"\n";
+        let env = [
+            ("PATCHBAY_LISTEN", "127.0.0.1:2"),
+            ("PATCHBAY_PUBLIC_URL", "https://env/"),
+            ("PATCHBAY_DATA_DIR", "env"),
+            ("PATCHBAY_DATABASE_URL", "sqlite:env"),
+            ("PATCHBAY_SECRET_KEY_FILE", "env.key"),
+            ("PATCHBAY_ASTERISK_CONFIG_DIR", "env.d"),
+            ("PATCHBAY_ASTERISK_AMI", "env:2"),
+            ("PATCHBAY_ASTERISK_AMI_USER", "me"),
+            ("PATCHBAY_ASTERISK_AMI_SECRET", "hunter2"),
+        ];
+        let told = |env: &[(&str, &str)]| {
+            let Config {
+                listen,
+                public_url,
+                data_dir,
+                database_url,
+                secret_key_file,
+                asterisk,
+                ..
+            } = build(file, env).unwrap();
+            let Asterisk { config_dir, ami, ami_user, ami_secret } = asterisk;
+            let paths = [data_dir, secret_key_file, config_dir];
+            let [data_dir, key, config_dir] = paths.map(|path| path.display().to_string());
+            let listen = listen.to_string();
+            let told = [listen, public_url, data_dir, database_url, key, config_dir, ami, ami_user];
+            told.into_iter().chain(ami_secret).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            told(&[]),
+            [
+                "127.0.0.1:1",
+                "http://file",
+                "file",
+                "sqlite:file",
+                "file",
+                "file",
+                "file:1",
+                "file",
+                "file"
+            ]
+        );
+        assert_eq!(
+            told(&env),
+            [
+                "127.0.0.1:2",
+                "https://env",
+                "env",
+                "sqlite:env",
+                "env.key",
+                "env.d",
+                "env:2",
+                "me",
+                "hunter2"
+            ]
+        );
+    }
+
+    #[test]
     fn an_unknown_key_is_an_error() {
         for text in ["lisen = \"x\"", "[asterisk]\nconfig = \"x\"", "[other]\n"] {
             assert!(matches!(build(text, &[]), Err(ConfigError::Syntax { .. })), "{text}");

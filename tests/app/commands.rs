@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Output;
 
 use patchbay::auth::Role;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
 
 use crate::support::app::{PASSWORD, TestApp, both_databases};
 use crate::support::lab::Postgres;
@@ -71,6 +73,27 @@ both_databases! {
         app.sql("UPDATE audit_event SET actor = 'x' WHERE seq = 1").await;
         let (code, out, _) = said(&Patchbay::run(&app, &["check"], ""));
         assert_eq!((code, out.as_str()), (Some(1), "audit log: audit row 1 was altered, or its key is another\n"));
+    }
+
+    async fn check_fails_on_rows_that_changed_places_and_on_one_that_is_gone(app: TestApp) {
+        for name in ["ann", "bob", "cid", "dot"] {
+            app.operator(name, Role::Admin).await;
+        }
+        let found = || {
+            let (code, out, _) = said(&Patchbay::run(&app, &["check"], ""));
+            (code, out.lines().next().unwrap().to_owned())
+        };
+        let swap = async || {
+            for (from, to) in [(2, 100), (3, 2), (100, 3)] {
+                app.sql(&format!("UPDATE audit_event SET seq = {to} WHERE seq = {from}")).await;
+            }
+        };
+        swap().await;
+        assert_eq!(found(), (Some(1), "audit log: audit row 2 was altered, or its key is another".to_owned()));
+        swap().await;
+        assert_eq!(found().0, Some(0));
+        app.sql("DELETE FROM audit_event WHERE seq = 3").await;
+        assert_eq!(found(), (Some(1), "audit log: audit row 3 is missing: rows were deleted or renumbered".to_owned()));
     }
 
     async fn a_lost_or_another_secret_key_is_said_and_none_is_made_in_its_place(app: TestApp) {
@@ -208,6 +231,44 @@ both_databases! {
         assert_eq!(head.text().await.unwrap(), "");
         assert_eq!(server.stop().code(), Some(0));
     }
+
+    async fn links_and_cookies_are_for_the_address_it_is_reached_by(app: TestApp) {
+        let server = Patchbay::serve_told(&app, 3, &[("PATCHBAY_PUBLIC_URL", "https://pbx.example/")]).await;
+        assert!(server.said.contains("reached as https://pbx.example\n"), "{}", server.said);
+        assert!(server.said.contains("  https://pbx.example/welcome/"), "{}", server.said);
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let page = client.get(format!("{}/login", server.url)).send().await.unwrap();
+        assert!(page.headers().contains_key("strict-transport-security"));
+        server.stop();
+    }
+
+    async fn told_to_stop_it_answers_what_was_being_asked_before_it_ends(app: TestApp) {
+        app.operator("ann", Role::Admin).await;
+        let token = app.token_of("ann", Role::Admin, None).await;
+        let server = Patchbay::serve(&app).await;
+        let address = server.url.trim_start_matches("http://");
+        let body = r#"{"name":"Ann","email":"ann@example.com"}"#;
+        let head = format!(
+            "POST /api/v1/users HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",
+            body.len()
+        );
+        let mut asking = BufReader::new(TcpStream::connect(address).await.unwrap());
+        asking.write_all(head.as_bytes()).await.unwrap();
+        let mut line = String::new();
+        asking.read_line(&mut line).await.unwrap();
+        assert_eq!(line, "HTTP/1.1 100 Continue\r\n", "it has begun to listen to this request");
+        server.ask_to_stop();
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        asking.write_all(body.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        asking.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.contains("HTTP/1.1 201 Created") && answer.contains("\"number\":1000"), "{answer}");
+        assert_eq!(server.stopped().code(), Some(0));
+        assert_eq!(app.texts("SELECT name FROM users").await, ["Ann"]);
+    }
 }
 
 /// The backup without the last cell of its first row, and otherwise sound.
@@ -278,6 +339,13 @@ fn settings_come_from_the_file_and_the_environment_overrides_it() {
     assert!(dir.path().join("third/patchbay.db").exists());
     let (code, _, err) = run("", &[], &["check", "--config", "/nowhere.toml"]);
     assert!(code == Some(1) && err.contains("/nowhere.toml"), "{err}");
+
+    let (named, data) = (dir.path().join("named.key"), dir.path().join("fourth"));
+    let paths = [("PATCHBAY_SECRET_KEY_FILE", &named), ("PATCHBAY_DATA_DIR", &data)];
+    let paths = paths.map(|(name, path)| (name, path.to_str().unwrap()));
+    assert_eq!(run("secret_key_file = \"third.key\"\n", &paths, &["check"]).0, Some(0));
+    assert!(named.exists() && !dir.path().join("third.key").exists());
+    assert!(data.join("patchbay.db").exists() && !data.join("secret.key").exists());
 
     std::fs::write(&key, "short\n").unwrap();
     let (code, _, err) = run("", &[], &["check"]);

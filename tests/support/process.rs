@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Mutex;
 
 use super::app::TestApp;
@@ -53,9 +53,14 @@ impl Patchbay {
 
     /// As [`Self::serve`], reading the first `lines` it prints.
     pub async fn serve_saying(app: &TestApp, lines: usize) -> Self {
+        Self::serve_told(app, lines, &[]).await
+    }
+
+    /// As [`Self::serve_saying`], with more in its environment.
+    pub async fn serve_told(app: &TestApp, lines: usize, more: &[(&str, &str)]) -> Self {
         let port = free_port();
         let mut command = patchbay(&app.dir(), &app.url);
-        command.env("PATCHBAY_LISTEN", format!("127.0.0.1:{port}"));
+        command.env("PATCHBAY_LISTEN", format!("127.0.0.1:{port}")).envs(more.iter().copied());
         Self::begin(command, port, lines).await
     }
 
@@ -109,11 +114,20 @@ impl Patchbay {
     }
 
     /// Asks it to stop, and returns how it did.
-    pub fn stop(&self) -> std::process::ExitStatus {
-        let mut child = self.child.lock().unwrap();
-        let asked = Command::new("kill").arg(child.id().to_string()).status().unwrap();
-        assert!(asked.success());
-        child.wait().unwrap()
+    pub fn stop(&self) -> ExitStatus {
+        self.ask_to_stop();
+        self.stopped()
+    }
+
+    /// Asks it to stop.
+    pub fn ask_to_stop(&self) {
+        let id = self.child.lock().unwrap().id();
+        assert!(Command::new("kill").arg(id.to_string()).status().unwrap().success());
+    }
+
+    /// Waits until it has stopped; how it did.
+    pub fn stopped(&self) -> ExitStatus {
+        self.child.lock().unwrap().wait().unwrap()
     }
 }
 
