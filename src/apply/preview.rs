@@ -70,11 +70,8 @@ impl Applier {
             let old = release.map_or(Ok(Vec::new()), |release| releases.read(release))?;
             let new = plan.files;
             let text = |files: &[File], name: &str| {
-                files
-                    .iter()
-                    .find(|file| file.name == name)
-                    .map_or("", |file| file.body())
-                    .to_owned()
+                let file = files.iter().find(|file| file.name == name);
+                file.map_or_else(String::new, |file| render::said(file, &vault))
             };
             let changed = new.iter().filter(|file| !old.contains(file));
             let modules: Vec<&'static str> = changed.map(|file| file.module).collect();

@@ -112,14 +112,27 @@ pub fn is_intact(file: &File, vault: &Vault) -> bool {
     let Some(body) = file.text.find(&canary).and_then(|end| file.text.get(..end)) else {
         return false;
     };
-    let tail = if file.name == FILES[0].0 {
-        canary_objects(&file.canary, vault).unwrap_or_default()
-    } else {
-        canary_context(&file.canary)
-    };
+    let tail = tail(file, vault);
     canary_name(body) == file.canary
         && file.text.len() == body.len() + tail.len()
         && file.text.ends_with(&tail)
+}
+
+/// What a file says that may have been changed by hand: all but its canary, as long as that is as
+/// Patchbay wrote it.
+pub fn said(file: &File, vault: &Vault) -> String {
+    let body = file.body();
+    let rest = file.text.get(body.len()..).unwrap_or_default();
+    format!("{body}{}", rest.strip_prefix(tail(file, vault).as_str()).unwrap_or(rest))
+}
+
+/// What Patchbay writes of a file from its canary on.
+fn tail(file: &File, vault: &Vault) -> String {
+    if file.name == FILES[0].0 {
+        canary_objects(&file.canary, vault).unwrap_or_default()
+    } else {
+        canary_context(&file.canary)
+    }
 }
 
 /// The canary's name: the last section of the text.
@@ -457,6 +470,27 @@ mod tests {
     }
 
     #[test]
+    fn a_phone_rings_25_seconds_then_the_caller_is_hung_up_on() {
+        let vault = vault();
+        let text = &render(&desired(&vault, &[]), &vault).unwrap()[1].text;
+        let rings = "same => n,Dial(PJSIP/${EXTEN},25)\n";
+        let (_, after) = text.split_once(rings).unwrap();
+        let after: Vec<&str> = after.lines().map(str::trim).take(6).collect();
+        assert_eq!(
+            after,
+            [
+                "same => n,GotoIf($[\"${DIALSTATUS}\" = \"BUSY\"]?busy)",
+                "same => n,GotoIf($[\"${DIALSTATUS}\" = \"NOANSWER\"]?silent)",
+                "same => n(absent),Hangup(20)",
+                "same => n(silent),Hangup(19)",
+                "same => n(busy),Hangup(17)",
+                "same => n(unallocated),Hangup(1)",
+            ]
+        );
+        assert_eq!(text.matches("Dial(").count(), 1, "{text}");
+    }
+
+    #[test]
     fn each_tenants_numbers_are_picked_up_at_its_own_phones() {
         let vault = vault();
         let mut desired = desired(&vault, &[]);
@@ -491,9 +525,13 @@ mod tests {
                     file.name
                 );
             }
-            let more =
-                File { text: format!("{}\n[extra]\ntype = aor\n", file.text).into(), ..file };
+            assert_eq!(said(&file, &vault), file.body());
+            let more = File {
+                text: format!("{}\n[extra]\ntype = aor\n", file.text).into(),
+                ..file.clone()
+            };
             assert!(!is_intact(&more, &vault));
+            assert_eq!(said(&more, &vault), format!("{}\n[extra]\ntype = aor\n", file.body()));
         }
     }
 
