@@ -1,7 +1,7 @@
 //! `/api/v1/apply`: the button for scripts.
 
 use actix_web::http::StatusCode;
-use actix_web::web;
+use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -135,28 +135,47 @@ impl From<ApplyError> for Problem {
     }
 }
 
+/// Why Asterisk does not run what was asked.
+#[derive(Serialize, ToSchema)]
+struct ApplyProblem {
+    #[serde(flatten)]
+    problem: Problem,
+    /// How the apply ended; not there when none began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<ApplyResult>,
+}
+
 /// Apply to Asterisk
 ///
-/// Answers when it is over. 200 only if Asterisk was seen to run what was meant. 409: something
-/// stands in the way, which `findings` names, or somebody else is applying (then the answer is a
-/// problem document that says who). 502: Asterisk did not take the release; the answer says what it
-/// runs now. 503: Asterisk did not answer (with an outcome), or it does not know Patchbay, or the
-/// database cannot be reached (a problem document); nothing was changed.
+/// Answers when it is over. 200 only if Asterisk was seen to run what was meant. Everything else is
+/// a problem document; if an apply began, its `result` says how it ended. 409: something stands in
+/// the way, which the result's `findings` name, or somebody else is applying (then there is no
+/// result, and `detail` says who). 502: Asterisk did not take the release; the result says what it
+/// runs now. 503: Asterisk did not answer (with a result), or it does not know Patchbay, or the
+/// database cannot be reached; nothing was changed.
 #[utoipa::path(post, path = "/api/v1/apply", operation_id = "apply", tag = "Apply", request_body = ApplyRequest,
-    responses((status = 200, body = ApplyResult), (status = 409, body = ApplyResult), (status = 502, body = ApplyResult),
-        (status = 503, body = Problem)))]
+    responses((status = 200, body = ApplyResult), (status = 400, body = Problem), (status = 404, body = Problem),
+        (status = 409, body = ApplyProblem, content_type = "application/problem+json"), (status = 413, body = Problem),
+        (status = 415, body = Problem), (status = 422, body = Problem),
+        (status = 502, body = ApplyProblem, content_type = "application/problem+json"),
+        (status = 503, body = ApplyProblem, content_type = "application/problem+json")))]
 async fn apply(by: Operator, applier: web::Data<Applier>, body: Json<ApplyRequest>) -> Answer {
     let ApplyRequest { reason, release, overwrite, triggered_by: _ } = body.0;
     let source = release.map_or(Source::Database, Source::Release);
     let request = Request { source, reason: reason.unwrap_or_default(), overwrite };
     let run = applier.apply(by.actor(), &request).await?;
     let status = match run.state {
-        State::Verified | State::Unchanged => StatusCode::OK,
+        State::Verified | State::Unchanged => {
+            return api::json(StatusCode::OK, &ApplyResult::from(run));
+        }
         State::Refused => StatusCode::CONFLICT,
         State::Unreachable => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::BAD_GATEWAY,
     };
-    api::json(status, &ApplyResult::from(run))
+    let problem = Problem::new(status, run.detail.clone());
+    let body = serde_json::to_vec(&ApplyProblem { problem, result: Some(run.into()) })
+        .map_err(|error| Problem::fault(&error))?;
+    Ok(HttpResponse::build(status).content_type("application/problem+json").body(body))
 }
 
 /// One option of an object that differs.
@@ -242,7 +261,7 @@ struct PreviewResult {
 
 /// See what an apply would do
 #[utoipa::path(get, path = "/api/v1/apply/preview", operation_id = "previewApply", tag = "Apply",
-    responses((status = 200, body = PreviewResult)))]
+    responses((status = 200, body = PreviewResult), (status = 409, body = Problem)))]
 async fn preview(_by: Operator, applier: web::Data<Applier>) -> Answer {
     let mut preview = applier.preview(Source::Database).await?;
     let pending =
@@ -317,7 +336,7 @@ struct History {
 
 /// List past applies
 #[utoipa::path(get, path = "/api/v1/apply/history", operation_id = "listApplies", tag = "Apply", params(Paging),
-    responses((status = 200, body = History)))]
+    responses((status = 200, body = History), (status = 400, body = Problem)))]
 async fn history(_by: Operator, applier: web::Data<Applier>, params: web::Query<Paging>) -> Answer {
     let at = list::stretch(&params.page, list::size(&params.size));
     let (runs, total) = applier.history(at).await?;

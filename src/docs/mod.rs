@@ -69,11 +69,11 @@ pub fn document() -> openapi::OpenApi {
     document
 }
 
-/// Adds what holds for every call: what each status means, the media type of problems, and that a
-/// token is asked for.
+/// Adds what holds for every call: what each status means, the media type of problems, that a token
+/// is asked for, and that the database may be out of reach or something wrong inside.
 fn complete(operation: &mut openapi::path::Operation) {
     let responses = &mut operation.responses.responses;
-    for status in ["401", "403"] {
+    for status in ["401", "403", "500", "503"] {
         let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
         let refused = ResponseBuilder::new().content("application/json", problem).build();
         responses.entry(status.to_owned()).or_insert_with(|| refused.into());
@@ -225,19 +225,27 @@ fn type_name(schema: &Value) -> String {
 
 fn schemas(document: &Value) -> Vec<Schema> {
     let components = document.get("components").cloned().unwrap_or_default();
-    let schemas = entries(&components, "schemas").map(|(name, schema)| {
-        let required: Vec<&str> = items(schema, "required").filter_map(Value::as_str).collect();
-        let fields = entries(schema, "properties").map(|(field, value)| Property {
-            name: field.clone(),
-            kind: type_name(value),
-            required: required.contains(&field.as_str()),
-            description: text(value, "description"),
-        });
-        Schema {
-            name: name.clone(),
-            description: text(schema, "description"),
-            fields: fields.collect(),
-        }
+    let known = components.get("schemas").cloned().unwrap_or_default();
+    let schemas = entries(&components, "schemas").map(|(name, schema)| Schema {
+        name: name.clone(),
+        description: text(schema, "description"),
+        fields: properties(&known, schema),
     });
     schemas.collect()
+}
+
+/// The fields of a schema, those of the schemas it is made of first.
+fn properties(known: &Value, schema: &Value) -> Vec<Property> {
+    if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
+        let name = reference.rsplit('/').next().unwrap_or_default();
+        return known.get(name).map_or_else(Vec::new, |schema| properties(known, schema));
+    }
+    let required: Vec<&str> = items(schema, "required").filter_map(Value::as_str).collect();
+    let own = entries(schema, "properties").map(|(field, value)| Property {
+        name: field.clone(),
+        kind: type_name(value),
+        required: required.contains(&field.as_str()),
+        description: text(value, "description"),
+    });
+    items(schema, "allOf").flat_map(|part| properties(known, part)).chain(own).collect()
 }

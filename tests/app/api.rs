@@ -326,7 +326,25 @@ both_databases! {
             assert!(document["components"]["schemas"][name].is_object(), "{name} is named and not there");
         }
         assert_eq!(document["components"]["securitySchemes"]["token"]["scheme"], "bearer");
+        let apply = &document["paths"]["/api/v1/apply"]["post"]["responses"];
+        let schema = |status: &str| {
+            let (kind, content) = apply[status]["content"].as_object().unwrap().iter().next().unwrap();
+            let name = content["schema"]["$ref"].as_str().unwrap().rsplit('/').next().unwrap();
+            format!("{status} {kind} {name}")
+        };
+        let answers: Vec<String> = apply.as_object().unwrap().keys().map(|status| schema(status)).collect();
+        let (problem, with_result) = ("application/problem+json Problem", "application/problem+json ApplyProblem");
+        let mut expected = vec!["200 application/json ApplyResult".to_owned()];
+        expected.extend(["400", "401", "403", "404", "413", "415", "422", "500"].map(|status| format!("{status} {problem}")));
+        expected.extend(["409", "502", "503"].map(|status| format!("{status} {with_result}")));
+        expected.sort();
+        assert_eq!(answers, expected);
         let page = app.get("/api/docs").await;
+        // What a shape is made of is among its fields.
+        let shape = page.between("id=\"ApplyProblem\"", "</section>");
+        for field in ["status", "detail", "errors", "result"] {
+            assert!(shape.contains(&format!("<dt><code>{field}</code>")), "{field}: {shape}");
+        }
         for route in there {
             page.shows(route.split(' ').nth(1).unwrap());
         }

@@ -307,10 +307,21 @@ impl Serving {
         Self { child, url: format!("http://127.0.0.1:{port}") }
     }
 
+    /// Asks it to stop.
+    pub fn ask_to_stop(&self) {
+        let asked = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(asked.success());
+    }
+
     /// Asks it to stop, and waits until it has.
     pub fn stop(mut self) {
-        let asked = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
-        assert!(asked.success() && self.child.wait().unwrap().success());
+        self.ask_to_stop();
+        assert!(self.child.wait().unwrap().success());
+    }
+
+    /// Waits until it has stopped of itself; how it did.
+    pub fn stopped(mut self) -> std::process::ExitStatus {
+        self.child.wait().unwrap()
     }
 }
 

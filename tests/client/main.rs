@@ -64,12 +64,25 @@ async fn a_client_generated_from_the_document_creates_lists_applies_and_deletes(
     assert!(server.add_operator("ann", "admin"), "{}", server.logged());
     let token = server.command(&["token", "add", "script", "--operator", "ann"]);
     let token = String::from_utf8(token.stdout).unwrap();
-    let used = Command::new(python.join("python"))
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/client/use.py"))
-        .args([&server.url, token.trim()])
-        .env("PYTHONPATH", dir.path())
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .output()
-        .unwrap();
-    assert!(used.status.success() && said(&used).contains("done"), "{}", said(&used));
+    let script = |about: &[&str]| {
+        let used = Command::new(python.join("python"))
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/client/use.py"))
+            .args([&server.url, token.trim()])
+            .args(about)
+            .env("PYTHONPATH", dir.path())
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .output()
+            .unwrap();
+        assert!(used.status.success() && said(&used).contains("done"), "{}", said(&used));
+    };
+    script(&[]);
+    // Somebody holds the lock, as an Apply does.
+    let lock = asterisk.config_dir.join("patchbay/lock");
+    std::fs::write(&lock, "bob").unwrap();
+    let lock = std::fs::File::open(&lock).unwrap();
+    lock.lock().unwrap();
+    script(&["busy"]);
+    lock.unlock().unwrap();
+    asterisk.stop();
+    script(&["unreachable"]);
 }
