@@ -13,6 +13,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod desk;
 mod office;
 mod proxy;
 
@@ -24,6 +25,7 @@ mod happy;
 mod install;
 mod lock;
 mod oracle;
+mod pages;
 mod phones;
 mod registrations;
 mod served;

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{
+    desk::Desk,
     office::{Office, Serving, on_both_databases},
     support::{
         server::free_port,
@@ -27,7 +28,6 @@ use crate::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(40);
-const PASSWORD: &str = "four random words here";
 /// Where the phones are; of these addresses all lead back to this machine.
 const NET: &str = "127.20.0.0/24";
 /// What their owners are called: whatever else it is, it is a name.
@@ -40,88 +40,6 @@ const NAMES: [&str; 7] = [
     "Fay = Fay",
     "Gus 100% #1",
 ];
-
-/// Somebody from the help desk at a browser, who has a script too.
-struct Desk {
-    client: reqwest::Client,
-    url: String,
-    cookie: String,
-    csrf: String,
-    token: String,
-}
-
-impl Desk {
-    async fn sign_in(office: &Office, url: &str) -> Self {
-        let token = office.administrator("desk", PASSWORD);
-        crate::support::trust();
-        let client = reqwest::Client::builder().no_proxy();
-        let client = client.redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        let (url, cookie, csrf) = (url.to_owned(), String::new(), String::new());
-        let mut desk = Self { client, url, cookie, csrf, token };
-        let answer = desk.post("/login", &[("name", "desk"), ("password", PASSWORD)]).await;
-        let cookie = answer["set-cookie"].to_str().unwrap();
-        cookie.split(';').next().unwrap().clone_into(&mut desk.cookie);
-        let page = desk.page("/").await;
-        let csrf = page.split_once("name=\"csrf\" value=\"").unwrap().1;
-        csrf.split('"').next().unwrap().clone_into(&mut desk.csrf);
-        desk
-    }
-
-    /// Sends a form, which must lead on to another page.
-    async fn post(&self, path: &str, form: &[(&str, &str)]) -> reqwest::header::HeaderMap {
-        let form: Vec<_> = form.iter().copied().chain([("csrf", self.csrf.as_str())]).collect();
-        let request = self.client.post(format!("{}{path}", self.url));
-        let request = request
-            .header("cookie", &self.cookie)
-            .header("sec-fetch-site", "same-origin")
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(serde_html_form::to_string(&form).unwrap());
-        let answer = request.send().await.unwrap();
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        assert_eq!(status, 303, "{path}: {}", answer.text().await.unwrap());
-        headers
-    }
-
-    async fn page(&self, path: &str) -> String {
-        let request = self.client.get(format!("{}{path}", self.url));
-        let answer = request.header("cookie", &self.cookie).send().await.unwrap();
-        assert_eq!(answer.status(), 200, "{path}");
-        answer.text().await.unwrap()
-    }
-
-    async fn call(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Value {
-        let request = self.client.request(method, format!("{}{path}", self.url));
-        let mut request = request.bearer_auth(&self.token);
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        let answer = request.send().await.unwrap();
-        let (status, text) = (answer.status(), answer.text().await.unwrap());
-        assert!(status.is_success(), "{path}: {status} {text}");
-        serde_json::from_str(&text).unwrap()
-    }
-
-    async fn look(&self, path: &str) -> Value {
-        self.call(reqwest::Method::GET, path, None).await
-    }
-
-    /// Asks until the answer is `right`.
-    async fn until(&self, path: &str, right: impl Fn(&Value) -> bool) -> Value {
-        let waiting = async {
-            loop {
-                let answer = self.look(path).await;
-                if right(&answer) {
-                    return answer;
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        if let Ok(answer) = timeout(PATIENCE, waiting).await {
-            return answer;
-        }
-        panic!("{path}: {:#}", self.look(path).await)
-    }
-}
 
 /// A phone's way to its files.
 struct Wire<'d> {
