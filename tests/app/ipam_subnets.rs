@@ -272,6 +272,50 @@ both_databases! {
         recounted(&app).await;
     }
 
+    async fn pools_that_overlap_or_lie_outside_are_refused_beside_their_field(app: TestApp) {
+        let operator = app.signed_in("operator", Role::Operator).await;
+        let script = app.script(Role::Operator).await;
+        for (cidr, statics, dhcp, excluded, field, said) in [
+            ("10.0.1.0/24", "10.0.1.10-50, 10.0.1.50-60", "", "", "static_pools", "10.0.1.50-10.0.1.60 overlaps 10.0.1.10-10.0.1.50"),
+            ("10.0.1.0/24", "10.0.1.10-50", "10.0.1.60, 10.0.1.60", "", "dhcp_pools", "10.0.1.60 overlaps 10.0.1.60"),
+            ("10.0.1.0/24", "10.0.1.10-50", "10.0.1.40-70", "", "dhcp_pools", "10.0.1.40-10.0.1.70 overlaps 10.0.1.10-10.0.1.50"),
+            ("10.0.1.0/24", "10.0.1.10-50", "", "10.0.1.20", "excluded", "10.0.1.20 overlaps 10.0.1.10-10.0.1.50"),
+            ("10.0.1.0/24", "", "10.0.1.10-50", "10.0.1.0/27", "excluded", "overlaps 10.0.1.10-10.0.1.50"),
+            ("10.0.1.0/24", "", "", "10.0.1.20-30, 10.0.1.30", "excluded", "10.0.1.30 overlaps 10.0.1.20-10.0.1.30"),
+            ("10.0.1.0/24", "10.0.2.1-5", "", "", "static_pools", "10.0.2.1-10.0.2.5 is not inside 10.0.1.0/24"),
+            ("10.0.1.0/24", "", "10.0.1.250-10.0.2.4", "", "dhcp_pools", "10.0.1.250-10.0.2.4 is not inside 10.0.1.0/24"),
+            ("10.0.1.0/24", "", "", "2001:db8::1", "excluded", "2001:db8::1 is not inside 10.0.1.0/24"),
+            ("2001:db8::/32", "2001:db8::/63", "none", "", "static_pools", "is too large: a pool has at most 2^64 addresses"),
+            ("2001:db8::/32", "2001:db8::1-2001:db8::ff, 2001:db8::ff", "none", "", "static_pools", "2001:db8::ff overlaps 2001:db8::1-2001:db8::ff"),
+        ] {
+            let form = [("name", "Net"), ("cidr", cidr), ("static_pools", statics), ("dhcp_pools", dhcp), ("excluded", excluded)];
+            let page = operator.post("/ipam/subnets", &form).await;
+            assert_eq!(page.status, 422, "{form:?}");
+            assert!(page.field_error(field).contains(said), "{}: {said}", page.field_error(field));
+            let list = |text: &str| match text {
+                "" => Value::Null,
+                "none" => json!([]),
+                text => json!(text.split(", ").collect::<Vec<_>>()),
+            };
+            let mut body = json!({ "name": "Net", "cidr": cidr, "static_pools": list(statics), "dhcp_pools": list(dhcp) });
+            if !excluded.is_empty() {
+                body["excluded"] = list(excluded);
+            }
+            let answer = script.send("POST", "/api/v1/subnets", &body).await;
+            assert_eq!(answer.status, 422, "{body}");
+            assert!(answer.json()["errors"][field].as_str().unwrap().contains(said), "{answer:?}");
+        }
+        for vlan in ["0", "4095", "-1", "x"] {
+            let page = operator.post("/ipam/subnets", &[("name", "Net"), ("cidr", "10.0.1.0/24"), ("vlan", vlan)]).await;
+            assert_eq!((page.status, page.field_error("vlan").as_str()), (422, "use a VLAN number from 1 to 4094"), "{vlan}");
+        }
+        let answer = script.send("POST", "/api/v1/subnets", &json!({ "name": "Net", "cidr": "10.0.1.0/24", "vlan": 0 })).await;
+        assert_eq!((answer.status, &answer.json()["errors"]["vlan"]), (422, &json!("use a VLAN number from 1 to 4094")));
+        assert_eq!(app.number("SELECT count(*) FROM subnet").await, 0);
+        // What lies side by side is no overlap.
+        add(&operator, &[("name", "Net"), ("cidr", "10.0.1.0/24"), ("vlan", "4094"), ("static_pools", "10.0.1.10-50, 10.0.1.51-60"), ("dhcp_pools", "10.0.1.61"), ("excluded", "10.0.1.62")]).await;
+    }
+
     async fn a_pool_is_not_shrunk_over_live_addresses_unasked(app: TestApp) {
         let operator = app.signed_in("operator", Role::Operator).await;
         let page = add(&operator, &[("name", "Desk"), ("cidr", "10.1.0.0/24"), ("static_pools", "10.1.0.1-100")]).await;
@@ -298,6 +342,51 @@ both_databases! {
         let version = stale.between(r#"name="version" value=""#, "\"").to_owned();
         let saved = operator.post(&page, &[("name", "Mine"), ("cidr", "10.1.0.0/24"), ("version", &version)]).await;
         assert_eq!(saved.status, 303);
+        recounted(&app).await;
+    }
+
+    async fn what_a_new_size_would_do_is_told_before_it_is_done(app: TestApp) {
+        let operator = app.signed_in("operator", Role::Operator).await;
+        made(&app, &spec("Ten", "10.0.0.0/8")).await;
+        let page = add(&operator, &[("name", "Desk"), ("cidr", "10.1.0.0/23"), ("nest", "1")]).await;
+        let lone = add(&operator, &[("name", "Lone"), ("cidr", "192.168.0.0/23")]).await;
+        held(&app, &["10.1.0.7", "10.1.1.7", "10.1.1.8", "10.1.2.9", "192.168.1.255", "192.168.0.255"]).await;
+        let script = app.script(Role::Operator).await;
+        let before = app.contents().await;
+        let check = async |page: &str, name: &str, cidr: &str| {
+            let form = [("name", name), ("cidr", cidr), ("version", "1"), ("check", "1"), ("nest", "1")];
+            operator.post(page, &form).await
+        };
+        let smaller = check(&page, "Desk", "10.1.0.0/24").await;
+        assert_eq!(smaller.status, 200);
+        smaller.shows("Checked, nothing was saved. This is what it would do:");
+        smaller.shows("2 in use go to Ten (10.0.0.0/8)");
+        smaller.shows(r#"value="10.1.0.0/24""#);
+        check(&page, "Desk", "10.1.0.0/22").await.shows("1 in use go to Desk (10.1.0.0/22)");
+        check(&page, "Desk", "10.1.0.0/24").await.hides("in no subnet any more");
+        let orphans = check(&lone, "Lone", "192.168.0.0/24").await;
+        assert_eq!(orphans.status, 409);
+        orphans.shows("in no subnet any more: 192.168.1.255");
+        orphans.shows("the gateway: 192.168.0.255");
+        // By a call the same, whoever would lose.
+        let path = |page: &str| page.replace("/ipam/", "/api/v1/");
+        let body = json!({ "cidr": "10.1.0.0/24", "dry_run": true });
+        let would = script.send("PATCH", &path(&page), &body).await;
+        assert_eq!(would.status, 200, "{would:?}");
+        let would = would.json();
+        assert_eq!((&would["dry_run"], &would["subnets"][0]["cidr"], &would["subnets"][0]["counts"]["used"]), (&json!(true), &json!("10.1.0.0/24"), &json!(1)));
+        assert_eq!(would["effects"]["moved"], json!([{ "subnet": "Ten (10.0.0.0/8)", "count": 2 }]));
+        let body = json!({ "name": "Lone", "cidr": "192.168.0.0/24" });
+        let would = script.send("PUT", &format!("{}?dry_run=true", path(&lone)), &body).await.json();
+        assert_eq!((&would["effects"]["orphaned"], &would["effects"]["forbidden"]), (&json!(["192.168.1.255"]), &json!(["192.168.0.255"])));
+        let stale = script.ask("PUT", &format!("{}?dry_run=true", path(&lone))).header("if-match", "\"7\"").json(&body).send().await;
+        assert_eq!(stale.status, 412);
+        let would = script.ask("DELETE", &format!("{}?dry_run=true", path(&lone))).send().await.json();
+        assert_eq!((&would["dry_run"], &would["effects"]["orphaned"]), (&json!(true), &json!(["192.168.0.255", "192.168.1.255"])));
+        let body = json!({ "name": "New", "cidr": "10.1.1.0/29", "nest": true, "dry_run": true });
+        let would = script.send("POST", "/api/v1/subnets", &body).await;
+        assert_eq!((would.status, &would.json()["effects"]["moved"]), (200, &json!([{ "subnet": "New (10.1.1.0/29)", "count": 1 }])));
+        assert_eq!(app.contents().await, before, "nothing was changed");
         recounted(&app).await;
     }
 
@@ -341,6 +430,15 @@ both_databases! {
         let refused = change(&app, async |space| subnets::delete(space, crowd.id, None, false).await).await;
         let refused = refused.unwrap_err().to_string();
         assert!(refused.contains("10.16.0.49; and 99951 more"), "{refused}");
+        // The page has the others folded away, and a call gets them all.
+        let by = app.signed_in("operator", Role::Operator).await;
+        let asked = by.post(&format!("/ipam/subnets/{}/deletion", crowd.id), &[]).await;
+        asked.shows("<summary>The others</summary>");
+        asked.shows("10.16.0.50, 10.16.0.51, ");
+        asked.shows("10.17.134.158, 10.17.134.159</p>");
+        let script = app.script(Role::Operator).await;
+        let told = script.ask("DELETE", &format!("/api/v1/subnets/{}?dry_run=true", crowd.id)).send().await.json();
+        assert_eq!((told["effects"]["orphaned"].as_array().unwrap().len(), &told["effects"]["more"]), (100_000, &json!(1)));
     }
 
     async fn the_tree_is_in_order_with_true_counts(app: TestApp) {

@@ -9,6 +9,7 @@ use utoipa::IntoParams;
 
 use super::{Effects, Filter, Listed, Map, Refusal, Subnet};
 use crate::api::{self, Answer, Json, Problem};
+use crate::audit::Change;
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
 use crate::db::Tx;
@@ -190,25 +191,42 @@ struct HowParams {
     /// Do it although addresses in use lose by it.
     #[param(required = false)]
     force: bool,
+    /// Only say what it would do.
+    #[param(required = false)]
+    dry_run: bool,
+}
+
+/// What would come of a change that is only asked about.
+async fn would(change: &mut Change, by: &Operator, subnet: Subnet, effects: Effects) -> Answer {
+    let subnets = shown(change.tx(), by, vec![subnet]).await?;
+    let effects = effects.into();
+    api::json(StatusCode::OK, &ReshapedSubnets { subnets, effects, dry_run: true })
 }
 
 /// Add a subnet
 ///
 /// One that lies inside or around others is refused (409) unless `nest` says that it is meant to.
+/// With `dry_run` nothing is added: the answer (200) is what would come of it and what it would do
+/// to addresses in use.
 #[utoipa::path(post, path = "/api/v1/subnets", operation_id = "createSubnet", tag = "Subnets",
     request_body = NewApiSubnet, params(HowParams),
-    responses((status = 201, body = ApiSubnet), (status = 409, body = Problem), (status = 422, body = Problem)))]
+    responses((status = 200, description = "A dry run", body = ReshapedSubnets),
+        (status = 201, body = ApiSubnet), (status = 409, body = Problem), (status = 422, body = Problem)))]
 async fn create_subnet(
     by: Operator,
     how: web::Query<HowParams>,
     new: Json<NewApiSubnet>,
 ) -> Answer {
     let (nest, force) = (new.0.nest || how.nest, new.0.force || how.force);
+    let dry_run = new.0.dry_run || how.dry_run;
     let spec = new.0.parse()?;
     let mut change = by.change().await?;
     let mut space = Space::open(&mut change, by.state().vault.entropy()).await?;
-    let subnet = super::create(&mut space, &spec, nest, force).await?;
+    let (subnet, effects) = super::create_told(&mut space, &spec, nest, force || dry_run).await?;
     space.close().await?;
+    if dry_run {
+        return would(&mut change, &by, subnet, effects).await;
+    }
     change.commit().await?;
     let mut answer = answer(&by, StatusCode::CREATED, subnet.id).await?;
     let location = format!("/api/v1/subnets/{}", subnet.id);
@@ -233,11 +251,14 @@ async fn get_subnet(by: Operator, id: web::Path<SubnetId>) -> Answer {
 /// What is left out is as in a new subnet. With `If-Match` it is changed only if nobody else
 /// changed it since it was read (412). A pool shrunk over addresses in use is refused (409) with
 /// their list unless `force`.
+///
+/// With `dry_run` nothing is changed: the answer is a list of one subnet, as it would be, with what
+/// the change would do to addresses in use.
 #[utoipa::path(put, path = "/api/v1/subnets/{id}", operation_id = "replaceSubnet", tag = "Subnets",
     request_body = NewApiSubnet,
     params(HowParams, ("id" = String, Path, description = "The subnet's id"),
         ("If-Match" = Option<String>, Header, description = "The ETag last read")),
-    responses((status = 200, body = ApiSubnet), (status = 404, body = Problem), (status = 409, body = Problem),
+    responses((status = 200, description = "With `dry_run` as after a split", body = ApiSubnet), (status = 404, body = Problem), (status = 409, body = Problem),
         (status = 412, body = Problem), (status = 422, body = Problem)))]
 async fn replace_subnet(
     request: HttpRequest,
@@ -248,11 +269,16 @@ async fn replace_subnet(
 ) -> Answer {
     let version = api::if_match(request.headers())?;
     let (nest, force) = (new.0.nest || how.nest, new.0.force || how.force);
+    let dry_run = new.0.dry_run || how.dry_run;
     let spec = new.0.parse()?;
     let mut change = by.change().await?;
     let mut space = Space::open(&mut change, by.state().vault.entropy()).await?;
-    super::update(&mut space, *id, version, &spec, nest, force).await?;
+    let (subnet, effects) =
+        super::update(&mut space, *id, version, &spec, nest, force || dry_run).await?;
     space.close().await?;
+    if dry_run {
+        return would(&mut change, &by, subnet, effects).await;
+    }
     change.commit_if_any().await?;
     answer(&by, StatusCode::OK, *id).await
 }
@@ -261,11 +287,14 @@ async fn replace_subnet(
 ///
 /// With `If-Match` it is changed only if nobody else changed it since it was read (412). A pool
 /// shrunk over addresses in use is refused (409) with their list unless `force`.
+///
+/// With `dry_run` nothing is changed: the answer is a list of one subnet, as it would be, with what
+/// the change would do to addresses in use.
 #[utoipa::path(patch, path = "/api/v1/subnets/{id}", operation_id = "updateSubnet", tag = "Subnets",
     request_body = SubnetPatch,
     params(HowParams, ("id" = String, Path, description = "The subnet's id"),
         ("If-Match" = Option<String>, Header, description = "The ETag last read")),
-    responses((status = 200, body = ApiSubnet), (status = 404, body = Problem), (status = 409, body = Problem),
+    responses((status = 200, description = "With `dry_run` as after a split", body = ApiSubnet), (status = 404, body = Problem), (status = 409, body = Problem),
         (status = 412, body = Problem), (status = 422, body = Problem)))]
 async fn update_subnet(
     request: HttpRequest,
@@ -276,13 +305,18 @@ async fn update_subnet(
 ) -> Answer {
     let version = api::if_match(request.headers())?;
     let (nest, force) = (patch.0.nest || how.nest, patch.0.force || how.force);
+    let dry_run = patch.0.dry_run || how.dry_run;
     let mut change = by.change().await?;
     let mut space = Space::open(&mut change, by.state().vault.entropy()).await?;
     let subnet = one(space.tx(), &by, *id).await?;
     let pools = super::pools(space.tx(), *id).await?;
     let spec = patch.0.write_to(super::spec(&subnet, &pools))?;
-    super::update(&mut space, *id, version, &spec, nest, force).await?;
+    let (subnet, effects) =
+        super::update(&mut space, *id, version, &spec, nest, force || dry_run).await?;
     space.close().await?;
+    if dry_run {
+        return would(&mut change, &by, subnet, effects).await;
+    }
     change.commit_if_any().await?;
     answer(&by, StatusCode::OK, *id).await
 }
@@ -294,12 +328,16 @@ struct DeleteParams {
     /// Do it although addresses in use will lie in no subnet.
     #[param(required = false)]
     force: bool,
+    /// Only say what it would do.
+    #[param(required = false)]
+    dry_run: bool,
 }
 
 /// Delete a subnet
 ///
 /// Its addresses go to the subnet around it. Without one, those in use would lie in no subnet:
-/// that is refused (409) with their list unless `force`. Subnets inside stay.
+/// that is refused (409) with their list unless `force`. Subnets inside stay. With `dry_run` nothing
+/// is deleted; the answer is what it would do.
 #[utoipa::path(delete, path = "/api/v1/subnets/{id}", operation_id = "deleteSubnet", tag = "Subnets",
     params(DeleteParams, ("id" = String, Path, description = "The subnet's id"),
         ("If-Match" = Option<String>, Header, description = "The ETag last read")),
@@ -314,10 +352,13 @@ async fn delete_subnet(
     let version = api::if_match(request.headers())?;
     let mut change = by.change().await?;
     let mut space = Space::open(&mut change, by.state().vault.entropy()).await?;
-    let effects = super::delete(&mut space, *id, version, how.force).await?.into();
+    let DeleteParams { force, dry_run } = *how;
+    let effects = super::delete(&mut space, *id, version, force || dry_run).await?.into();
     space.close().await?;
-    change.commit().await?;
-    api::json(StatusCode::OK, &DeletedSubnet { deleted_subnet_id: *id, effects })
+    if !dry_run {
+        change.commit().await?;
+    }
+    api::json(StatusCode::OK, &DeletedSubnet { deleted_subnet_id: *id, effects, dry_run })
 }
 
 /// Split a subnet

@@ -16,7 +16,7 @@ use crate::ipam::space::Space;
 use crate::net::{self, Address, Family, Range};
 
 /// Addresses listed at most when somebody would lose by a change.
-const LISTED: usize = 50;
+const LISTED: usize = 100_000;
 
 /// What lies around and inside a block.
 struct Place {

@@ -33,6 +33,9 @@ pub use types::{
     Subnet, SubnetName, Vlan,
 };
 
+/// Addresses of a kind that are named in a sentence.
+const NAMED: usize = 50;
+
 /// What a change would do to addresses that somebody has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Effects {
@@ -59,29 +62,33 @@ impl Effects {
         !self.harm() && self.moved.is_empty()
     }
 
-    /// What would happen, a sentence for each thing.
+    /// What would happen, a sentence for each thing. Of very many addresses the first are named.
     pub fn sentences(&self) -> Vec<String> {
-        let list = |addresses: &[String]| addresses.join(", ");
         let mut all = Vec::new();
-        if !self.orphaned.is_empty() {
-            all.push(format!("in no subnet any more: {}", list(&self.orphaned)));
+        for (what, addresses) in [
+            ("in no subnet any more", &self.orphaned),
+            ("in use, but no longer in their pool", &self.stranded),
+            ("in use, but would be a network or broadcast address or the gateway", &self.forbidden),
+        ] {
+            let named: Vec<&str> = addresses.iter().take(NAMED).map(String::as_str).collect();
+            if !named.is_empty() {
+                all.push(format!("{what}: {}", named.join(", ")));
+            }
         }
-        if !self.stranded.is_empty() {
-            all.push(format!("in use, but no longer in their pool: {}", list(&self.stranded)));
-        }
-        if !self.forbidden.is_empty() {
-            all.push(format!(
-                "in use, but would be a network or broadcast address or the gateway: {}",
-                list(&self.forbidden)
-            ));
-        }
-        if self.more > 0 {
-            all.push(format!("and {} more", self.more));
+        let more = self.unnamed().len() + self.more;
+        if more > 0 {
+            all.push(format!("and {more} more"));
         }
         all.extend(
             self.moved.iter().map(|(subnet, count)| format!("{count} in use go to {subnet}")),
         );
         all
+    }
+
+    /// Those who would lose, but for whom the sentences have no room.
+    pub fn unnamed(&self) -> Vec<&str> {
+        let lists = [&self.orphaned, &self.stranded, &self.forbidden];
+        lists.into_iter().flat_map(|list| list.iter().skip(NAMED)).map(String::as_str).collect()
     }
 }
 

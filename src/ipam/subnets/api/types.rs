@@ -179,6 +179,9 @@ pub struct NewApiSubnet {
     /// Do it although addresses in use lose by it.
     #[serde(default)]
     pub force: bool,
+    /// Only say what it would do.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 type Errors = BTreeMap<String, String>;
@@ -277,6 +280,9 @@ pub struct SubnetPatch {
     /// Do it although addresses in use lose by it.
     #[serde(default)]
     pub force: bool,
+    /// Only say what it would do.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 impl SubnetPatch {
@@ -353,6 +359,8 @@ pub struct DeletedSubnet {
     pub deleted_subnet_id: SubnetId,
     /// What it did to addresses in use.
     pub effects: SubnetEffects,
+    /// Whether nothing was deleted, because it was only asked what it would do.
+    pub dry_run: bool,
 }
 
 /// How a subnet is to be split.
@@ -385,7 +393,7 @@ pub struct SubnetMerge {
     pub dry_run: bool,
 }
 
-/// The answer to a split or a merger.
+/// The answer to a split, a merger or a dry run.
 #[derive(Serialize, ToSchema)]
 pub struct ReshapedSubnets {
     /// The subnets that came of it.
