@@ -1,7 +1,7 @@
 //! Two who want one address.
 
-use super::queries::{self, Seen};
-use super::types::{Claim, Holder, Record, Tenure};
+use super::queries;
+use super::types::{Claim, Holder, Record, Seen, Tenure};
 use super::{Outcome, Refusal, change, describe, event};
 use crate::audit::{Actor, Via};
 use crate::id::{ClaimId, SubnetId, TenantId};
@@ -9,7 +9,7 @@ use crate::ipam::class::{Kind, Status};
 use crate::ipam::hosts;
 use crate::ipam::space::{Space, pool_of};
 use crate::ipam::subnets;
-use crate::net::{Address, Mac};
+use crate::net::Address;
 use crate::state::State;
 
 /// What came of a claim.
@@ -96,15 +96,11 @@ pub(super) async fn note(
 /// A machine was seen with an address that is another's; true if that is new. The caller writes
 /// the row, which is now in conflict, unless somebody settled just this and nothing is different
 /// since.
-pub async fn note_seen(
-    space: &mut Space<'_>,
-    record: &mut Record,
-    mac: Option<Mac>,
-) -> Outcome<bool> {
-    if queries::is_settled(space, record, mac).await? {
+pub async fn note_seen(space: &mut Space<'_>, record: &mut Record, seen: &Seen) -> Outcome<bool> {
+    if queries::is_settled(space, record, seen).await? {
         return Ok(false);
     }
-    note(space, record, Err(&Seen { mac })).await
+    note(space, record, Err(seen)).await
 }
 
 /// Machines seen with an address that contradict nothing any more are no claimants; true if that
@@ -112,12 +108,12 @@ pub async fn note_seen(
 pub async fn forget_seen(
     space: &mut Space<'_>,
     record: &mut Record,
-    over: impl Fn(Option<Mac>) -> bool,
+    over: impl Fn(&Seen) -> bool,
 ) -> Outcome<bool> {
     let tenant = space.tenant();
     let claims = queries::claims(space.tx(), tenant, record.address).await?;
     let (gone, left): (Vec<Claim>, Vec<Claim>) =
-        claims.into_iter().partition(|claim| claim.tenure.is_none() && over(claim.mac));
+        claims.into_iter().partition(|claim| claim.seen().is_some_and(|seen| over(&seen)));
     for claim in &gone {
         queries::drop_claim(space, claim.id).await?;
     }
@@ -202,7 +198,7 @@ pub(in crate::ipam) async fn vacate(
 /// Decides a conflict: the holder keeps the address and the claim is dropped, or the claimant gets
 /// it and the holder goes. A conflict that is over does not come back by itself: a host that loses
 /// names the address no longer (what a host names it holds or claims), and a machine that was merely
-/// seen may go on being seen, until the address is somebody else's or has another MAC.
+/// seen may go on being seen, until the address is somebody else's or has another MAC or name.
 pub async fn resolve(
     space: &mut Space<'_>,
     address: Address,
@@ -214,8 +210,8 @@ pub async fn resolve(
         queries::get(space.tx(), tenant, address).await?.ok_or(Refusal::Missing("address"))?;
     let claims = queries::claims(space.tx(), tenant, address).await?;
     let claim = claims.iter().find(|known| known.id == claim).ok_or(Refusal::Missing("claim"))?;
-    if !give && claim.tenure.is_none() {
-        queries::settle(space, &record, claim.mac).await?;
+    if let (false, Some(seen)) = (give, claim.seen()) {
+        queries::settle(space, &record, &seen).await?;
         queries::drop_claim(space, claim.id).await?;
         let new = Record { conflict: claims.len() > 1, ..record.clone() };
         change(space, &record, new, "address.settled").await?;

@@ -43,7 +43,7 @@ pub use standing::{Standing, is_static, standing};
 pub use tenancy::{any_assigned, unassign, user_named};
 pub use types::{
     BadHolderKind, BadHostname, BadNote, Claim, Edit, Ending, Holder, HolderKind, Hostname, Note,
-    Purpose, Record, Reserver, Tenure, Wish,
+    Purpose, Record, Reserver, Seen, Tenure, Wish,
 };
 
 /// Most addresses taken at once.

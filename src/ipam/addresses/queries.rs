@@ -1,7 +1,7 @@
 //! Reading single addresses and the claims on them.
 
 use super::places::{AT_ONCE, Person, Place};
-use super::types::{Claim, Holder, Hostname, Record, Tenure};
+use super::types::{Claim, Holder, Hostname, Record, Seen, Tenure};
 use crate::db::{self, Result, Tx};
 use crate::id::{AssignmentId, ClaimId, SubnetId, TenantId};
 use crate::ipam::space::{Space, damaged};
@@ -247,6 +247,7 @@ impl TryFrom<ClaimRow> for Claim {
 
     fn try_from(row: ClaimRow) -> Result<Self> {
         let mac = mac(&row.mac)?;
+        let named = if row.kind == "seen" { row.hostname.clone() } else { String::new() };
         let tenure = match row.kind.as_str() {
             "seen" => None,
             kind => Some(Tenure {
@@ -263,7 +264,8 @@ impl TryFrom<ClaimRow> for Claim {
         };
         let id = row.id.try_into().map_err(damaged)?;
         let address = row.address.try_into().map_err(damaged)?;
-        Ok(Self { id, address, tenure, mac, created_at: row.created_at })
+        let hostname = named.try_into().map_err(damaged)?;
+        Ok(Self { id, address, tenure, mac, hostname, created_at: row.created_at })
     }
 }
 
@@ -322,11 +324,6 @@ pub(super) async fn claimed_by(
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
-/// What a machine that was merely seen is known by.
-pub(super) struct Seen {
-    pub mac: Option<Mac>,
-}
-
 /// Writes down a claim, or what is new of it.
 pub(super) async fn claim(
     space: &mut Space<'_>,
@@ -358,30 +355,31 @@ pub(super) async fn claim(
             .bind(tenure.manufacturer.to_string()),
         Err(seen) => row
             .bind("seen".to_owned())
-            .bind(seen.mac.map(Mac::hex).unwrap_or_default())
+            .bind(seen.key())
             .bind(String::new())
             .bind(seen.mac.map(Mac::hex).unwrap_or_default())
-            .bind(String::new())
+            .bind(seen.hostname.to_string())
             .bind(String::new())
             .bind(String::new()),
     };
     row.bind(now).run().await.map(drop)
 }
 
-/// Whose an address is, and with which MAC: as long as this is the same, a conflict settled with a
-/// machine seen there stays settled.
-fn written(record: &Record) -> String {
+/// Whose an address is, and with which MAC or name: as long as this is the same, a conflict settled
+/// with a machine seen there stays settled.
+fn written(record: &Record, seen: &Seen) -> String {
     let holder = record.holder.as_ref();
     let keeper = holder.map_or_else(
         || record.reserved_by.clone(),
         |holder| format!("{} {}", holder.kind.as_str(), holder.id),
     );
     let mac = record.mac.map(Mac::hex).unwrap_or_default();
-    format!("{}\n{mac}\n{keeper}", record.status)
+    let known = format!("{}\n{mac}\n{keeper}", record.status);
+    if seen.hostname.is_empty() { known } else { format!("{known}\n{}", record.hostname.key()) }
 }
 
 /// A machine seen with an address may go on being seen there.
-pub(super) async fn settle(space: &mut Space<'_>, record: &Record, mac: Option<Mac>) -> Result<()> {
+pub(super) async fn settle(space: &mut Space<'_>, record: &Record, seen: &Seen) -> Result<()> {
     let (tenant, now) = (space.tenant(), space.at());
     space
         .tx()
@@ -392,8 +390,8 @@ pub(super) async fn settle(space: &mut Space<'_>, record: &Record, mac: Option<M
         ))
         .bind(tenant.to_string())
         .bind(record.address.key())
-        .bind(mac.map(Mac::hex).unwrap_or_default())
-        .bind(written(record))
+        .bind(seen.key())
+        .bind(written(record, seen))
         .bind(now)
         .run()
         .await
@@ -404,7 +402,7 @@ pub(super) async fn settle(space: &mut Space<'_>, record: &Record, mac: Option<M
 pub(super) async fn is_settled(
     space: &mut Space<'_>,
     record: &Record,
-    mac: Option<Mac>,
+    seen: &Seen,
 ) -> Result<bool> {
     let tenant = space.tenant();
     let then: Option<String> = space
@@ -414,10 +412,10 @@ pub(super) async fn is_settled(
         ))
         .bind(tenant.to_string())
         .bind(record.address.key())
-        .bind(mac.map(Mac::hex).unwrap_or_default())
+        .bind(seen.key())
         .optional_scalar()
         .await?;
-    Ok(then.is_some_and(|then| then == written(record)))
+    Ok(then.is_some_and(|then| then == written(record, seen)))
 }
 
 /// Removes one claim.

@@ -54,6 +54,15 @@ impl Hostname {
         self.0.to_lowercase()
     }
 
+    /// Whether both may be one machine's: a name without a domain may be of any.
+    pub fn agrees(&self, other: &Self) -> bool {
+        let (one, two) = (self.key(), other.key());
+        let (one, two) = (one.trim_end_matches('.'), two.trim_end_matches('.'));
+        let bare =
+            |name: &str, full: &str| full.split_once('.').is_some_and(|(own, _)| own == name);
+        one == two || bare(one, two) || bare(two, one)
+    }
+
     /// What lists sort by; the last byte there is for none.
     pub fn sort(&self) -> Vec<u8> {
         if self.is_empty() { vec![u8::MAX] } else { self.key().into_bytes() }
@@ -347,8 +356,30 @@ pub struct Claim {
     pub tenure: Option<Tenure>,
     /// The interface it was seen with.
     pub mac: Option<Mac>,
+    /// The name it was seen with, if it is the name that differs from what is written.
+    pub hostname: Hostname,
     /// Since when.
     pub created_at: Timestamp,
+}
+
+/// What a machine that was merely seen is known by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Its interface.
+    pub mac: Option<Mac>,
+    /// Its name, if it is the name that differs from what is written; else empty.
+    pub hostname: Hostname,
+}
+
+impl Seen {
+    /// What tells one from another.
+    pub(super) fn key(&self) -> String {
+        if self.hostname.is_empty() {
+            self.mac.map(Mac::hex).unwrap_or_default()
+        } else {
+            format!("name {}", self.hostname.key())
+        }
+    }
 }
 
 impl Claim {
@@ -356,9 +387,16 @@ impl Claim {
     pub fn claimant(&self) -> String {
         match (&self.tenure, self.mac) {
             (Some(tenure), _) => tenure.holder.described(),
+            (None, _) if !self.hostname.is_empty() => format!("seen as {}", self.hostname),
             (None, Some(mac)) => format!("seen as {mac}"),
             (None, None) => "seen in use".to_owned(),
         }
+    }
+
+    /// The machine, if it was merely seen.
+    pub fn seen(&self) -> Option<Seen> {
+        let seen = || Seen { mac: self.mac, hostname: self.hostname.clone() };
+        self.tenure.is_none().then(seen)
     }
 }
 

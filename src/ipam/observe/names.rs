@@ -4,14 +4,17 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use super::seen::seen;
+use super::types::{Found, Sighting, What};
+use crate::auth::Operator;
 use crate::db::Tx;
 use crate::id::TenantId;
-use crate::ipam::addresses::Hostname;
+use crate::ipam::addresses::{Hostname, Outcome};
+use crate::ipam::space::Space;
 use crate::ipam::subnets;
 use crate::net::Address;
 use crate::probe::names::{self, NameError, RESOLV_CONF};
 use crate::secrets::Entropy;
-use crate::state::State;
 
 /// How long one server may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -32,15 +35,34 @@ pub enum Named {
     Unknown(String),
 }
 
-/// Asks what an address is called. Takes a few seconds at most, and nothing is written.
-pub async fn look_up(
-    state: &State,
-    tenant: TenantId,
-    address: Address,
-) -> crate::db::Result<Named> {
+impl Named {
+    /// Whether it is called something else than is written.
+    pub fn differs(&self, written: &Hostname) -> bool {
+        matches!(self, Self::Called(name) if !written.is_empty() && !name.agrees(written))
+    }
+}
+
+/// Asks what an address is called, and compares that with what is written. Takes a few seconds at
+/// most.
+pub async fn look_up(by: &Operator, address: Address) -> Outcome<Named> {
+    let entropy = by.state().vault.entropy();
     // Whoever waits for an answer keeps no snapshot of the database open.
-    let servers = servers(&mut state.read().await?, tenant, address).await?;
-    Ok(name_of(state.vault.entropy(), address, &servers).await)
+    let servers = servers(&mut by.read().await?, by.tenant(), address).await?;
+    let named = name_of(entropy, address, &servers).await;
+    if let Named::Called(name) = &named {
+        let mut change = by.change().await?;
+        let mut space = Space::open(&mut change, entropy).await?;
+        called(&mut space, address, name).await?;
+        space.close().await?;
+        change.commit_seen().await?;
+    }
+    Ok(named)
+}
+
+/// Takes note of what DNS calls an address.
+pub async fn called(space: &mut Space<'_>, address: Address, name: &Hostname) -> Outcome<Found> {
+    let sighting = Sighting::new(address, space.at(), What::Named);
+    seen(space, &[Sighting { hostname: name.clone(), ..sighting }]).await
 }
 
 /// The servers for an address: those of the smallest subnet around it that names any, else those

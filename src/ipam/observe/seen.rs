@@ -2,11 +2,15 @@
 //!
 //! | seen | nobody holds the address | somebody holds or keeps it |
 //! |---|---|---|
-//! | it answers | it gets a row (available, active), so that it is not given out unasked; in a static pool that is a conflict, in no subnet an orphan | active; with another MAC than is written a conflict |
+//! | it answers | it gets a row (available, active), so that it is not given out unasked; in a static pool that is a conflict, in no subnet an orphan | active; with another MAC or name than is written a conflict |
 //! | it is silent | inactive; in conflict no longer; forgotten when it stays silent for the days set | inactive |
 //! | it is leased | in a DHCP pool allocated to the lease's client, someone external; elsewhere as if it answered | a lease's own address goes on, or to the new client; else as if it answered |
 //! | its lease is over | - | a lease's own address is free |
 //! | a DHCP client declined it | as if it answered, and a conflict | a conflict |
+//! | DNS has a name for it | the name of the row, if it has one | another name than is written is a conflict |
+//!
+//! A machine that has the MAC that is written is the right one, whatever it calls itself: telephones
+//! do not call themselves what people call them. A name without a domain may be of any domain.
 //!
 //! A lease counts as a sighting at the moment it is read: the server vouches for it. A quarantined
 //! address is in no conflict, whoever is there. The network's, the broadcast, the gateway's and
@@ -20,7 +24,8 @@ use super::queries;
 use super::types::{DAY, Found, Sighting, What};
 use crate::id::SubnetId;
 use crate::ipam::addresses::{
-    self, Holder, HolderKind, Outcome, Record, Tenure, describe, event, forget_seen, note_seen,
+    self, Holder, HolderKind, Hostname, Outcome, Record, Seen, Tenure, describe, event,
+    forget_seen, note_seen,
 };
 use crate::ipam::class::{Kind, Status};
 use crate::ipam::space::{Space, pool_of, withheld};
@@ -120,7 +125,8 @@ impl Eye<'_, '_> {
     async fn look(&mut self, sighting: &Sighting, left: usize) -> Outcome<()> {
         let old = self.rows.remove(&sighting.address);
         let now = match (sighting.what, old) {
-            (What::Silent | What::Ended, None) => None,
+            (What::Silent | What::Ended | What::Named, None) => None,
+            (What::Named, Some(old)) => Some(self.named(old, sighting).await?),
             (What::Silent, Some(old)) => Some(self.silent(old, sighting).await?),
             (What::Ended, Some(old)) => self.ended(old).await?,
             (What::Leased(until), old) => {
@@ -238,6 +244,17 @@ impl Eye<'_, '_> {
         self.write(&old, new).await
     }
 
+    /// An address with a row has a name in DNS.
+    async fn named(&mut self, old: Record, sighting: &Sighting) -> Outcome<Record> {
+        let mut new = old.clone();
+        if new.status == Status::Available {
+            new.hostname = sighting.hostname.clone();
+        } else {
+            self.compare(&mut new, sighting).await?;
+        }
+        if new == old { Ok(old) } else { self.write(&old, new).await }
+    }
+
     /// Writes a row that was seen: in full only if more changed than the time.
     async fn write(&mut self, old: &Record, mut new: Record) -> Outcome<Record> {
         let merely = Record { last_seen: new.last_seen, seen_mac: new.seen_mac, ..old.clone() };
@@ -257,6 +274,9 @@ impl Eye<'_, '_> {
     /// Is what is seen what is written? If not, whoever was seen becomes a claimant; if it is
     /// again, those claims go.
     async fn compare(&mut self, record: &mut Record, sighting: &Sighting) -> Outcome<()> {
+        if differs_in_name(record, sighting) {
+            return self.misnamed(record, sighting).await;
+        }
         let declined = sighting.what == What::Declined;
         let differs = match (record.status, sighting.mac, record.mac) {
             (Status::Quarantine, ..) => false,
@@ -267,10 +287,11 @@ impl Eye<'_, '_> {
             _ => declined,
         };
         if !differs {
-            return self.settle(record).await;
+            return self.settle(record, sighting).await;
         }
         let mac = sighting.mac;
-        if note_seen(self.space, record, mac).await? {
+        let seen = Seen { mac, hostname: Hostname::default() };
+        if note_seen(self.space, record, &seen).await? {
             self.found.conflicts += 1;
             let machine = mac.map_or_else(|| "a machine".to_owned(), |mac| mac.to_string());
             let note = match (record.status, record.mac) {
@@ -283,13 +304,33 @@ impl Eye<'_, '_> {
         Ok(())
     }
 
+    /// Another name is seen than is written.
+    async fn misnamed(&mut self, record: &mut Record, sighting: &Sighting) -> Outcome<()> {
+        let seen = Seen { mac: sighting.mac, hostname: sighting.hostname.clone() };
+        if note_seen(self.space, record, &seen).await? {
+            self.found.conflicts += 1;
+            let by = if sighting.what == What::Named { "DNS calls it" } else { "it calls itself" };
+            let note = format!("{by} {}, not {}", seen.hostname, record.hostname);
+            self.space.record(event("address.conflict", record).note(note));
+        }
+        Ok(())
+    }
+
     /// Drops claims of machines seen earlier that are what is written now.
-    async fn settle(&mut self, record: &mut Record) -> Outcome<()> {
+    async fn settle(&mut self, record: &mut Record, sighting: &Sighting) -> Outcome<()> {
         if !record.conflict {
             return Ok(());
         }
-        let written = record.mac;
-        let over = |mac: Option<_>| mac.is_none() || written.is_none() || mac == written;
+        let (written, name) = (record.mac, record.hostname.clone());
+        let over = |seen: &Seen| {
+            if seen.hostname.is_empty() {
+                // DNS knows names, and no machines.
+                sighting.what != What::Named
+                    && (seen.mac.is_none() || written.is_none() || seen.mac == written)
+            } else {
+                name.is_empty() || name.agrees(&seen.hostname) || name.agrees(&sighting.hostname)
+            }
+        };
         if forget_seen(self.space, record, over).await? && !record.conflict {
             let settled = event("address.settled", record);
             self.space.record(settled.note("what is seen is what is written"));
@@ -388,6 +429,15 @@ fn write_down(record: &mut Record, sighting: &Sighting) {
     if record.status == Status::Available && !sighting.hostname.is_empty() {
         record.hostname = sighting.hostname.clone();
     }
+}
+
+/// Whether an address in somebody's keeping was seen with another name than is written, and no MAC
+/// says that it is the right machine, or the wrong one.
+fn differs_in_name(record: &Record, sighting: &Sighting) -> bool {
+    let kept = matches!(record.status, Status::Allocated | Status::Reserved);
+    let told = sighting.mac.is_some() && record.mac.is_some();
+    let (seen, written) = (&sighting.hostname, &record.hostname);
+    kept && !told && !seen.is_empty() && !written.is_empty() && !seen.agrees(written)
 }
 
 fn sentence(sighting: &Sighting, orphan: bool) -> String {

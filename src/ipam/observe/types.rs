@@ -21,6 +21,8 @@ pub enum What {
     Declined,
     /// The DHCP server has it back.
     Ended,
+    /// DNS calls it so, which says nothing of whether it is in use.
+    Named,
 }
 
 /// One address, seen or not seen.

@@ -285,7 +285,8 @@ pub(super) fn line(report: Report, line: &Line, now: Timestamp) -> Vec<Cell> {
         Report::Conflicts => {
             let known = [Some(line.keeper()), line.mac.map(|mac| mac.to_string())];
             let claims = line.claims.iter().map(|claim| {
-                let mac = claim.tenure.as_ref().and(claim.mac);
+                let known = claim.tenure.is_some() || !claim.hostname.is_empty();
+                let mac = claim.mac.filter(|_| known);
                 let mac = mac.map(|mac| format!(", {mac}")).unwrap_or_default();
                 format!("{}{mac}", claim.claimant())
             });

@@ -68,6 +68,8 @@ pub struct ApiClaim {
     pub holder: Option<ApiHolder>,
     /// The interface it was seen with.
     pub mac: Option<String>,
+    /// The name it was seen with, if it is the name that differs from what is written.
+    pub hostname: Option<String>,
     /// RFC 3339, UTC.
     #[schema(format = DateTime)]
     pub created_at: String,
@@ -79,6 +81,7 @@ impl From<&Claim> for ApiClaim {
             id: claim.id,
             holder: claim.tenure.as_ref().map(|tenure| (&tenure.holder).into()),
             mac: claim.mac.map(|mac| mac.to_string()),
+            hostname: Some(claim.hostname.to_string()).filter(|name| !name.is_empty()),
             created_at: claim.created_at.to_string(),
         }
     }

@@ -11,6 +11,7 @@ use super::field;
 use crate::api::{self, Answer, Json, Problem};
 use crate::auth::Operator;
 use crate::id::SubnetId;
+use crate::ipam::addresses;
 use crate::ipam::observe::names::{self, Named};
 use crate::ipam::observe::sweep;
 use crate::ipam::observe::types::{KeepDays, Minutes, PerSecond, Settings};
@@ -97,21 +98,28 @@ pub struct DnsName {
     hostname: Option<String>,
     /// Why nobody could be asked; empty when somebody was.
     error: String,
+    /// Whether another name is written here: that is a conflict, unless it was left as it is.
+    differs: bool,
 }
 
 /// Ask DNS for the name of an address
 ///
 /// Of the servers of the smallest subnet around it that has any, else of those of Patchbay's
-/// machine. Nothing is written.
+/// machine. Another name than is written here is a conflict, as any other that is seen; an address
+/// that nobody holds, but that was seen in use, is called so from now on.
 #[utoipa::path(post, path = "/api/v1/addresses/{address}/name", operation_id = "lookUpName", tag = "Observation",
     params(("address" = String, Path, description = "IPv4 or IPv6")),
     responses((status = 200, body = DnsName), (status = 404, body = Problem)))]
 pub(super) async fn look_up(by: Operator, path: web::Path<String>) -> Answer {
     let address: Address = path.parse().map_err(|_| Problem::not_found("address"))?;
-    let answer = match names::look_up(by.state(), by.tenant(), address).await? {
-        Named::Called(name) => DnsName { hostname: Some(name.to_string()), error: String::new() },
-        Named::Nameless => DnsName { hostname: None, error: String::new() },
-        Named::Unknown(error) => DnsName { hostname: None, error },
+    let named = names::look_up(&by, address).await.map_err(super::refused)?;
+    let record = addresses::get(&mut by.read().await?, by.tenant(), address).await?;
+    let differs = record.is_some_and(|record| named.differs(&record.hostname));
+    let (hostname, error) = match named {
+        Named::Called(name) => (Some(name.to_string()), String::new()),
+        Named::Nameless => (None, String::new()),
+        Named::Unknown(error) => (None, error),
     };
+    let answer = DnsName { hostname, error, differs };
     api::json(StatusCode::OK, &answer)
 }

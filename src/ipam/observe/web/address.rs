@@ -43,6 +43,17 @@ impl AddressPage {
         })
     }
 
+    /// Whether the name is a conflict that nobody settled yet.
+    fn in_conflict(&self) -> bool {
+        self.claims.iter().any(|claim| !claim.hostname.is_empty())
+    }
+
+    /// What is written here, if DNS says something else.
+    fn other(&self) -> Option<&Hostname> {
+        let written = &self.record.as_ref()?.hostname;
+        self.named.as_ref().filter(|named| named.differs(written)).map(|_| written)
+    }
+
     /// The name found, if it is not what is written.
     fn offer(&self) -> Option<(&Hostname, i64)> {
         match (&self.named, &self.record) {
@@ -65,7 +76,11 @@ pub(super) async fn show(by: Operator, path: web::Path<String>) -> Answer {
 
 pub(super) async fn name(request: HttpRequest, by: Operator, path: web::Path<String>) -> Answer {
     let address = address_of(&path)?;
-    let named = names::look_up(by.state(), by.tenant(), address).await?;
+    let named = match names::look_up(&by, address).await {
+        Ok(named) => named,
+        Err(addresses::Refusal::Fault(error)) => return Err(error),
+        Err(refusal) => Named::Unknown(refusal.to_string()),
+    };
     let page = AddressPage { named: Some(named), ..AddressPage::new(&by, address).await? };
     if request.headers().contains_key("hx-request") { ok(&page.as_answer()) } else { ok(&page) }
 }
@@ -75,6 +90,19 @@ pub(super) async fn name(request: HttpRequest, by: Operator, path: web::Path<Str
 pub(super) struct NameForm {
     hostname: Field,
     version: i64,
+}
+
+/// Writes what DNS says, which is no conflict any more.
+async fn use_name(
+    space: &mut Space<'_>,
+    by: &Operator,
+    address: Address,
+    version: i64,
+    hostname: Hostname,
+) -> addresses::Outcome<()> {
+    let edit = Edit { hostname: Some(hostname.clone()), ..Edit::default() };
+    addresses::edit(space, address, Some(version), &edit, &reserver(by)).await?;
+    names::called(space, address, &hostname).await.map(drop)
 }
 
 pub(super) async fn take_name(
@@ -90,11 +118,8 @@ pub(super) async fn take_name(
     };
     let mut change = by.change().await?;
     let mut space = Space::open(&mut change, by.state().vault.entropy()).await?;
-    let edit = Edit { hostname: Some(hostname), ..Edit::default() };
-    let edited =
-        addresses::edit(&mut space, address, Some(form.version), &edit, &reserver(&by)).await;
-    match edited {
-        Ok(_) => {
+    match use_name(&mut space, &by, address, form.version, hostname).await {
+        Ok(()) => {
             space.close().await?;
             let changed = change.commit_if_any().await?;
             let path = format!("/ipam/observe/{address}");
