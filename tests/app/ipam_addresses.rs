@@ -3,11 +3,13 @@
 use patchbay::auth::Role;
 use patchbay::id::TenantId;
 use patchbay::ipam::addresses::{self, Holder, HolderKind, Purpose, Reserver, Tenure};
+use patchbay::ipam::observe::{Sighting, What, seen};
 use patchbay::ipam::space::Space;
 use patchbay::ipam::subnets::{self, Pools, Spec};
 use serde_json::json;
 
 use crate::support::app::{Answer, Browser, TestApp, both_databases, next, tester};
+use crate::support::process::Patchbay;
 
 /// A subnet with static addresses `.10` to `.19`, the gateway `.1`, and DHCP for what is left.
 async fn office(app: &TestApp) -> String {
@@ -203,6 +205,77 @@ both_databases! {
             page.shows(link);
         }
         desk.get(&format!("/ipam/addresses?subnet={block}&free=each&page=99")).await.shows("The list ends before this page");
+    }
+
+    async fn active_ones_and_orphans_are_found_and_the_heads_say_what_each_column_is(app: TestApp) {
+        let id = office(&app).await;
+        put(&app, "10.20.5.10", "allocated", "ann").await;
+        put(&app, "10.20.5.11", "reserved", "ann").await;
+        let mut change = app.state.change(&tester()).await.unwrap();
+        let mut space = Space::open(&mut change, app.state.vault.entropy()).await.unwrap();
+        addresses::claim(&mut space, "192.0.2.9".parse().unwrap(), &someone("Stray")).await.unwrap();
+        for address in ["10.20.5.10", "192.0.2.9"] {
+            let sighting = Sighting::new(address.parse().unwrap(), app.state.clock.now(), What::Present);
+            seen(&mut space, &[sighting]).await.unwrap();
+        }
+        space.close().await.unwrap();
+        change.commit().await.unwrap();
+        let desk = app.signed_in("desk", Role::Helpdesk).await;
+        let script = app.script(Role::Helpdesk).await;
+        for (query, expected) in [
+            ("active=yes", vec!["10.20.5.10", "192.0.2.9"]),
+            ("active=yes&status=allocated&type=static", vec!["10.20.5.10"]),
+            ("active=no&status=reserved", vec!["10.20.5.11"]),
+            ("orphans=1", vec!["192.0.2.9"]),
+            ("orphans=1&active=yes", vec!["192.0.2.9"]),
+            ("orphans=1&active=no", vec![]),
+            (&format!("active=yes&subnet={id}"), vec!["10.20.5.10"]),
+        ] {
+            let page = desk.get(&format!("/ipam/addresses?{query}")).await;
+            assert_eq!(listed(&page), expected, "{query}");
+            page.shows(&format!("<b>{}</b> in all", expected.len()));
+            let call = query.replace("active=yes", "active=true").replace("active=no", "active=false").replace("orphans=1", "orphans=true");
+            let list = script.get(&format!("/api/v1/addresses?{call}")).await.json();
+            let found: Vec<&str> = list["entries"].as_array().unwrap().iter().map(|one| one["address"].as_str().unwrap()).collect();
+            assert_eq!((found, &list["total"]), (expected.clone(), &json!(expected.len())), "{call}: {list}");
+            let file = desk.get(&format!("/ipam/addresses/export?format=csv&{query}")).await;
+            let cells: Vec<&str> = file.text.lines().skip(1).map(|line| line.split(',').next().unwrap()).collect();
+            assert_eq!(cells, expected, "{query}");
+        }
+        let page = desk.get("/ipam/addresses?active=yes").await;
+        page.shows("<b>2</b> <span class=\"soft\">active</span>");
+        let heads = |page: &Answer| -> Vec<String> {
+            let head = page.between("<thead>", "</thead>").to_owned();
+            let cells = head.split("<th ").skip(1).map(|cell| cell.split_once('>').unwrap().1.split_once("</th>").unwrap().0.to_owned());
+            let plain = |cell: String| cell.split('<').filter_map(|part| part.split_once('>').map_or(Some(part), |(_, text)| Some(text))).collect::<String>();
+            cells.map(plain).collect()
+        };
+        let columns = ["Address", "Subnet", "Status", "Active", "Hostname", "MAC", "Holder", "Type", "Note", "Actions"];
+        assert_eq!(heads(&page)[1..], columns, "after the boxes to tick");
+        let auditor = app.signed_in("auditor", Role::Auditor).await;
+        assert_eq!(heads(&auditor.get("/ipam/addresses").await), columns);
+    }
+
+    async fn a_word_of_two_letters_says_what_it_finds(app: TestApp) {
+        office(&app).await;
+        let admin = app.signed_in("admin", Role::Admin).await;
+        for (address, name) in [("10.20.5.10", "liza"), ("10.20.5.11", "alice")] {
+            put(&app, address, "allocated", "ann").await;
+            admin.post(&format!("/ipam/addresses/{address}/edit"), &[("hostname", name)]).await;
+        }
+        const SAYS: &str = "finds the host names that begin with it";
+        // Both are held by Lift, and one is called so in the middle.
+        let page = admin.get("/ipam/addresses?q=li").await;
+        assert_eq!(listed(&page), ["10.20.5.10"]);
+        page.shows(SAYS);
+        admin.get("/ipam/addresses?q=z").await.shows(SAYS);
+        admin.ask("GET", "/ipam/addresses/table?q=li").header("hx-request", "true").send().await.shows(SAYS);
+        let page = admin.get("/ipam/addresses?q=lif").await;
+        assert_eq!(listed(&page), ["10.20.5.10", "10.20.5.11"]);
+        page.hides(SAYS);
+        // A number with a dot is part of an address, however short.
+        admin.get("/ipam/addresses?q=1.").await.hides(SAYS);
+        admin.get("/ipam/addresses").await.hides(SAYS);
     }
 
     async fn a_search_for_one_address_says_where_it_stands(app: TestApp) {
@@ -484,6 +557,17 @@ both_databases! {
         assert_eq!(admin.post(&format!("{at}/release"), &[]).await.status, 303);
         let api = script.get("/api/v1/addresses/10.20.5.10").await.json();
         assert_eq!((&api["status"], &api["description"], &api["version"]), (&json!("available"), &json!(""), &json!(0)));
+        // The same by calls.
+        let path = "/api/v1/addresses/10.20.5.10";
+        let kept = script.send("POST", &format!("{path}/reserve"), &json!({ "note": "Lobby phone" })).await;
+        assert_eq!((kept.status, &kept.json()["status"], &kept.json()["description"]), (200, &json!("reserved"), &json!("Lobby phone")), "{kept:?}");
+        let said = script.send("PATCH", path, &json!({ "description": "Lobby phone, second floor" })).await;
+        assert_eq!((said.status, &said.json()["description"]), (200, &json!("Lobby phone, second floor")));
+        admin.get(at).await.shows("Lobby phone, second floor");
+        assert_eq!(script.send("PATCH", path, &json!({ "description": "" })).await.status, 422);
+        assert_eq!(script.ask("POST", &format!("{path}/release")).send().await.status, 200);
+        let api = script.get(path).await.json();
+        assert_eq!((&api["status"], &api["description"], &api["reserved_by"]), (&json!("available"), &json!(""), &json!("")));
 
         put(&app, "10.20.5.11", "allocated", "ann").await;
         put(&app, "10.20.5.12", "quarantine", "ann").await;
@@ -725,6 +809,97 @@ both_databases! {
         assert_eq!(admin.post("/ipam/addresses/bulk", &form).await.location(), "/ipam/addresses");
     }
 
+    async fn the_notes_of_many_are_edited_at_once(app: TestApp) {
+        let id = office(&app).await;
+        for n in 10..14 {
+            put(&app, &format!("10.20.5.{n}"), "reserved", if n < 13 { "desk" } else { "ann" }).await;
+        }
+        put(&app, "10.20.5.14", "quarantine", "ann").await;
+        put(&app, "10.20.5.15", "allocated", "ann").await;
+        let notes = async || app.texts("SELECT description || '|' || reason || '|' || CAST(coalesce(until, 0) AS TEXT) FROM address ORDER BY address").await;
+        // Each that cannot have a note is named, and why.
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let before = rows(&app).await;
+        let list = format!("/ipam/addresses?subnet={id}");
+        let ids: Vec<String> = (10..17).map(|n| format!("10.20.5.{n}")).collect();
+        let mut form = vec![("action", "edit"), ("list", list.as_str()), ("note", "Floor 3, new wiring")];
+        form.extend(ids.iter().map(|id| ("id", id.as_str())));
+        let asked = admin.post("/ipam/addresses/bulk", &form).await;
+        asked.shows("Edit 5 addresses?");
+        asked.shows("10.20.5.15 is allocated: only a reserved address has a description");
+        asked.shows("10.20.5.16 is available: reserve or allocate it before you describe it");
+        assert_eq!(sure(&admin, &form).await.status, 409, "all or nothing");
+        assert_eq!(rows(&app).await, before);
+        form.push(("skip", "1"));
+        assert_eq!(sure(&admin, &form).await.location(), list);
+        admin.get(&list).await.shows("5 addresses changed");
+        let floor = "Floor 3, new wiring";
+        assert_eq!(notes().await[..6], [&format!("{floor}||0"), &format!("{floor}||0"), &format!("{floor}||0"), &format!("{floor}||0"), &format!("|{floor}|0"), "||0"]);
+        admin.get("/ipam/addresses/10.20.5.11").await.shows(floor);
+        let told = "SELECT count(*) FROM audit_event WHERE action = 'address.changed' AND subject LIKE '10.20.5.%'";
+        assert_eq!(app.number(told).await, 5);
+        // The help desk edits what is its own: here all that match, whatever page they are on.
+        let desk = app.signed_in("desk", Role::Helpdesk).await;
+        let page = desk.get("/ipam/addresses?status=reserved").await;
+        page.shows(r#"<button name="action" value="edit">Edit…</button>"#);
+        page.hides("that match</label>");
+        let all = [("action", "edit"), ("all", "1"), ("list", "/ipam/addresses?status=reserved"), ("until", "2031-01-31")];
+        let asked = desk.post("/ipam/addresses/bulk", &all).await;
+        asked.shows("Edit 3 addresses?");
+        asked.shows("10.20.5.13 is reserved: ann");
+        let mine = [("action", "edit"), ("all", "1"), ("list", "/ipam/addresses?mine=1"), ("until", "2031-01-31")];
+        assert_eq!(sure(&desk, &mine).await.status, 303);
+        let ends = notes().await;
+        assert!(ends[..3].iter().all(|line| line.starts_with(&format!("{floor}||19")) && line.len() > floor.len() + 8), "{ends:?}");
+        assert_eq!(ends[3], format!("{floor}||0"), "the note stayed, and so did what is another's");
+        for (form, error) in [
+            ([("note", " "), ("until", "")], "write a note, or choose a day"),
+            ([("note", "a\u{202e}b"), ("until", "")], ""),
+        ] {
+            let page = desk.post("/ipam/addresses/bulk", &[&form[..], &[("action", "edit"), ("id", "10.20.5.10"), ("confirmed", "1")]].concat()).await;
+            assert_eq!(page.status, 422);
+            assert!(page.field_error("note").contains(error));
+        }
+        let over = [("action", "edit"), ("id", "10.20.5.10"), ("until", "2001-01-31")];
+        let page = sure(&desk, &over).await;
+        assert_eq!(page.status, 422);
+        assert!(page.field_error("until").contains("that day is over"));
+        // And by a call.
+        let script = app.token_of("desk", Role::Helpdesk, None).await;
+        let call = async |body: serde_json::Value| app.ask("POST", "/api/v1/addresses/bulk").token(&script).json(&body).send().await;
+        let before = rows(&app).await;
+        let refused = call(json!({ "action": "edit", "addresses": ["10.20.5.10", "10.20.5.13", "10.20.5.15"], "note": "x" })).await;
+        assert_eq!(refused.status, 409);
+        let errors = refused.json()["errors"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(errors, ["10.20.5.13", "10.20.5.15"]);
+        assert!(call(json!({ "action": "edit", "addresses": ["10.20.5.10"] })).await.json()["errors"]["note"].is_string());
+        assert_eq!(call(json!({ "action": "edit", "addresses": ["10.20.5.10"], "note": "" })).await.status, 422);
+        assert_eq!(rows(&app).await, before);
+        let done = call(json!({ "action": "edit", "matching": { "mine": true }, "expected": 3, "note": "Lobby", "why": "the move" })).await;
+        assert_eq!(done.json(), json!({ "changed": 3 }), "{done:?}");
+        assert!(notes().await[..3].iter().all(|line| line.starts_with("Lobby||19")));
+        admin.get("/ipam/addresses/10.20.5.12").await.shows("the move");
+    }
+
+    async fn all_that_match_are_offered_where_there_is_more_than_one_page(app: TestApp) {
+        let id = subnet(&app, &Spec::new("Fair".parse().unwrap(), "10.64.0.0/24".parse().unwrap())).await;
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let form = [("subnet", id.as_str()), ("note", "Carousel"), ("count", "30")];
+        assert_eq!(admin.post("/ipam/addresses/take", &form).await.status, 201);
+        let list = format!("/ipam/addresses?subnet={id}&status=reserved");
+        let page = admin.get(&list).await;
+        assert_eq!(listed(&page).len(), 25);
+        page.shows(r#"<input type="checkbox" name="all" value="1"> all 30 that match</label>"#);
+        let here = page.between(r#"name="list" value=""#, "\"").replace("&#38;", "&").replace("&amp;", "&");
+        let all = [("action", "edit"), ("all", "1"), ("list", here.as_str()), ("note", "Ghost train")];
+        admin.post("/ipam/addresses/bulk", &all).await.shows("Edit 30 addresses?");
+        assert_eq!(sure(&admin, &all).await.status, 303);
+        assert_eq!(app.number("SELECT count(*) FROM address WHERE description = 'Ghost train'").await, 30);
+        // Free ones too, each for itself.
+        admin.get(&format!("/ipam/addresses?subnet={id}&status=available")).await.shows("all 224 that match</label>");
+        admin.get(&format!("/ipam/addresses?subnet={id}&status=reserved&size=50")).await.hides("that match</label>");
+    }
+
     async fn an_address_is_given_to_somebody_by_number_name_or_choice(app: TestApp) {
         office(&app).await;
         let admin = app.signed_in("admin", Role::Admin).await;
@@ -820,6 +995,27 @@ both_databases! {
         let history = script.get("/api/v1/addresses/10.20.5.10/history").await.json();
         assert_eq!(history["events"][0]["action"], "address.reservation_ended");
         assert!(history["events"][0]["note"].as_str().unwrap().contains("reserved by"));
+    }
+
+    async fn a_serving_program_frees_what_has_ended_and_says_so(app: TestApp) {
+        office(&app).await;
+        let script = app.script(Role::Admin).await;
+        // The day after the clock of the test is over by the clock of the program.
+        for (address, until) in [("10.20.5.10", Some("2023-11-15")), ("10.20.5.11", None)] {
+            let path = format!("/api/v1/addresses/{address}/reserve");
+            assert_eq!(script.send("POST", &path, &json!({ "note": "the fair", "until": until })).await.status, 200);
+        }
+        let program = Patchbay::serve(&app).await;
+        let begun = std::time::Instant::now();
+        while stored(&app, "10.20.5.10").await != "available" {
+            assert!(begun.elapsed().as_secs() < 120, "nothing was freed");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        let history = script.get("/api/v1/addresses/10.20.5.10/history").await.json();
+        assert_eq!(history["events"][0]["action"], "address.reservation_ended");
+        assert!(history["events"][0]["note"].as_str().unwrap().ends_with("until now"), "{history}");
+        assert_eq!(stored(&app, "10.20.5.11").await, "reserved");
+        drop(program);
     }
 
     async fn history_is_of_exactly_one_address_and_outlives_its_subnet(app: TestApp) {

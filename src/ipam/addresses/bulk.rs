@@ -3,9 +3,10 @@
 use super::list::{self, Entry, Filter, Sort};
 use super::queries;
 use super::tenancy::unassigned;
-use super::types::{Note, Purpose, Record, Reserver, Tenure};
+use super::types::{Edit, Note, Purpose, Record, Reserver, Tenure};
 use super::{
-    Outcome, Refusal, Standing, assign, legal, quarantine, releasable, release, standing, takable,
+    Outcome, Refusal, Standing, assign, describable, edit, legal, quarantine, releasable, release,
+    standing, takable,
 };
 use crate::audit::Page;
 use crate::db::{Result, Tx};
@@ -44,6 +45,13 @@ pub enum Action {
     },
     /// Given to one holder.
     Allocate(Tenure),
+    /// What is said of reserved ones and of those in quarantine is another; what is left out stays.
+    Edit {
+        /// Why they are what they are.
+        note: Option<Note>,
+        /// When that ends by itself.
+        until: Option<Timestamp>,
+    },
 }
 
 /// The kind of an [`Action`], before anybody said why.
@@ -55,16 +63,18 @@ pub enum Verb {
     Reserve,
     Quarantine,
     Allocate,
+    Edit,
 }
 
 impl Verb {
     /// Every one with its name in forms and calls.
-    pub const ALL: [(Self, &'static str); 5] = [
+    pub const ALL: [(Self, &'static str); 6] = [
         (Self::Release, "release"),
         (Self::EndQuarantine, "end_quarantine"),
         (Self::Reserve, "reserve"),
         (Self::Quarantine, "quarantine"),
         (Self::Allocate, "allocate"),
+        (Self::Edit, "edit"),
     ];
 
     /// The one called `name`.
@@ -87,6 +97,7 @@ impl Action {
             Self::Reserve { .. } => Verb::Reserve,
             Self::Quarantine { .. } => Verb::Quarantine,
             Self::Allocate(_) => Verb::Allocate,
+            Self::Edit { .. } => Verb::Edit,
         }
     }
 }
@@ -247,6 +258,9 @@ async fn fits(
 ) -> Result<Outcome<()>> {
     let Target { address, record, in_gap } = target;
     let status = record.as_ref().map_or(Status::Available, |record| record.status);
+    if verb == Verb::Edit {
+        return Ok(describable(*address, record.as_ref(), by));
+    }
     if let Some(record) = record
         && let Err(refusal) = unassigned(record)
     {
@@ -258,7 +272,7 @@ async fn fits(
         (Verb::Quarantine, _) => legal(*address, status, Status::Quarantine),
         (Verb::Reserve, Some(record)) => takable(record, Status::Reserved, by),
         (Verb::Allocate, Some(record)) => takable(record, Status::Allocated, by),
-        (Verb::Reserve | Verb::Allocate, None) => Ok(()),
+        (Verb::Reserve | Verb::Allocate | Verb::Edit, _) => Ok(()),
     };
     if allowed.is_err() || *in_gap || matches!(verb, Verb::Release | Verb::EndQuarantine) {
         return Ok(allowed);
@@ -317,6 +331,18 @@ async fn one(
         }
         Action::Allocate(tenure) => {
             assign(space, address, &Purpose::Allocate(tenure.clone()), by).await.map(drop)
+        }
+        Action::Edit { note, until } => {
+            let tenant = space.tenant();
+            let record = queries::get(space.tx(), tenant, address).await?;
+            let line = note.as_ref().map(Note::line);
+            let mut new = Edit { until: until.map(Some), ..Edit::default() };
+            if record.is_some_and(|record| record.status == Status::Quarantine) {
+                new.reason = line;
+            } else {
+                new.description = line;
+            }
+            edit(space, address, None, &new, by).await.map(drop)
         }
     }
 }

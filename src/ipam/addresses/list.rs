@@ -188,6 +188,12 @@ fn meaning(search: &str) -> Option<Meaning> {
     Some(Meaning::Words { patterns: [lower, mac], begins })
 }
 
+/// Whether a search is for a word so short that only the beginnings of host names are looked at:
+/// no index has pieces of one or two letters.
+pub fn begins(search: &str) -> bool {
+    matches!(meaning(search), Some(Meaning::Words { begins: true, .. }))
+}
+
 /// The classes a filter lets through.
 fn classes(filter: &Filter, rows_only: bool) -> Classes {
     let seen = filter.active.is_some() || filter.conflict.is_some();

@@ -36,7 +36,7 @@ pub(super) use claims::vacate;
 pub use claims::{Claimed, claim, end, expire, forget_seen, note_seen, resolve, withdraw};
 pub(super) use holders::erase;
 pub use holders::{leave, rename};
-pub use list::{Entry, FEW, Filter, Listing, Sort, Stats, Stream, counts, list};
+pub use list::{Entry, FEW, Filter, Listing, Sort, Stats, Stream, begins, counts, list};
 pub use queries::held_by;
 pub(super) use queries::{after, among, user_name, within};
 pub use standing::{Standing, is_static, standing};
@@ -590,12 +590,7 @@ pub async fn edit(
 ) -> Outcome<Record> {
     let tenant = space.tenant();
     let old = queries::get(space.tx(), tenant, address).await?;
-    let old = old.ok_or(Refusal::Field {
-        address,
-        status: Status::Available,
-        field: "address",
-        why: "reserve or allocate it before you describe it",
-    })?;
+    let old = old.ok_or_else(|| nothing_known(address))?;
     if version.is_some_and(|version| version != old.version) {
         return Err(Refusal::Stale(Box::new(old)));
     }
@@ -610,6 +605,27 @@ pub async fn edit(
     }
     allowed(&old, &new)?;
     change(space, &old, new, "address.changed").await
+}
+
+fn nothing_known(address: Address) -> Refusal {
+    Refusal::Field {
+        address,
+        status: Status::Available,
+        field: "address",
+        why: "reserve or allocate it before you describe it",
+    }
+}
+
+/// Whether somebody may say of an address why it is reserved, or in quarantine.
+fn describable(address: Address, record: Option<&Record>, by: &Reserver) -> Outcome<()> {
+    let record = record.ok_or_else(|| nothing_known(address))?;
+    yours(record, by)?;
+    let status = record.status;
+    if matches!(status, Status::Reserved | Status::Quarantine) {
+        return Ok(());
+    }
+    let why = "only a reserved address has a description";
+    Err(Refusal::Field { address, status, field: "description", why })
 }
 
 /// Whether each changed field is one the status has.

@@ -20,7 +20,8 @@ use crate::text::{Line, grouped};
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddressBulk {
-    /// `release`, `reserve`, `quarantine`, `end_quarantine` or `allocate`.
+    /// `release`, `reserve`, `quarantine`, `end_quarantine`, `allocate` or `edit`: what is said of
+    /// reserved addresses and of those in quarantine.
     action: String,
     /// Which, at most 20,000; or else `matching`.
     #[serde(default)]
@@ -29,7 +30,7 @@ pub struct AddressBulk {
     matching: Option<AddressFilter>,
     /// How many `matching` is to select: if it selects another number, nothing is changed.
     expected: Option<i64>,
-    /// Why they are reserved.
+    /// Why they are reserved; with `edit` also why they are in quarantine.
     note: Option<String>,
     /// Why they are in quarantine.
     reason: Option<String>,
@@ -159,6 +160,15 @@ impl AddressBulk {
             Some(Verb::Allocate) => {
                 let given = Given { holder: self.holder, ..Given::default() };
                 given.tenure(&mut errors).map(Action::Allocate)
+            }
+            Some(Verb::Edit) => {
+                let note =
+                    self.note.and_then(|note| field::<Note>("note", Some(note), &mut errors));
+                if note.is_none() && end.is_none() && errors.is_empty() {
+                    let why = "write a note, or say until when".to_owned();
+                    errors.insert("note".to_owned(), why);
+                }
+                Some(Action::Edit { note, until: end })
             }
             None => {
                 let words: Vec<&str> = Verb::ALL.into_iter().map(|(_, word)| word).collect();

@@ -23,7 +23,7 @@ use crate::web::list as pages;
 #[into_params(parameter_in = Query)]
 pub(super) struct ListParams {
     /// Part of an address, a CIDR, a MAC in any notation or part of one, part of a host name, a
-    /// holder's name or a description.
+    /// holder's name or a description. A word of one or two letters: the beginning of a host name.
     #[param(required = false)]
     q: String,
     /// Only those inside this subnet: its id.

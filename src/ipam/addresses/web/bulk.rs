@@ -86,6 +86,7 @@ impl BulkPage {
             Verb::Reserve => format!("Reserve {count}?"),
             Verb::Quarantine => format!("Put {count} in quarantine?"),
             Verb::Allocate => format!("Give {count} away?"),
+            Verb::Edit => format!("Edit {count}?"),
         }
     }
 
@@ -97,6 +98,7 @@ impl BulkPage {
             Verb::Reserve => format!("Reserve {count}"),
             Verb::Quarantine => format!("Quarantine {count}"),
             Verb::Allocate => format!("Give {count}"),
+            Verb::Edit => format!("Edit {count}"),
         }
     }
 
@@ -112,6 +114,9 @@ impl BulkPage {
             Verb::Quarantine => {
                 "Nobody is given them. Whoever holds one now becomes a claimant and gets it back afterwards."
             }
+            Verb::Edit => {
+                "What you write stands in each of them instead of what is there now; what you leave empty stays."
+            }
             Verb::Allocate => "",
         }
     }
@@ -119,6 +124,11 @@ impl BulkPage {
     /// Whether a reason is asked for.
     fn asks(&self) -> bool {
         matches!(self.verb, Verb::Reserve | Verb::Quarantine)
+    }
+
+    /// Whether what is said of them is to be another.
+    fn edits(&self) -> bool {
+        self.verb == Verb::Edit
     }
 
     /// Why all of them cannot be changed at once.
@@ -192,6 +202,16 @@ impl BulkForm {
                 } else {
                     Action::Quarantine { reason: note, until }
                 }
+            }
+            Verb::Edit => {
+                let note = self.note.parse_optional::<Note>();
+                let until = end_of_day(&mut self.until, zone);
+                let (note, until) = (note?, until?);
+                if note.is_none() && until.is_none() {
+                    self.note.reject(&"write a note, or choose a day");
+                    return None;
+                }
+                Action::Edit { note, until }
             }
             Verb::Allocate => return None,
         };
@@ -288,5 +308,6 @@ fn said(verb: Verb, fit: usize) -> String {
         Verb::Reserve => format!("{count} reserved"),
         Verb::Quarantine => format!("{count} put in quarantine"),
         Verb::Allocate => format!("{count} given"),
+        Verb::Edit => format!("{count} changed"),
     }
 }

@@ -11,7 +11,7 @@ use crate::db::Tx;
 use crate::id::SubnetId;
 use crate::ipam::addresses::bulk::selects;
 use crate::ipam::addresses::places::{self, Place};
-use crate::ipam::addresses::{Filter, Sort, Standing, Stats, label, list, standing};
+use crate::ipam::addresses::{Filter, Sort, Standing, Stats, begins, label, list, standing};
 use crate::ipam::class::{Kind, Status};
 use crate::net::Address;
 use crate::text::{ByName as _, grouped};
@@ -172,6 +172,11 @@ impl IndexPage {
         query.page = String::new();
         let at = pages::stretch("1", self.pager.size);
         Pager::new(LIST, query.kept(), at, 0).in_order(self.sort).here()
+    }
+
+    /// Whether the word searched for is too short to be looked for everywhere.
+    fn short(&self) -> bool {
+        begins(&self.query.q)
     }
 
     /// Whether gaps are part of this list at all.
