@@ -16,7 +16,7 @@ use crate::mirror;
 use crate::phones;
 use crate::users::{self, Filter, Sort, import};
 use crate::web::csv;
-use crate::web::sheet::{Report, Sheet};
+use crate::web::sheet::{Part, Report, Sheet};
 
 /// Adds what is in `file` to the default tenant; prints each fault as `line N, column: reason`.
 pub async fn import(
@@ -38,8 +38,13 @@ pub async fn import(
     let Some(kind) = kind else { return users(session, read, dry_run).await };
     let actor = crate::auth::local_actor();
     let called = file.file_name().unwrap_or_default().to_string_lossy();
-    let importer =
-        Importer { state: &session.state, actor: &actor, name: &actor.name, file: &called };
+    let importer = Importer {
+        state: &session.state,
+        actor: &actor,
+        name: &actor.name,
+        file: &called,
+        part: Part::default(),
+    };
     let report = importer.run(kind, Sheet::open(read), dry_run).await?;
     if is_refused(&report) {
         say!("nothing was imported");

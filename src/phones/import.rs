@@ -42,7 +42,6 @@ const COLUMNS: [Column; 11] = [
 /// What a row says of a phone.
 struct Wish {
     line: u64,
-    nth: u32,
     mac: Mac,
     edit: Edit,
     /// Numbers or names for the lines, the first first.
@@ -95,7 +94,7 @@ async fn save(
     profiles: &HashMap<String, ProfileId>,
     report: &mut Report,
 ) -> Result<(), Error> {
-    let (line, nth, mac) = (wish.line, wish.nth, wish.mac);
+    let (line, mac) = (wish.line, wish.mac);
     let tenant = space.tenant();
     let before = queries::get(space.tx(), tenant, mac).await?;
     let faults = report.count();
@@ -117,7 +116,7 @@ async fn save(
             };
             report.added += usize::from(verdict == Verdict::Added);
             report.changed += usize::from(verdict == Verdict::Changed);
-            report.says(nth, line, &format!("{mac} {}", phone.title()), verdict);
+            report.says(line, &format!("{mac} {}", phone.title()), verdict);
         }
         Err(refusals) => refuse(refusals, line, report)?,
     }
@@ -234,7 +233,6 @@ async fn read(sheet: Sheet, report: &mut Report) -> Vec<Wish> {
 
 fn parse(columns: &Columns, row: &Row, report: &mut Report) -> Option<Wish> {
     let faults = report.count();
-    let nth = u32::try_from(report.rows).unwrap_or(u32::MAX);
     let cell = |name: &str| columns.has(name).then(|| columns.cell(row, name));
     let mac = checked::<Mac>(cell("mac")?, row.line, "mac", report);
     let model = model(cell("vendor"), cell("model"), mac, row.line, report);
@@ -255,7 +253,6 @@ fn parse(columns: &Columns, row: &Row, report: &mut Report) -> Option<Wish> {
     let words = |text: &str| text.split([' ', ';', ',']).map(ToOwned::to_owned).collect::<Vec<_>>();
     let wish = Wish {
         line: row.line,
-        nth,
         mac: mac?,
         edit,
         extensions: cell("extensions").map(|text| words(text.trim())),

@@ -49,6 +49,7 @@ pub async fn run(
         }
     }
     report.added = added.len();
+    report.sort();
     Ok((report, added))
 }
 

@@ -71,6 +71,16 @@ async fn all(app: &TestApp) -> String {
     all
 }
 
+/// Whether another process is writing very much.
+async fn is_writing(app: &TestApp) -> bool {
+    if app.is_sqlite() {
+        let log = app.dir().join("patchbay.db-wal");
+        return std::fs::metadata(&log).map_or(0, |log| log.len()) > 3_000_000;
+    }
+    let writing = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'INSERT INTO audit_event%'";
+    app.number(writing).await > 0
+}
+
 fn workbook(text: &str) -> Vec<u8> {
     let mut book = rust_xlsxwriter::Workbook::new();
     let sheet = book.add_worksheet();
@@ -103,7 +113,7 @@ both_databases! {
             let rows = u64::try_from(csv.text.lines().count() - 1).unwrap();
             let done = take(&script, kind, &csv.text).await;
             assert_eq!(counts(&done), (0, 0, rows), "{kind} {}", csv.text);
-            assert!(rows > 1 && done["first_rows"][0]["verdict"] == "unchanged", "{done}");
+            assert!(rows > 1 && done["row_verdicts"][0]["verdict"] == "unchanged", "{done}");
             let xlsx = script.get(&format!("/api/v1/{kind}/export?format=xlsx")).await;
             assert_eq!(xlsx.header("content-type"), Some(XLSX));
             let ask = script.ask("POST", &format!("/api/v1/{kind}/import"));
@@ -142,7 +152,7 @@ both_databases! {
         let next = ADDRESSES.replace("printer-3", "printer-4").replace("10.20.5.12,", "10.20.5.13,");
         let done = send(&script, "addresses", "?dry_run=true", next.clone()).await.json();
         assert_eq!(counts(&done), (1, 2, 3));
-        let verdicts: Vec<String> = done["first_rows"].as_array().unwrap().iter()
+        let verdicts: Vec<String> = done["row_verdicts"].as_array().unwrap().iter()
             .map(|row| format!("{} {} {}", row["line"], row["what"].as_str().unwrap(), row["verdict"].as_str().unwrap())).collect();
         assert_eq!(verdicts[..4], ["2 10.20.5.10 changed", "3 10.20.5.11 unchanged", "4 10.20.5.13 added", "5 10.20.5.120 unchanged"]);
         assert_eq!(all(&app).await, before);
@@ -151,6 +161,60 @@ both_databases! {
         assert_eq!(history.last().unwrap(), "addresses.imported 6 addresses ");
         assert_eq!(history.iter().filter(|event| event.starts_with("address.imported 10.20.5.10 ")).count(), 2);
         assert!(patchbay::audit::verify(&app.state.db, &app.state.chain).await.unwrap().is_ok());
+    }
+
+    async fn every_row_of_a_long_file_has_its_verdict_also_beside_faults(app: TestApp) {
+        let script = app.script(Role::Operator).await;
+        take(&script, "subnets", "name,cidr\nWide,10.0.0.0/16\n").await;
+        take(&script, "addresses", "address,hostname\n10.0.1.1,m200\n").await;
+        let row = |n: i32| format!("10.0.{}.{},m{n},T46S\n", n / 200, n % 200 + 1);
+        let file: String = std::iter::once("address,hostname,platform\n".to_owned()).chain((0..450).rev().map(row)).collect();
+        let verdicts = |told: &Value| told["row_verdicts"].as_array().unwrap().iter().map(|row| format!("{} {} {}", row["line"], row["what"].as_str().unwrap(), row["verdict"].as_str().unwrap())).collect::<Vec<_>>();
+        let first = send(&script, "addresses", "?dry_run=true", file.clone()).await.json();
+        assert_eq!((verdicts(&first).len(), &first["next_line"], &first["rows"]), (200, &json!(202), &json!(450)));
+        assert_eq!(verdicts(&first)[0], "2 10.0.2.50 added");
+        let all_of_them = verdicts(&send(&script, "addresses", "?dry_run=true&most=100000", file.clone()).await.json());
+        assert_eq!((all_of_them.len(), all_of_them[249].as_str()), (450, "251 10.0.1.1 changed"));
+        let (mut told, mut from) = (Vec::new(), json!(0));
+        while !from.is_null() {
+            let part = send(&script, "addresses", &format!("?dry_run=true&most=70&from_line={from}"), file.clone()).await.json();
+            told.extend(verdicts(&part));
+            from = part["next_line"].clone();
+        }
+        assert_eq!(told, all_of_them);
+        for query in ["?most=0", "?most=100001"] {
+            assert_eq!(send(&script, "addresses", query, file.clone()).await.json()["errors"]["most"], "use a number from 1 to 100000");
+        }
+        // The page goes on from line to line, with the pasted text and with a file alike.
+        let admin = app.signed_in("admin", Role::Operator).await;
+        let page = admin.post("/ipam/addresses/import", &[("text", &file)]).await;
+        page.shows("These are the first 200 of 450 rows.");
+        page.shows("On from line 202");
+        page.hides(">10.0.1.1</td>");
+        let next = admin.post("/ipam/addresses/import", &[("text", &file), ("from_line", "202")]).await;
+        next.shows("These are 200 of 450 rows.");
+        next.shows("<td class=\"num\" data-label=\"line\">251</td><td class=\"wrap\">10.0.1.1</td><td>changed</td>");
+        admin.post("/ipam/addresses/import", &[("text", &file), ("from_line", "402")]).await.hides("On from line");
+        // Rows nothing is wrong with have theirs although others have faults, and faults have pages too.
+        let bad = file.replace(",m3", ",bad name ");
+        let before = all(&app).await;
+        let (mut good, mut wrong, mut from) = (Vec::new(), std::collections::BTreeSet::new(), json!(0));
+        while !from.is_null() {
+            let answer = send(&script, "addresses", &format!("?from_line={from}&most=40"), bad.clone()).await;
+            wrong.extend(faults(&answer));
+            let part = answer.json();
+            good.extend(verdicts(&part));
+            from = part["next_line"].clone();
+        }
+        good.sort();
+        good.dedup();
+        assert_eq!((good.len(), wrong.len()), (450 - 111, 111));
+        let page = admin.post("/ipam/addresses/import", &[("text", &bad)]).await;
+        assert_eq!(page.status, 422);
+        page.shows("111 cells need correcting");
+        page.shows("What would become of the rows nothing is wrong with");
+        page.shows("<td class=\"wrap\">10.0.2.50</td><td>added</td>");
+        assert_eq!(all(&app).await, before);
     }
 
     async fn the_page_checks_first_and_imports_when_confirmed(app: TestApp) {
@@ -516,17 +580,8 @@ both_databases! {
         let mut command = crate::support::process::patchbay(&app.dir(), &app.url);
         let program = command.args(["import", "addresses", file.to_str().unwrap()]);
         let mut program = program.stdout(std::process::Stdio::null()).spawn().unwrap();
-        // As soon as it writes.
-        if app.is_sqlite() {
-            let log = app.dir().join("patchbay.db-wal");
-            while std::fs::metadata(&log).map_or(0, |log| log.len()) < 3_000_000 && program.try_wait().unwrap().is_none() {
-                tokio::task::yield_now().await;
-            }
-        } else {
-            let writing = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'INSERT INTO audit_event%'";
-            while app.number(writing).await == 0 && program.try_wait().unwrap().is_none() {
-                tokio::task::yield_now().await;
-            }
+        while !is_writing(&app).await && program.try_wait().unwrap().is_none() {
+            tokio::task::yield_now().await;
         }
         assert!(program.try_wait().unwrap().is_none(), "it was too quick to be killed");
         program.kill().unwrap();
@@ -538,6 +593,53 @@ both_databases! {
             (done.status.code(), String::from_utf8_lossy(&done.stdout).into_owned())
         };
         assert!(code == Some(0) && out.contains("no faults"), "{out}");
+    }
+
+    async fn a_server_killed_in_the_middle_leaves_nothing_half_done(app: TestApp) {
+        let script = app.script(Role::Operator).await;
+        take(&script, "subnets", "name,cidr\nWide,10.0.0.0/8\n").await;
+        let mut file = b"address,hostname\n".to_vec();
+        for n in 1..60_000 {
+            writeln!(file, "10.0.{}.{},m{n}", n / 256, n % 256).unwrap();
+        }
+        let known = async || app.texts("SELECT action || subject FROM audit_event WHERE action LIKE 'address%' OR action LIKE 'subnet%' ORDER BY seq").await;
+        let before = (known().await, app.texts("SELECT CAST(size AS TEXT) FROM gap ORDER BY first_key").await);
+        let program = Patchbay::serve(&app).await;
+        let import = "/api/v1/addresses/import?file_name=many.csv";
+        let sent = program.upload(&script.token, import, file.clone());
+        let killed = async {
+            while !is_writing(&app).await {
+                tokio::task::yield_now().await;
+            }
+            program.kill();
+        };
+        let (answer, ()) = futures_util::future::join(sent, killed).await;
+        assert_eq!(answer, None, "it was too quick to be killed");
+        drop(program);
+        assert_eq!(app.number("SELECT count(*) FROM address").await, 0);
+        let gaps = app.texts("SELECT CAST(size AS TEXT) FROM gap ORDER BY first_key").await;
+        assert_eq!((known().await, gaps), before, "something is half done");
+        let checked = Patchbay::run(&app, &["check"], "");
+        let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+        assert!(checked.status.success() && said.contains("no faults"), "{said}");
+        // What was sent lies there until it is an hour old.
+        let uploads = app.dir().join("uploads");
+        let left = || -> Vec<String> {
+            let names = std::fs::read_dir(&uploads).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            names.collect()
+        };
+        let name = left().pop().expect("what the server was sent");
+        let (when, rest) = name.split_once("_part_").unwrap();
+        let earlier = format!("{}_part_{rest}", when.parse::<i64>().unwrap() - 3_600);
+        std::fs::rename(uploads.join(&name), uploads.join(&earlier)).unwrap();
+        let program = Patchbay::serve(&app).await;
+        while left().contains(&earlier) {
+            tokio::task::yield_now().await;
+        }
+        // Nothing keeps the next one from doing it all.
+        let (status, done) = program.upload(&script.token, import, file).await.unwrap();
+        assert_eq!((status, &done["added"]), (200, &json!(59_999)), "{done}");
+        assert_eq!(app.number("SELECT count(*) FROM address").await, 59_999);
     }
 
     async fn the_command_line_imports_and_exports(app: TestApp) {

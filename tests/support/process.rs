@@ -106,6 +106,19 @@ impl Patchbay {
         Some((status, serde_json::from_str(&text).unwrap_or_default()))
     }
 
+    /// A call whose body is a table; nothing when the program is gone.
+    pub async fn upload(
+        &self,
+        token: &str,
+        path: &str,
+        table: Vec<u8>,
+    ) -> Option<(u16, serde_json::Value)> {
+        let request = self.client.post(format!("{}{path}", self.url)).bearer_auth(token);
+        let answer = request.header("content-type", "text/csv").body(table).send().await.ok()?;
+        let status = answer.status().as_u16();
+        Some((status, answer.json().await.ok()?))
+    }
+
     /// Ends it as a power cut would.
     pub fn kill(&self) {
         let mut child = self.child.lock().unwrap();

@@ -40,6 +40,7 @@ pub async fn run(
             Err(refusal) => report.fault(line, "name", &refusal),
         }
     }
+    report.sort();
     Ok(report)
 }
 

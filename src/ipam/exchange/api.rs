@@ -11,7 +11,10 @@ use super::{Asked, BadQuery, Importer, Kind, headings, moment, rows};
 use crate::api::{self, Answer, Problem, Upload};
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
-use crate::web::sheet::{Report, Spool, UPLOAD_LIMIT, export};
+use crate::web::sheet::{Fate, Part, Report, Spool, UPLOAD_LIMIT, export};
+
+/// Rows told of at most in one answer.
+const MOST_TOLD: usize = 100_000;
 
 /// Every call.
 pub fn routes() -> Vec<Route> {
@@ -36,6 +39,12 @@ struct ImportParams {
     /// What the file is called, for the history.
     #[param(required = false)]
     file_name: String,
+    /// Tell of rows and faults from this line of the file on; without it from the first.
+    #[param(required = false)]
+    from_line: u64,
+    /// How many rows, and how many faults, to tell of: 1 to 100,000; without it 200.
+    #[param(required = false)]
+    most: Option<usize>,
 }
 
 /// One row and what became of it.
@@ -65,8 +74,10 @@ pub struct Imported {
     pub unchanged: usize,
     /// Columns that were not used.
     pub ignored_columns: Vec<String>,
-    /// The first 200 rows, each with what became of it.
-    pub first_rows: Vec<ImportedRow>,
+    /// The first 200 rows, or those asked for, each with what became of it.
+    pub row_verdicts: Vec<ImportedRow>,
+    /// The `from_line` to go on with; null when every row was told of.
+    pub next_line: Option<u64>,
 }
 
 /// What is wrong with one cell.
@@ -91,35 +102,47 @@ pub struct ImportRefused {
     pub detail: String,
     /// Each line and column with what is wrong there.
     pub errors: BTreeMap<String, String>,
-    /// The faults in the order of their lines, at most 200.
+    /// The faults in the order of their lines, the first 200 or those asked for.
     pub faults: Vec<ImportFault>,
-    /// Faults beyond those.
+    /// Faults that are not among them.
     pub more: usize,
+    /// What would become of the rows nothing is wrong with, the first 200 or those asked for.
+    pub row_verdicts: Vec<ImportedRow>,
+    /// The `from_line` to go on with; null when every row and fault was told of.
+    pub next_line: Option<u64>,
     /// Rows of the file.
     pub rows: usize,
     /// Rows something is wrong with.
     pub refused: usize,
 }
 
-fn done(report: Report, dry_run: bool) -> Imported {
-    let rows = report.fates.iter().map(|fate| ImportedRow {
+fn verdicts(report: &mut Report) -> Vec<ImportedRow> {
+    let row = |fate: Fate| ImportedRow {
         line: fate.line,
-        what: fate.what.clone(),
+        what: fate.what,
         verdict: fate.verdict.as_str(),
-    });
+    };
+    std::mem::take(&mut report.fates).into_iter().map(row).collect()
+}
+
+fn done(mut report: Report, dry_run: bool) -> Imported {
+    let next_line = report.next();
     Imported {
         dry_run,
         rows: report.rows,
         added: report.added,
         changed: report.changed,
         unchanged: report.unchanged(),
-        first_rows: rows.collect(),
+        row_verdicts: verdicts(&mut report),
+        next_line,
         ignored_columns: report.ignored,
     }
 }
 
-fn refused(report: Report) -> ImportRefused {
+fn refused(mut report: Report) -> ImportRefused {
     let (count, refused) = (report.count(), report.refused());
+    let next_line = report.next();
+    let row_verdicts = verdicts(&mut report);
     let mut errors = BTreeMap::new();
     let mut faults = Vec::new();
     for fault in report.faults {
@@ -135,6 +158,8 @@ fn refused(report: Report) -> ImportRefused {
         errors,
         faults,
         more: report.more,
+        row_verdicts,
+        next_line,
         rows: report.rows,
         refused,
     }
@@ -145,7 +170,14 @@ async fn import(by: &Operator, upload: Upload, params: &ImportParams, kind: Kind
     let name = by.name().to_string();
     let file: String =
         params.file_name.chars().filter(|c| !crate::text::is_invisible(*c)).take(200).collect();
-    let importer = Importer { state: by.state(), actor: by.actor(), name: &name, file: &file };
+    let most = params.most.unwrap_or(Part::default().most);
+    if !(1..=MOST_TOLD).contains(&most) {
+        let why = format!("use a number from 1 to {MOST_TOLD}");
+        return Err(Problem::invalid([("most".to_owned(), why)].into()));
+    }
+    let part = Part { from: params.from_line, most };
+    let importer =
+        Importer { state: by.state(), actor: by.actor(), name: &name, file: &file, part };
     let report = importer.run(kind, sheet, params.dry_run).await?;
     if report.is_clean() {
         return api::json(StatusCode::OK, &done(report, params.dry_run));

@@ -17,7 +17,6 @@ use crate::web::sheet::{Columns, Report, Row, Verdict};
 /// What a row says of a host. What it says nothing of stays as it is.
 struct Wish {
     line: u64,
-    nth: u32,
     hostname: HostName,
     primary_ip: Option<Option<Address>>,
     nic_mac: Option<Option<Mac>>,
@@ -42,7 +41,7 @@ pub async fn run(space: &mut Space<'_>, sheet: Sheeted, report: &mut Report) -> 
                 if conflicts.is_empty() {
                     report.added += usize::from(verdict == Verdict::Added);
                     report.changed += usize::from(verdict == Verdict::Changed);
-                    report.says(wish.nth, wish.line, &wish.hostname, verdict);
+                    report.says(wish.line, &wish.hostname, verdict);
                 }
             }
             Err(Refusal::Fault(error)) => return Err(error),
@@ -100,13 +99,11 @@ async fn save(space: &mut Space<'_>, wish: &Wish) -> Result<(Verdict, Vec<String
 
 impl Wish {
     fn read(columns: &Columns, row: &Row, report: &mut Report) -> Option<Self> {
-        let nth = u32::try_from(report.rows).unwrap_or(u32::MAX);
         let faults = report.count();
         let mut reader = Reader { columns, row, report };
         let hostname = reader.one::<HostName>("hostname");
         let wish = Self {
             line: row.line,
-            nth,
             primary_ip: reader.address(&["primary_ip", "primary_ip4", "primary_ip6"]),
             nic_mac: reader.optional("nic_mac"),
             bmc_ip: reader.address(&["bmc_ip"]),

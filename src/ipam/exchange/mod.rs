@@ -21,7 +21,7 @@ use crate::ipam::space::Space;
 use crate::state::State;
 use crate::tenants;
 use crate::web::Error;
-use crate::web::sheet::{BadSheet, Column, Columns, Report, Row, Sheet};
+use crate::web::sheet::{BadSheet, Column, Columns, Part, Report, Row, Sheet};
 
 pub use api::Paths;
 pub use export::{Asked, BadQuery, headings, moment, rows};
@@ -106,13 +106,15 @@ pub struct Importer<'a> {
     pub name: &'a str,
     /// What the file is called; empty when it has no name.
     pub file: &'a str,
+    /// Which of its rows are told of one by one.
+    pub part: Part,
 }
 
 impl Importer<'_> {
     /// Imports a file, or with `dry` only says what that would do. Nothing is changed if anything
     /// is wrong.
     pub async fn run(self, kind: Kind, sheet: Sheeted, dry: bool) -> Result<Report, Error> {
-        let mut report = Report::default();
+        let mut report = Report::of(self.part);
         match kind {
             Kind::Addresses => self.addresses(sheet, dry, &mut report).await?,
             _ => self.others(kind, sheet, dry, &mut report).await?,

@@ -3,7 +3,7 @@
 
 #![expect(clippy::option_option, reason = "a column may be missing, or there and empty")]
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::str::FromStr;
 
 use super::columns::{SUBNETS, said};
@@ -19,7 +19,6 @@ use crate::web::sheet::{Columns, Report, Row, Verdict};
 #[derive(Clone, Debug)]
 struct Wish {
     line: u64,
-    nth: u32,
     cidr: Cidr,
     name: Option<SubnetName>,
     vlan: Option<Option<Vlan>>,
@@ -52,7 +51,7 @@ pub async fn run(space: &mut Space<'_>, sheet: Sheeted, report: &mut Report) -> 
             update(space, old, &wish, spec, report).await?;
         } else {
             new.push(wish.spec(&mut names));
-            lines.push((wish.line, wish.nth));
+            lines.push(wish.line);
         }
     }
     let refused = match subnets::create_all(space, &new).await {
@@ -60,13 +59,14 @@ pub async fn run(space: &mut Space<'_>, sheet: Sheeted, report: &mut Report) -> 
         Err(refusal) => return Err(fault(refusal)),
     };
     for (at, refusal) in &refused {
-        let line = lines.get(*at).map_or(1, |(line, _)| *line);
+        let line = lines.get(*at).map_or(1, |line| *line);
         report.refuse(line, refusal.field().unwrap_or("cidr"), refusal);
     }
-    if refused.is_empty() {
-        for ((line, nth), spec) in lines.into_iter().zip(&new) {
+    let refused: HashSet<usize> = refused.into_iter().map(|(at, _)| at).collect();
+    for (at, (line, spec)) in lines.into_iter().zip(&new).enumerate() {
+        if !refused.contains(&at) {
             report.added += 1;
-            report.says(nth, line, &spec.cidr, Verdict::Added);
+            report.says(line, &spec.cidr, Verdict::Added);
         }
     }
     Ok(())
@@ -133,7 +133,7 @@ async fn update(
         }
     };
     report.changed += usize::from(verdict == Verdict::Changed);
-    report.says(wish.nth, wish.line, &wish.cidr, verdict);
+    report.says(wish.line, &wish.cidr, verdict);
     Ok(())
 }
 
@@ -145,13 +145,11 @@ impl Wish {
         if ["(folder)", "[folder]"].iter().any(|mark| cell("cidr").ends_with(mark)) {
             return None;
         }
-        let nth = u32::try_from(report.rows).unwrap_or(u32::MAX);
         let faults = report.count();
         let mut reader = Reader { columns, row, report };
         let cidr = reader.cidr();
         let wish = Self {
             line: row.line,
-            nth,
             cidr: cidr.unwrap_or(Cidr::around(Address::from_number(0), 128)?),
             name: match cell("name") {
                 "" => None,

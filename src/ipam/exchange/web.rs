@@ -6,7 +6,7 @@ use askama::Template;
 use super::{Asked, Importer, Kind, headings, moment, rows};
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
-use crate::web::sheet::{Import, ImportView, Spool, UPLOAD_LIMIT, Upload, export};
+use crate::web::sheet::{Import, ImportView, Part, Spool, UPLOAD_LIMIT, Upload, export};
 use crate::web::{Answer, Error, Shell, respond};
 
 /// Bytes pasted text may have.
@@ -99,7 +99,9 @@ async fn import(by: Operator, mut upload: Upload, kind: Kind) -> Answer {
     };
     let sheet = source.open().await;
     let (name, file) = (by.name().to_string(), upload.name());
-    let importer = Importer { state: by.state(), actor: by.actor(), name: &name, file: &file };
+    let part = Part { from: upload.field("from_line").parse().unwrap_or(0), ..Part::default() };
+    let importer =
+        Importer { state: by.state(), actor: by.actor(), name: &name, file: &file, part };
     let report = importer.run(kind, sheet, !upload.is_confirmed()).await?;
     let mut view = ImportView::checked(about(kind), report, upload.is_confirmed());
     view.keep(source, &spool, by.id())?;

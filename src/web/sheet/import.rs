@@ -72,10 +72,17 @@ impl ImportView {
     ) -> Result<(), Error> {
         match source {
             Source::Text(text) => self.text = text,
-            Source::File(file) if self.awaits() => self.kept = spool.keep(file, operator)?,
+            Source::File(file) if self.awaits() || self.next().is_some() => {
+                self.kept = spool.keep(file, operator)?;
+            }
             Source::File(_) => {}
         }
         Ok(())
+    }
+
+    /// The line to go on with, if the check has not told of every row.
+    pub fn next(&self) -> Option<u64> {
+        self.report.as_ref().filter(|_| !self.done).and_then(Report::next)
     }
 
     /// Whether there is something to confirm.

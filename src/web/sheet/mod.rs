@@ -19,7 +19,7 @@ use std::io;
 pub use columns::{Column, Columns};
 pub use import::{Import, ImportView};
 pub use read::{Batches, Row, Sheet};
-pub use report::{Fate, Fault, Report, Verdict};
+pub use report::{Fate, Fault, Part, Report, Verdict};
 pub use spool::{Spool, Spooled};
 pub use upload::{Source, Upload, spool_body};
 pub use write::{Heading, RowBatch, SheetFormat, export, stream_csv, xlsx, xlsx_file};

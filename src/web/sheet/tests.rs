@@ -222,7 +222,41 @@ fn columns_are_found_by_any_of_their_names() {
 fn faults_beyond_two_hundred_are_counted() {
     let mut report = Report::default();
     (0..250).for_each(|line| report.fault(line, "name", &"no"));
+    report.sort();
     assert_eq!((report.faults.len(), report.more, report.count()), (200, 50, 250));
+}
+
+#[test]
+fn every_row_is_told_part_by_part_in_whatever_order_they_are_looked_at() {
+    // 7 and 1000 have no common divisor: each line comes once.
+    let lines: Vec<u64> = (0..1_000).map(|n| 2 + n * 7 % 1_000).collect();
+    let (mut from, mut told, mut faults, mut parts) = (0, Vec::new(), Vec::new(), 0);
+    loop {
+        let mut report = Report::of(Part { from, most: 30 });
+        for line in &lines {
+            if line % 10 == 0 {
+                report.refuse(*line, "name", &"no");
+            } else {
+                report.says(*line, line, Verdict::Added);
+            }
+        }
+        report.sort();
+        assert!(report.fates.len() <= 30 && report.faults.len() <= 30);
+        assert_eq!((report.count(), report.refused(), report.is_clean()), (100, 100, false));
+        told.extend(report.fates.iter().map(|fate| fate.line));
+        faults.extend(report.faults.iter().map(|fault| fault.line));
+        parts += 1;
+        match report.next() {
+            Some(next) => from = next,
+            None => break,
+        }
+    }
+    told.dedup();
+    faults.sort_unstable();
+    faults.dedup();
+    assert_eq!(told, (2..1_002).filter(|line| line % 10 != 0).collect::<Vec<u64>>());
+    assert_eq!(faults, (2..1_002).filter(|line| line % 10 == 0).collect::<Vec<u64>>());
+    assert!(parts > 10);
 }
 
 #[test]

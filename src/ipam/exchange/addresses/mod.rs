@@ -91,7 +91,7 @@ fn parse(layout: &Layout, zone: &Zone, row: &Row, report: &mut Report) -> Option
         }
         return None;
     }
-    Some(cells.pack(address?, row.line, u32::try_from(report.rows).unwrap_or(u32::MAX)))
+    Some(cells.pack(address?, row.line))
 }
 
 /// Leaves out rows about an address that an earlier line is about.

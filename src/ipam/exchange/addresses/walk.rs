@@ -138,7 +138,7 @@ impl<'s, 'c, 'r> Walk<'s, 'c, 'r> {
                 return Ok(());
             }
         };
-        self.report.says(row.nth, line, &row.address, said);
+        self.report.says(line, &row.address, said);
         Ok(())
     }
 

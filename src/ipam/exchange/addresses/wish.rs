@@ -23,8 +23,6 @@ pub struct Packed {
     pub address: Address,
     /// Its line in the file.
     pub line: u32,
-    /// Which row of the file it is, from 0.
-    pub nth: u32,
     /// Its cells, those of the known columns in their order.
     text: Box<str>,
 }
@@ -100,14 +98,14 @@ impl Cells<'_> {
     }
 
     /// The row, packed.
-    pub fn pack(&self, address: Address, line: u64, nth: u32) -> Packed {
+    pub fn pack(&self, address: Address, line: u64) -> Packed {
         let mut text = String::new();
         for cell in self.cells.iter().skip(1) {
             text.push_str(cell);
             text.push(BETWEEN);
         }
         let text = text.trim_end_matches(BETWEEN).into();
-        Packed { address, line: u32::try_from(line).unwrap_or(u32::MAX), nth, text }
+        Packed { address, line: u32::try_from(line).unwrap_or(u32::MAX), text }
     }
 }
 
@@ -336,7 +334,7 @@ mod tests {
         let layout = Layout::of(&columns);
         let row = line(row);
         let cells = layout.cells(&row);
-        let packed = cells.pack(cells.address().unwrap(), 2, 0);
+        let packed = cells.pack(cells.address().unwrap(), 2);
         // What was packed says the same.
         let again = Wish::read(&layout.unpack(&packed), &Zone::default());
         let wish = Wish::read(&cells, &Zone::default());
