@@ -98,6 +98,107 @@ both_databases! {
         }
     }
 
+    async fn subnets_and_hosts_are_what_they_are_called_on_every_page_of_theirs(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let script = app.script(Role::Admin).await;
+        let (mut named, mut noted, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+        for ((_, input), n) in strings().into_iter().zip(0..) {
+            // What is refused as a name may still be a note; what is refused is refused by name.
+            let mut body = json!({ "name": input, "cidr": format!("10.20.{n}.0/24"), "site": input, "description": input });
+            let mut made = script.send("POST", "/api/v1/subnets", &body).await;
+            if made.status == 422 {
+                is_refused(&made, &input, "name");
+                for field in made.json()["errors"].as_object().unwrap().keys() {
+                    body[field] = if field == "name" { json!(format!("Net {n}")) } else { json!("") };
+                }
+                made = script.send("POST", "/api/v1/subnets", &body).await;
+            } else {
+                named.push(input.clone());
+            }
+            assert_eq!(made.status, 201, "{input:?}: {made:?}");
+            let id = made.json()["id"].as_str().unwrap().to_owned();
+            let (kept, note) = (made.json()["name"] == input.as_str(), made.json()["description"] == input.as_str() && !input.is_empty());
+            let taken = script.send("POST", &format!("/api/v1/subnets/{id}/next-free"), &json!({ "note": input })).await;
+            if note {
+                assert_eq!(taken.status, 201, "{input:?}: {taken:?}");
+                noted.push(input.clone());
+            }
+            let whole = format!("/ipam/subnets/{id}");
+            for path in [whole.clone(), format!("{whole}/edit"), format!("{whole}/split"), format!("{whole}/split?length=26"), format!("{whole}?block=10.20.{n}.0/28")] {
+                let page = admin.get(&path).await;
+                assert_eq!(page.status, 200, "{path}");
+                is_inert(&page);
+                if kept {
+                    page.shows(&input);
+                }
+            }
+            if note {
+                // The map says of each address what it is kept for.
+                admin.get(&whole).await.shows(&input);
+                admin.get(&format!("{whole}/edit")).await.shows(&input);
+                let tree = admin.get(&format!("/ipam/subnets?q={}", serde_html_form::to_string([("", input.trim())]).unwrap().trim_start_matches('='))).await;
+                is_inert(&tree);
+            }
+            ids.push(id);
+            let deletion = admin.post(&format!("{whole}/deletion"), &[]).await;
+            assert_eq!(deletion.status, 200, "{deletion:?}");
+            is_inert(&deletion);
+        }
+        assert!(named.len() >= 25 && noted.len() >= 30, "{} {}", named.len(), noted.len());
+        for pair in ids.chunks_exact(2) {
+            let merge = admin.post("/ipam/subnets/merge", &[("id", &pair[0]), ("id", &pair[1])]).await;
+            assert_eq!(merge.status, 200, "{merge:?}");
+            is_inert(&merge);
+        }
+        let tree = admin.get("/ipam/subnets?size=200").await;
+        is_inert(&tree);
+        for input in &named {
+            tree.shows(input.trim());
+        }
+        let sheet = script.get("/api/v1/subnets/export?format=xlsx").await.worksheet();
+        let has = |sheet: &[Vec<String>], input: &String| sheet.iter().flatten().any(|cell| cell == input.trim());
+        assert!(named.iter().all(|input| has(&sheet, input)), "{sheet:?}");
+        let sheet = script.get("/api/v1/addresses/export?format=xlsx").await.worksheet();
+        assert!(noted.iter().all(|input| has(&sheet, input)), "{sheet:?}");
+        // Hosts: a name is one or none; everything else is said in words.
+        let mut described = Vec::new();
+        for ((_, input), n) in strings().into_iter().zip(0..) {
+            let refused = script.send("POST", "/api/v1/hosts", &json!({ "hostname": input })).await;
+            if refused.status != 201 {
+                is_refused(&refused, &input, "hostname");
+            }
+            let mut body = json!({ "hostname": format!("host-{n}"), "device_type": input, "manufacturer": input, "description": input, "primary_ip": format!("10.20.{n}.200") });
+            let mut made = script.send("POST", "/api/v1/hosts", &body).await;
+            if made.status == 422 {
+                for field in made.json()["errors"].as_object().unwrap().keys() {
+                    body[field] = json!("");
+                }
+                made = script.send("POST", "/api/v1/hosts", &body).await;
+            }
+            assert_eq!(made.status, 201, "{input:?}: {made:?}");
+            let said = made.json()["description"] == input.as_str() && !input.is_empty();
+            let path = format!("/ipam/hosts/{}", made.json()["id"].as_str().unwrap());
+            for page in [path.clone(), format!("{path}/edit"), format!("{path}/row"), format!("{path}/row/edit"), format!("/ipam/addresses/10.20.{n}.200")] {
+                let page = admin.get(&page).await;
+                assert_eq!(page.status, 200, "{page:?}");
+                is_inert(&page);
+            }
+            if said {
+                admin.get(&path).await.shows(&input);
+                admin.get(&format!("{path}/edit")).await.shows(&input);
+                described.push(input);
+            }
+        }
+        assert!(described.len() >= 30, "{described:?}");
+        for page in ["/ipam/hosts?size=200", "/ipam/hosts/table?size=200", "/ipam/addresses?size=200", "/ipam/subnets/table?size=200"] {
+            let page = admin.get(page).await;
+            assert_eq!(page.status, 200, "{page:?}");
+            is_inert(&page);
+        }
+        let sheet = script.get("/api/v1/hosts/export?format=xlsx").await.worksheet();
+        assert!(described.iter().all(|input| has(&sheet, input)), "{sheet:?}");
+    }
+
     async fn addresses_and_numbers_are_refused_by_name(app: TestApp) {
         let admin = app.signed_in("admin", Role::Admin).await;
         let script = app.script(Role::Admin).await;

@@ -257,13 +257,13 @@ both_databases! {
     }
 
     async fn a_word_of_two_letters_says_what_it_finds(app: TestApp) {
+        const SAYS: &str = "finds the host names that begin with it";
         office(&app).await;
         let admin = app.signed_in("admin", Role::Admin).await;
         for (address, name) in [("10.20.5.10", "liza"), ("10.20.5.11", "alice")] {
             put(&app, address, "allocated", "ann").await;
             admin.post(&format!("/ipam/addresses/{address}/edit"), &[("hostname", name)]).await;
         }
-        const SAYS: &str = "finds the host names that begin with it";
         // Both are held by Lift, and one is called so in the middle.
         let page = admin.get("/ipam/addresses?q=li").await;
         assert_eq!(listed(&page), ["10.20.5.10"]);

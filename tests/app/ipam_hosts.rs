@@ -185,6 +185,48 @@ both_databases! {
         assert_eq!(stats(&app).await, before);
     }
 
+    async fn both_addresses_say_of_their_machine_what_the_host_says(app: TestApp) {
+        subnet(&app, "Lab", "10.0.0.0/24", "10.0.0.1-99").await;
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let script = app.script(Role::Operator).await;
+        let shows = async |address: &str, machine: [&str; 4]| {
+            let page = admin.get(&format!("/ipam/addresses/{address}")).await;
+            for text in machine {
+                page.shows(text);
+            }
+            let one = script.get(&format!("/api/v1/addresses/{address}")).await.json();
+            assert_eq!(["hostname", "mac", "platform", "manufacturer"].map(|name| one[name].as_str().unwrap().to_owned()), machine, "{one}");
+        };
+        let (nic, bmc) = ("00:15:65:aa:bb:01", "00:15:65:aa:bb:02");
+        let new = json!({ "hostname": "web-1", "primary_ip": "10.0.0.5", "nic_mac": nic, "bmc_ip": "10.0.0.6", "bmc_mac": "0015.65aa.bb02",
+            "device_type": "Rack server", "manufacturer": "Acme & Sons" });
+        let made = script.send("POST", "/api/v1/hosts", &new).await;
+        assert_eq!((made.status, &made.json()["bmc_mac"], &made.json()["device_type"]), (201, &json!(bmc), &json!("Rack server")), "{made:?}");
+        let id = made.json()["id"].as_str().unwrap().to_owned();
+        shows("10.0.0.5", ["web-1", nic, "Rack server", "Acme & Sons"]).await;
+        shows("10.0.0.6", ["web-1", bmc, "Rack server", "Acme & Sons"]).await;
+        let page = admin.get(&format!("/ipam/hosts/{id}")).await;
+        page.shows(nic);
+        page.shows(bmc);
+        // By its MAC the management address is found.
+        let found = script.get("/api/v1/addresses?q=0015.65aa.bb02").await.json();
+        assert_eq!((&found["total"], &found["entries"][0]["address"]), (&json!(1), &json!("10.0.0.6")));
+        // Changed on its page, both follow.
+        let form = [("hostname", "web-1"), ("primary_ip", "10.0.0.5"), ("nic_mac", nic), ("bmc_ip", "10.0.0.6"), ("bmc_mac", "00-15-65-AA-BB-09"),
+            ("device_type", "Blade"), ("manufacturer", "Acme & Sons"), ("version", "1")];
+        assert_eq!(admin.post(&format!("/ipam/hosts/{id}"), &form).await.status, 303);
+        shows("10.0.0.5", ["web-1", nic, "Blade", "Acme & Sons"]).await;
+        shows("10.0.0.6", ["web-1", "00:15:65:aa:bb:09", "Blade", "Acme & Sons"]).await;
+        // And from a file.
+        let file = "hostname,bmc_ip,bmc_mac\nweb-1,10.0.0.7,00:15:65:aa:bb:0a\n";
+        let ask = script.ask("POST", "/api/v1/hosts/import").header("content-type", "text/csv").body(file).send().await;
+        assert_eq!((ask.status, &ask.json()["changed"]), (200, &json!(1)), "{ask:?}");
+        shows("10.0.0.7", ["web-1", "00:15:65:aa:bb:0a", "Blade", "Acme & Sons"]).await;
+        assert_eq!(state(&app, "10.0.0.6").await, "free");
+        let export = script.get("/api/v1/hosts/export").await;
+        assert!(export.text.contains("web-1,10.0.0.5,00:15:65:aa:bb:01,10.0.0.7,00:15:65:aa:bb:0a,Blade,Acme & Sons"), "{}", export.text);
+    }
+
     async fn what_somebody_has_is_never_overwritten_and_the_oldest_claim_inherits(app: TestApp) {
         subnet(&app, "Lab", "10.0.0.0/24", "10.0.0.1-99").await;
         reserve(&app, "10.0.0.5", "for the printer").await;

@@ -1,19 +1,20 @@
 //! Addresses against a simple model: whatever is done to subnets, pools and addresses, lists,
 //! counts and the next free address are what a walk over every single address would find.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use patchbay::audit::{Change, Page};
 use patchbay::id::{SubnetId, TenantId};
 use patchbay::ipam::addresses::{
-    self, Edit, Entry, Filter, Holder, HolderKind, Purpose, Refusal, Reserver, Sort, Stats, Tenure,
-    Wish,
+    self, Claimed, Edit, Entry, Filter, Holder, HolderKind, Purpose, Refusal, Reserver, Sort,
+    Stats, Tenure, Wish,
 };
 use patchbay::ipam::class::{Kind, Status};
 use patchbay::ipam::space::{Source, Space};
 use patchbay::ipam::subnets::{self, Pools, Spec, Usage};
 use patchbay::net::{Address, Cidr, Range, subtract};
 use patchbay::text::ByName as _;
+use patchbay::time::Timestamp;
 
 use crate::support::app::{TestApp, both_databases, tester};
 
@@ -38,7 +39,13 @@ impl Dice {
 }
 
 /// The blocks everything happens in: small enough to walk over, across the ends of counted blocks.
-const BLOCKS: [&str; 4] = ["10.0.255.0/24", "10.1.0.0/24", "10.10.0.0/26", "2001:db8::ff80/121"];
+const BLOCKS: [&str; 5] = [
+    "10.0.255.0/24",
+    "10.1.0.0/24",
+    "10.10.0.0/26",
+    "2001:db8::ff80/121",
+    "2001:db8:7:ffff:ffff:ffff:ffff:ffc0/122",
+];
 
 fn universe() -> Vec<Address> {
     BLOCKS.iter().flat_map(|block| block.parse::<Cidr>().unwrap().range().iter()).collect()
@@ -48,6 +55,8 @@ fn universe() -> Vec<Address> {
 struct Model {
     subnets: Vec<(SubnetId, Spec)>,
     rows: BTreeMap<Address, (Status, Kind)>,
+    /// Reservations that end by themselves.
+    ends: BTreeSet<Address>,
 }
 
 /// What a list should show: an address, or free ones from the first to the last.
@@ -177,10 +186,13 @@ fn reserve() -> Purpose {
     Purpose::Reserve { note: "test".parse().unwrap(), until: None }
 }
 
-fn allocate(n: u64) -> Purpose {
+/// Seconds that a reservation with an end lasts.
+const LASTS: i64 = 600;
+
+fn tenure(n: u64) -> Tenure {
     let holder =
         Holder { kind: HolderKind::External, id: n.to_string(), name: format!("machine {n}") };
-    Purpose::Allocate(Tenure::of(holder))
+    Tenure::of(holder)
 }
 
 /// A range inside a subnet.
@@ -242,7 +254,8 @@ async fn step(app: &TestApp, model: &mut Model, dice: &mut Dice, n: u64) {
     let known: Vec<Address> = model.rows.keys().copied().collect();
     let some = if known.is_empty() { address } else { *dice.of(&known) };
     let mut after: Vec<(Address, Option<(Status, Kind)>)> = Vec::new();
-    let done = match dice.roll(14) {
+    let mut ends = false;
+    let done = match dice.roll(16) {
         0 | 1 => {
             let spec = random_spec(dice, n);
             match subnets::create(&mut space, &spec, true, true).await {
@@ -309,10 +322,16 @@ async fn step(app: &TestApp, model: &mut Model, dice: &mut Dice, n: u64) {
             }
         }
         7 => {
-            let purpose = if dice.roll(2) == 0 { reserve() } else { allocate(n) };
+            let until = Some(Timestamp(space.at().0 + LASTS));
+            let purpose = match dice.roll(3) {
+                0 => reserve(),
+                1 => Purpose::Reserve { note: "a while".parse().unwrap(), until },
+                _ => Purpose::Allocate(tenure(n)),
+            };
             match addresses::assign(&mut space, address, &purpose, &me()).await {
                 Ok(record) => {
                     after.push((address, Some((record.status, record.kind))));
+                    ends = record.until.is_some();
                     true
                 }
                 Err(Refusal::Fault(error)) => panic!("{error:?}"),
@@ -355,6 +374,23 @@ async fn step(app: &TestApp, model: &mut Model, dice: &mut Dice, n: u64) {
                 None => false,
             }
         }
+        13 | 14 => {
+            // Somebody's settings name an address: free it is theirs, another's it stays that.
+            let wanted = if dice.roll(2) == 0 { address } else { some };
+            let before = model.rows.get(&wanted).copied();
+            let free = before.is_none_or(|(status, _)| status == Status::Available);
+            match addresses::claim(&mut space, wanted, &tenure(n)).await.unwrap() {
+                Claimed::Held(record) => {
+                    assert!(free && record.status == Status::Allocated, "step {n}");
+                    after.push((wanted, Some((record.status, record.kind))));
+                }
+                Claimed::Conflict(record) => {
+                    assert!(!free && record.conflict, "step {n}");
+                    assert_eq!(before, Some((record.status, record.kind)), "step {n}");
+                }
+            }
+            true
+        }
         _ => {
             let edit = Edit { hostname: Some(format!("h{n}").parse().unwrap()), ..Edit::default() };
             match addresses::edit(&mut space, some, None, &edit, &me()).await {
@@ -377,6 +413,10 @@ async fn step(app: &TestApp, model: &mut Model, dice: &mut Dice, n: u64) {
         }
         change.commit_if_any().await.unwrap();
         for (address, row) in after {
+            model.ends.remove(&address);
+            if ends {
+                model.ends.insert(address);
+            }
             match row {
                 Some(row) => drop(model.rows.insert(address, row)),
                 None => drop(model.rows.remove(&address)),
@@ -463,9 +503,11 @@ async fn compare(app: &TestApp, model: &Model, dice: &mut Dice, n: u64) {
         .collect();
     assert_eq!(listing.entries.iter().map(shown).collect::<Vec<_>>(), expected, "{what}");
     if status.is_none() && kind.is_none() && !rows_only {
-        // Who was put in quarantine while holding an address still claims it: the model has no claims.
-        let stats = Stats { conflicts: 0, ..listing.stats };
-        assert_eq!(stats, model.stats(&within), "{what}");
+        // The model has no claims: which rows are in conflict is taken from them.
+        let inside = |address: &Address| within.iter().any(|range| range.contains(*address));
+        let conflicts = rows.values().filter(|row| row.conflict && inside(&row.address)).count();
+        let conflicts = i128::try_from(conflicts).unwrap();
+        assert_eq!(listing.stats, Stats { conflicts, ..model.stats(&within) }, "{what}");
     }
 }
 
@@ -535,11 +577,32 @@ async fn compare_subnets(app: &TestApp, model: &Model, n: u64) {
     }
 }
 
+/// Time passes: reservations that had an end are over, and nothing else is. Whoever claimed such an
+/// address has it now.
+async fn expire(app: &TestApp, model: &mut Model, n: u64) {
+    app.pass(LASTS);
+    let freed = addresses::expire(&app.state).await.unwrap();
+    assert_eq!(freed, model.ends.len(), "step {n}");
+    for address in std::mem::take(&mut model.ends) {
+        let mut tx = app.state.read().await.unwrap();
+        match addresses::get(&mut tx, TenantId::DEFAULT, address).await.unwrap() {
+            Some(heir) => {
+                assert_eq!(heir.status, Status::Allocated, "step {n}: {address}");
+                model.rows.insert(address, (heir.status, heir.kind));
+            }
+            None => drop(model.rows.remove(&address)),
+        }
+    }
+}
+
 async fn walk(app: &TestApp, seed: u64, steps: u64) {
     let mut dice = Dice(seed);
     let mut model = Model::default();
     for n in 0..steps {
         step(app, &mut model, &mut dice, n).await;
+        if n % 20 == 19 {
+            expire(app, &mut model, n).await;
+        }
         for _ in 0..3 {
             compare(app, &model, &mut dice, n).await;
         }
@@ -636,5 +699,21 @@ both_databases! {
 
     async fn and_again_on_another_path(app: TestApp) {
         walk(&app, 0x5eed_1234_5678, 220).await;
+    }
+
+    async fn and_on_a_third(app: TestApp) {
+        walk(&app, 0x0dd_5eed, 120).await;
+    }
+
+    async fn and_on_a_fourth(app: TestApp) {
+        walk(&app, 0x2_0001_db80_0001, 120).await;
+    }
+
+    async fn and_on_a_fifth(app: TestApp) {
+        walk(&app, 0x10_20_05_00_ff, 120).await;
+    }
+
+    async fn and_on_a_sixth(app: TestApp) {
+        walk(&app, 0xfeed_0000_0000_0007, 120).await;
     }
 }

@@ -5,6 +5,7 @@ use std::process::Output;
 use patchbay::auth::Role;
 use patchbay::ipam::space::Space;
 use patchbay::ipam::{addresses, subnets};
+use serde_json::json;
 
 use crate::support::app::{TestApp, both_databases};
 use crate::support::process::Patchbay;
@@ -75,11 +76,53 @@ both_databases! {
         let after = (app.contents().await, app.texts("SELECT holder_name || version FROM address ORDER BY 1").await);
         assert_eq!(after, before, "the second run wrote nothing");
 
-        // Only what is new is created.
+        // Pages and calls have the same figures.
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let page = admin.get("/ipam/addresses").await;
+        for figure in ["<b>687</b> in all", "<b>582</b> <span class=\"st available\">", "<b>105</b> <span class=\"st allocated\">", "<b>0</b> <span class=\"st reserved\">"] {
+            page.shows(figure);
+        }
         let script = app.script(Role::Admin).await;
-        let host = serde_json::json!({ "hostname": "late", "primary_ip": "10.3.0.200", "bmc_ip": "10.3.0.10" });
+        let stats = script.get("/api/v1/addresses").await.json()["stats"].clone();
+        assert_eq!((&stats["available"], &stats["allocated"], &stats["reserved"]), (&json!(582), &json!(105), &json!(0)), "{stats}");
+        let list = async |query: &str| script.get(&format!("/api/v1/addresses?{query}")).await.json()["total"].clone();
+        assert_eq!((list("status=available").await, list("status=allocated").await, list("status=reserved").await), (json!(582), json!(105), json!(0)));
+        assert_eq!((list("status=allocated&type=static").await, list("status=allocated&type=dhcp").await), (json!(72), json!(33)));
+        let report = script.get("/api/v1/reports/utilisation").await.json();
+        let free: i64 = report["subnets"].as_array().unwrap().iter().map(|subnet| subnet["usage"]["available"].as_i64().unwrap()).sum();
+        assert_eq!(free, 582, "{report}");
+
+        // Only what is new is created.
+        let host = json!({ "hostname": "late", "primary_ip": "10.3.0.200", "bmc_ip": "10.3.0.10" });
         script.send("POST", "/api/v1/hosts", &host).await;
         assert_eq!(populate(&app, &[]).1, "Created 0 static records\nUpdated 73 records from hosts\nCreated 1 DHCP records\nTotal: 688 records (581 available, 107 allocated, 0 reserved)\n");
+    }
+
+    async fn of_a_populate_that_fails_in_the_middle_nothing_is_left(app: TestApp) {
+        fill_populate(&app).await;
+        let rows = "SELECT holder_name || kind || status || version FROM address ORDER BY address";
+        let before = (app.contents().await, app.texts(rows).await);
+        // The last but two of those it changes cannot be written.
+        let when = "NEW.holder_name = 'h-10.1.0.70'";
+        for how in ["INSERT", "UPDATE"] {
+            if app.is_sqlite() {
+                app.sql(&format!("CREATE TRIGGER broken_{how} BEFORE {how} ON address WHEN {when} BEGIN SELECT RAISE(ABORT, 'broken'); END")).await;
+            } else {
+                app.sql("CREATE OR REPLACE FUNCTION broken() RETURNS trigger AS $$ BEGIN RAISE EXCEPTION 'broken'; END $$ LANGUAGE plpgsql").await;
+                app.sql(&format!("CREATE TRIGGER broken_{how} BEFORE {how} ON address FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION broken()")).await;
+            }
+        }
+        for how in [&[][..], &["--clear", "--yes", "--reservations"]] {
+            let (code, out, err) = populate(&app, how);
+            assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
+            assert!(err.contains("broken"), "{err}");
+            assert_eq!((app.contents().await, app.texts(rows).await), before);
+        }
+        let table = if app.is_sqlite() { "" } else { " ON address" };
+        for how in ["INSERT", "UPDATE"] {
+            app.sql(&format!("DROP TRIGGER broken_{how}{table}")).await;
+        }
+        assert!(populate(&app, &[]).1.ends_with(REST));
     }
 
     async fn populate_clears_when_told_and_keeps_reservations_unless_told(app: TestApp) {

@@ -304,6 +304,34 @@ both_databases! {
         page.shows("The report ends before this page.");
     }
 
+    async fn a_workbook_says_what_the_other_file_says(app: TestApp) {
+        fill(&app).await;
+        change(&app.state, "tester", async |space| {
+            host(space, "claimant", "10.1.5.6").await;
+            host(space, "lost", "192.0.2.77").await;
+        }).await;
+        let auditor = app.signed_in("auditor", Role::Auditor).await;
+        for (query, rows) in [
+            ("utilisation", 5), ("utilisation&subnet=Berlin", 2), ("sites", 3), ("reservations&sort=address", 10), ("reservations&person=bob", 5),
+            ("conflicts", 1), ("inactive&days=1", 22), ("orphans", 1), ("history&address=10.1.5.6", 2),
+        ] {
+            let sheet = auditor.get(&format!("/ipam/report.xlsx?report={query}")).await.worksheet();
+            let text = auditor.get(&format!("/ipam/report.csv?report={query}")).await;
+            let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.bytes.as_slice());
+            let lines: Vec<Vec<String>> = reader.records().map(|line| line.unwrap().iter().map(patchbay::web::csv::original).map(str::to_owned).collect()).collect();
+            // A number is one in a workbook: 100 where a text says 100.0.
+            let same = |(one, two): (&String, &String)| one == two || matches!((one.parse::<f64>(), two.parse::<f64>()), (Ok(one), Ok(two)) if (one - two).abs() <= 1e-9 * one);
+            assert_eq!(sheet.len(), lines.len());
+            for (row, line) in sheet.iter().zip(&lines) {
+                assert!(row.len() == line.len() && row.iter().zip(line).all(same), "{query}: {row:?} {line:?}");
+            }
+            assert_eq!(sheet.len(), rows + 1, "{query}: {sheet:?}");
+        }
+        let sheet = auditor.get("/ipam/report.xlsx?report=utilisation&sort=used&family=4").await.worksheet();
+        let at = |name: &str| sheet[0].iter().position(|head| head == name).unwrap();
+        assert_eq!((&sheet[1][at("cidr")], &sheet[1][at("used_percent")], &sheet[1][at("allocated")]), (&"10.2.0.0/28".to_owned(), &"100".to_owned(), &"14".to_owned()));
+    }
+
     async fn what_cannot_be_understood_is_said_beside_its_field(app: TestApp) {
         fill(&app).await;
         let auditor = app.signed_in("auditor", Role::Auditor).await;
@@ -386,6 +414,12 @@ both_databases! {
         }
         let rows = file(&auditor, "report=reservations").await;
         assert_eq!(rows[0]["note"], format!("'{MEAN}"));
+        // In a workbook a text that looks like a formula is a text.
+        for report in ["utilisation", "sites", "reservations", "conflicts", "inactive&days=1", "orphans", "history&address=10.8.0.1"] {
+            let sheet = auditor.get(&format!("/ipam/report.xlsx?report={report}")).await.worksheet();
+            let mean = sheet.iter().flatten().any(|cell| cell.contains(MEAN));
+            assert_eq!(mean, !matches!(report, "orphans"), "{report}: {sheet:?}");
+        }
         // What a printed page has at its head goes through an attribute.
         let page = auditor.get(&format!("/ipam/report?report=utilisation&{query}")).await;
         assert!(page.text.contains("data-about=\"=HYPERLINK(1)&#60;script&#62;"), "{}", page.text);
