@@ -45,6 +45,7 @@ if [ -z "$run_only" ]; then
   need chromedriver chromium-driver
   need strace strace
   need pdftotext poppler-utils
+  need ip iproute2
   need curl curl
   [ -z "$bench" ] || need nginx nginx-light
   python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)

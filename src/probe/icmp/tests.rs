@@ -17,9 +17,69 @@ fn pinger() -> Option<Pinger> {
             let text = error.to_string();
             assert!(matches!(error, PingError::NotPermitted), "{text}");
             assert!(text.contains("net.ipv4.ping_group_range") && text.contains("CAP_NET_RAW"));
+            assert!(!has_net_raw(), "whoever has CAP_NET_RAW may send pings");
             None
         }
     }
+}
+
+/// Whether this process has `CAP_NET_RAW`, the 13th of the kernel's.
+fn has_net_raw() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let held = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
+    u64::from_str_radix(held.trim(), 16).unwrap() >> 13 & 1 == 1
+}
+
+/// Says to a test that it was started again without privileges, and whether the kernel lets it ping.
+const BARE: &str = "PATCHBAY_BARE";
+
+/// Runs a test of this file once more, with no capability at all, in a network of its own whose
+/// kernel allows pings to these groups; what it printed.
+fn without_privileges(test: &str, groups: &str) -> String {
+    let up = "ip link set lo up && echo \"$0\" > /proc/sys/net/ipv4/ping_group_range && exec setpriv --bounding-set=-all --inh-caps=-all \"$@\"";
+    let mut bare = std::process::Command::new("unshare");
+    if std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) != 0 {
+        bare.args(["--user", "--map-root-user"]);
+    }
+    bare.args(["--net", "sh", "-c", up, groups]).arg(std::env::current_exe().unwrap());
+    let test = format!("probe::icmp::tests::{test}");
+    let done = bare.args([&test, "--exact", "--nocapture"]).env(BARE, groups).output();
+    let done = done.expect("unshare, of util-linux");
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success(), "{said}\n{}", String::from_utf8_lossy(&done.stderr));
+    said
+}
+
+#[tokio::test]
+async fn pings_need_no_privileges_where_the_kernel_allows_them() {
+    const EVERYBODY: &str = "0 2147483647";
+    const NOBODY: &str = "1 0";
+    let test = "pings_need_no_privileges_where_the_kernel_allows_them";
+    let Some(groups) = std::env::var_os(BARE) else {
+        for (groups, said) in [(EVERYBODY, "pinged 3"), (NOBODY, "refused")] {
+            let heard = without_privileges(test, groups);
+            assert!(heard.contains(said), "{said}: {heard}");
+        }
+        return;
+    };
+    assert!(!has_net_raw());
+    for kind in [&V4, &V6] {
+        let raw = open(kind, Type::RAW).unwrap_err();
+        assert_eq!(raw.kind(), io::ErrorKind::PermissionDenied, "{raw}");
+        assert_eq!(open(kind, Type::DGRAM).is_ok(), groups == EVERYBODY);
+    }
+    if groups == NOBODY {
+        assert!(matches!(Pinger::new(1), Err(PingError::NotPermitted)));
+        println!("refused");
+        return;
+    }
+    let (pinger, mut answered) = (Pinger::new(1).unwrap(), 0);
+    for to in [loopback(1), loopback(20), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+        let answer = pinger.ping(to, 5 * SECOND).await;
+        assert!(matches!(answer, Ok(Some(_))), "{to}: {answer:?}");
+        answered += 1;
+    }
+    println!("pinged {answered}");
 }
 
 fn loopback(last: u8) -> IpAddr {
