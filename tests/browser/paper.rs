@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use patchbay::ipam::addresses::Note;
+
 use crate::support::browser::{Browser, Look};
 use crate::support::network::{allocate, change, host, reserve, subnet};
 use crate::support::server::Server;
@@ -102,6 +104,131 @@ fn is_a_document(pages: &[String], title: &str, about: &str, heads: &[&str]) {
     }
 }
 
+/// What would not be black, or near it, on white: of a page shown as on paper, while the screen is
+/// dark.
+const COLOURED: &str = "const faults = [], brush = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+    const of = colour => { brush.clearRect(0, 0, 1, 1); brush.fillStyle = colour; brush.fillRect(0, 0, 1, 1); return [...brush.getImageData(0, 0, 1, 1).data]; };
+    const tell = (element, what) => faults.push(`${what}: ${element.outerHTML.slice(0, 120)}`);
+    for (const element of document.querySelectorAll('html, body, body *')) {
+        if (!element.checkVisibility() || element.closest('svg, .visually-hidden')) continue;
+        const style = getComputedStyle(element), [r, g, b, a] = of(style.backgroundColor);
+        if (a > 0 && Math.min(r, g, b) < 255) tell(element, `on ${style.backgroundColor}`);
+        if (style.backgroundImage !== 'none') tell(element, style.backgroundImage);
+        const says = [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim());
+        if (says && Math.max(...of(style.color).slice(0, 3)) > 0x66) tell(element, style.color);
+    }
+    return faults;";
+
+/// The pixels of every page, as red, green and blue.
+fn pixels(pdf: &[u8]) -> Vec<Vec<[u8; 3]>> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("report.pdf");
+    std::fs::write(&file, pdf).unwrap();
+    let drawn = Command::new("pdftoppm").args(["-r", "40"]).arg(&file).output().unwrap();
+    let (mut left, mut pages) = (drawn.stdout.as_slice(), Vec::new());
+    while !left.is_empty() {
+        // P6, the width, the height and 255, each with one blank behind it.
+        let blanks: Vec<usize> =
+            (0..left.len()).filter(|at| left[*at].is_ascii_whitespace()).take(4).collect();
+        let word = |n: usize| std::str::from_utf8(&left[blanks[n - 1] + 1..blanks[n]]).unwrap();
+        let size: usize = word(1).parse::<usize>().unwrap() * word(2).parse::<usize>().unwrap();
+        let (page, rest) = left[blanks[3] + 1..].split_at(size * 3);
+        pages.push(page.chunks(3).map(|dot| [dot[0], dot[1], dot[2]]).collect());
+        left = rest;
+    }
+    pages
+}
+
+/// Whoever prints from a dark screen gets black on white as well.
+async fn is_black_on_white(browser: &Browser, url: &str) {
+    browser.show("", "dark").await;
+    browser.go(url).await;
+    browser.find("h1").await;
+    let on_screen = browser.run("return getComputedStyle(document.body).colorScheme + getComputedStyle(document.body).color").await;
+    browser.show("print", "dark").await;
+    assert_eq!(browser.run(COLOURED).await, serde_json::json!([]), "{url}");
+    let on_paper = browser.run("return getComputedStyle(document.body).colorScheme + getComputedStyle(document.body).color").await;
+    assert_ne!(on_screen, on_paper, "the screen was not dark");
+    browser.show("", "dark").await;
+    for page in pixels(&browser.printed(A4.0, A4.1).await) {
+        let white = page.iter().filter(|dot| dot.iter().all(|part| *part > 250)).count();
+        assert!(white * 2 > page.len(), "{url}: {white} of {} are white", page.len());
+        let grey = |dot: &[u8; 3]| dot.iter().max().unwrap() - dot.iter().min().unwrap() < 12;
+        assert!(page.iter().all(grey), "{url}: there is colour");
+        assert!(page.iter().flatten().any(|part| *part < 100), "{url}: nothing is black");
+    }
+    browser.show("", "light").await;
+}
+
+async fn are_black_on_white(browser: &Browser, server: &Server) {
+    for path in [
+        "/ipam/report?report=utilisation&subnet=10.20.0.0/16",
+        "/ipam/report?report=sites&all=1",
+        "/ipam/report?report=conflicts&all=1",
+        "/ipam/report?report=reservations",
+        "/ipam/report?report=history&address=10.20.5.1&all=1",
+        "/ipam/addresses?q=10.20.5.",
+        "/ipam/subnets",
+    ] {
+        is_black_on_white(browser, &format!("{}{path}", server.url)).await;
+    }
+}
+
+/// The words of a document in the order in which they were written, without blanks.
+fn words(pdf: &[u8]) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("report.pdf");
+    std::fs::write(&file, pdf).unwrap();
+    keep(&file, "hostile");
+    let read = Command::new("pdftotext").arg("-raw").arg(&file).arg("-").output().unwrap();
+    squeezed(&String::from_utf8(read.stdout).unwrap())
+}
+
+/// Without blanks, and without what a machine may have no font for: Chinese and pictures.
+fn squeezed(text: &str) -> String {
+    text.chars().filter(|letter| !letter.is_whitespace() && *letter < '\u{2e80}').collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_texts_are_on_paper_what_they_are() {
+    let server = Server::start();
+    let browser = Browser::open(Look::default()).await;
+    crate::begin(&browser, &server).await;
+    let strings = include_str!("../app/hostile-strings.json");
+    let strings: Vec<serde_json::Value> = serde_json::from_str(strings).unwrap();
+    let inputs = strings.iter().map(|entry| entry["input"].as_str().unwrap());
+    let notes: Vec<&str> = inputs.filter(|input| input.parse::<Note>().is_ok()).collect();
+    assert!(notes.len() > 30, "{notes:?}");
+    let state = server.state(DAY).await;
+    change(&state, "ann", async |space| {
+        let net =
+            subnet(space, "<script>alert(1)</script>", "10.20.5.0/24", "=1+1 {{ 6*7 }}").await;
+        for note in &notes {
+            reserve(space, net, 1, "ann", note, None).await;
+        }
+    })
+    .await;
+    state.db.close().await;
+    for query in ["report=reservations", "report=utilisation"] {
+        browser.go(&format!("{}/ipam/report?{query}&all=1", server.url)).await;
+        browser.find("h1").await;
+        let whole = words(&browser.printed(A4.0, A4.1).await);
+        if query == "report=reservations" {
+            for note in &notes {
+                // A note is written between its address's owner and the day, cut by nothing.
+                let plain = squeezed(note);
+                assert!(whole.contains(&plain), "{note:?} is not in {whole}");
+            }
+        } else {
+            for said in ["<script>alert(1)</script>", "=1+1{{6*7}}"] {
+                assert!(whole.contains(said), "{said} is not in {whole}");
+            }
+        }
+    }
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    browser.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn reports_on_paper_are_documents_with_every_row() {
     let server = Server::start();
@@ -185,6 +312,8 @@ async fn reports_on_paper_are_documents_with_every_row() {
         }
         assert!(reach(&pdf).iter().all(|(far, width)| *far < width - 20.0), "{query}");
     }
+
+    are_black_on_white(&browser, &server).await;
 
     // One page of many says that it is that.
     open("report=utilisation&page=2").await;
