@@ -49,19 +49,25 @@ pub async fn configure(app: &TestApp, settings: Settings, secret: Option<&str>, 
     change.commit_if_any().await.unwrap();
 }
 
-/// Switches RADIUS on, with a NAS on loopback.
-pub async fn radius(app: &TestApp, port: u16, secret: &str) {
-    allow(app, System::Radius, port).await;
+/// Adds a NAS at an address of this machine, and allows it.
+pub async fn add_nas(app: &TestApp, name: &str, address: &str, port: u16, secret: &str) {
     let mut change = app.state.change(&tester()).await.unwrap();
+    let target = format!("{address}:{port}").parse().unwrap();
+    setup::allow(&mut change, System::Radius, &target).await.unwrap();
     let nas = NewNas {
-        name: "edge".parse().unwrap(),
-        address: "127.0.0.1".parse().unwrap(),
+        name: name.parse().unwrap(),
+        address: address.parse().unwrap(),
         port,
-        fallback: true,
+        fallback: name == "edge",
         secret: Some(Key::from(secret.to_owned())),
     };
     setup::add_nas(&mut change, &app.state.vault, &nas).await.unwrap();
     change.commit().await.unwrap();
+}
+
+/// Switches RADIUS on, with a NAS on loopback.
+pub async fn radius(app: &TestApp, port: u16, secret: &str) {
+    add_nas(app, "edge", "127.0.0.1", port, secret).await;
     let settings = RadiusSetup {
         suspended_filter: "walled-garden".parse().unwrap(),
         usual_filter: "full".parse().unwrap(),
@@ -202,22 +208,14 @@ both_databases! {
         let silent = Nas::start(Duration::ZERO).await;
         radius(&app, silent.port, NAS_SECRET).await;
         silent.behaves(Manner::Silent);
-        let other = Nas::at("127.0.0.2".parse().unwrap(), Duration::ZERO).await;
+        let other = Nas::sharing("127.0.0.2".parse().unwrap(), "secret-of-core", Duration::ZERO).await;
+        add_nas(&app, "core", "127.0.0.2", other.port, "secret-of-core").await;
         let mut change = app.state.change(&tester()).await.unwrap();
-        setup::allow(&mut change, System::Radius, &format!("127.0.0.2:{}", other.port).parse().unwrap()).await.unwrap();
-        let nas = NewNas {
-            name: "core".parse().unwrap(),
-            address: "127.0.0.2".parse().unwrap(),
-            port: other.port,
-            fallback: false,
-            secret: Some(Key::from(NAS_SECRET.to_owned())),
-        };
-        setup::add_nas(&mut change, &app.state.vault, &nas).await.unwrap();
         for n in 0..300 {
             let suspend = order(RadiusAction::Suspend, &format!("user{n}"));
             outbox::push(&mut change, app.state.vault.entropy(), &subject(n), &suspend).await.unwrap();
         }
-        change.commit().await.unwrap();
+        change.commit_seen().await.unwrap();
         app.pass(1);
         let session = Session { user_name: Some("ann".to_owned()), nas: Some("127.0.0.2".parse().unwrap()), ..Session::default() };
         let suspend = RadiusOrder { action: RadiusAction::Suspend, session, leased: "10.0.0.6".parse().unwrap() };

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use md5::{Digest as _, Md5};
 use patchbay::net::{Address, Cidr, Family};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 
 /// One request of HTTP, read whole; `None` when the caller is gone.
@@ -72,6 +73,20 @@ pub enum Mishap {
     Redirects,
     /// It answers more than anybody wants to read.
     Endless,
+    /// Whatever it is asked to change it changes, and says nothing of it.
+    Swallows,
+}
+
+/// Whether a request changes something. Kea has no database here in which it could.
+fn changes(head: &str, body: &[u8]) -> bool {
+    let asked: Value = serde_json::from_slice(body).unwrap_or_default();
+    match asked["command"].as_str() {
+        Some(command) => {
+            let there = asked["arguments"]["operation-target"] != "database";
+            there && (command.ends_with("-add") || command.ends_with("-del"))
+        }
+        None => !head.starts_with("GET "),
+    }
 }
 
 /// A server with mishaps in between.
@@ -140,6 +155,10 @@ async fn between(listener: TcpListener, upstream: SocketAddr, mishap: Arc<Mutex<
                     while stream.write_all(&vec![b'x'; 65_536]).await.is_ok() {}
                     return;
                 }
+                Mishap::Swallows if changes(&head, &body) => {
+                    forward(upstream, &head, &body).await;
+                    return std::future::pending().await;
+                }
                 Mishap::Slow => {
                     tokio::time::sleep(Duration::from_millis(300)).await;
                     forward(upstream, &head, &body).await
@@ -152,11 +171,99 @@ async fn between(listener: TcpListener, upstream: SocketAddr, mishap: Arc<Mutex<
                     let whole = forward(upstream, &head, &body).await;
                     whole[..whole.len() - 3.min(whole.len())].to_vec()
                 }
-                Mishap::None | Mishap::Refuses => forward(upstream, &head, &body).await,
+                Mishap::None | Mishap::Refuses | Mishap::Swallows => {
+                    forward(upstream, &head, &body).await
+                }
             };
             let _ = stream.write_all(&reply).await;
         });
     }
+}
+
+/// A server on a socket of this machine with mishaps in between, which takes one JSON object and
+/// answers until it closes.
+pub struct TroubledSocket {
+    pub at: PathBuf,
+    upstream: PathBuf,
+    mishap: Arc<Mutex<Mishap>>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl TroubledSocket {
+    pub async fn before(upstream: PathBuf, at: PathBuf) -> Self {
+        let mishap = Arc::new(Mutex::new(Mishap::None));
+        let mut between = Self { at, upstream, mishap, task: None };
+        between.let_happen(Mishap::None).await;
+        between
+    }
+
+    /// From now on this happens.
+    pub async fn let_happen(&mut self, mishap: Mishap) {
+        *self.mishap.lock().unwrap() = mishap;
+        if mishap == Mishap::Refuses {
+            if let Some(task) = self.task.take() {
+                task.abort();
+                let _ = task.await;
+            }
+        } else if self.task.is_none() {
+            let _ = std::fs::remove_file(&self.at);
+            let listener = UnixListener::bind(&self.at).unwrap();
+            let (upstream, mishap) = (self.upstream.clone(), Arc::clone(&self.mishap));
+            self.task = Some(tokio::spawn(async move {
+                while let Ok((stream, _)) = listener.accept().await {
+                    let now = *mishap.lock().unwrap();
+                    tokio::spawn(on_socket(stream, upstream.clone(), now));
+                }
+            }));
+        }
+    }
+}
+
+impl Drop for TroubledSocket {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+    }
+}
+
+async fn on_socket(mut stream: UnixStream, upstream: PathBuf, now: Mishap) {
+    let (mut asked, mut buffer) = (Vec::new(), [0; 4096]);
+    while serde_json::from_slice::<Value>(&asked).is_err() {
+        match stream.read(&mut buffer).await {
+            Ok(count) if count > 0 => asked.extend_from_slice(&buffer[..count]),
+            _ => return,
+        }
+    }
+    let through = async || {
+        let mut server = UnixStream::connect(&upstream).await.unwrap();
+        server.write_all(&asked).await.unwrap();
+        let mut whole = Vec::new();
+        let _ = server.read_to_end(&mut whole).await;
+        whole
+    };
+    let reply = match now {
+        Mishap::Silent => return std::future::pending().await,
+        Mishap::Garbage => b"<html>SENTINEL-BODY</html>".to_vec(),
+        Mishap::Endless => {
+            while stream.write_all(&vec![b'x'; 65_536]).await.is_ok() {}
+            return;
+        }
+        Mishap::Slow => {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            through().await
+        }
+        Mishap::Twice => {
+            through().await;
+            through().await
+        }
+        Mishap::HalfAnswer => {
+            let whole = through().await;
+            whole[..whole.len() / 2].to_vec()
+        }
+        _ => through().await,
+    };
+    let _ = stream.write_all(&reply).await;
 }
 
 async fn forward(upstream: SocketAddr, head: &str, body: &[u8]) -> Vec<u8> {
@@ -474,7 +581,22 @@ impl Nas {
 
     /// At another address of this machine.
     pub async fn at(address: Ipv4Addr, delay: Duration) -> Self {
-        let socket = Arc::new(UdpSocket::bind((address, 0)).await.unwrap());
+        Self::sharing(address, NAS_SECRET, delay).await
+    }
+
+    /// On a certain port.
+    pub async fn on(port: u16) -> Self {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+        Self::listening(socket, NAS_SECRET, Duration::ZERO)
+    }
+
+    /// With a secret of its own.
+    pub async fn sharing(address: Ipv4Addr, secret: &'static str, delay: Duration) -> Self {
+        Self::listening(UdpSocket::bind((address, 0)).await.unwrap(), secret, delay)
+    }
+
+    fn listening(socket: UdpSocket, secret: &'static str, delay: Duration) -> Self {
+        let socket = Arc::new(socket);
         let port = socket.local_addr().unwrap().port();
         let manner = Arc::new(Mutex::new(Manner::Good));
         let packets = Arc::new(Mutex::new(Vec::<Vec<u8>>::new()));
@@ -489,7 +611,7 @@ impl Nas {
                 let (socket, how) = (Arc::clone(&socket), *how.lock().unwrap());
                 tokio::spawn(async move {
                     tokio::time::sleep(delay).await;
-                    for reply in replies(how, &packet, again) {
+                    for reply in replies(how, &packet, again, secret) {
                         let _ = socket.send_to(&reply, from).await;
                     }
                 });
@@ -508,11 +630,15 @@ impl Nas {
     }
 }
 
-fn replies(how: Manner, packet: &[u8], again: bool) -> Vec<Vec<u8>> {
-    let good = signed(packet, packet[0] + 1, packet[1], &[], NAS_SECRET);
+fn replies(how: Manner, packet: &[u8], again: bool, secret: &str) -> Vec<Vec<u8>> {
+    // What is signed with another secret is no packet: nothing is said to it.
+    if !is_signed(packet, secret) {
+        return Vec::new();
+    }
+    let good = signed(packet, packet[0] + 1, packet[1], &[], secret);
     let refusal = |cause: u32| {
         let attribute = [&[101, 6][..], &cause.to_be_bytes()].concat();
-        signed(packet, packet[0] + 2, packet[1], &attribute, NAS_SECRET)
+        signed(packet, packet[0] + 2, packet[1], &attribute, secret)
     };
     match how {
         Manner::Good => vec![good],
@@ -530,11 +656,22 @@ fn replies(how: Manner, packet: &[u8], again: bool) -> Vec<Vec<u8>> {
         Manner::HalfAnswer => vec![good[..12].to_vec()],
         Manner::Twice => vec![good.clone(), good],
         Manner::OutOfOrder => {
-            let other = signed(packet, packet[0] + 2, packet[1].wrapping_add(1), &[], NAS_SECRET);
+            let other = signed(packet, packet[0] + 2, packet[1].wrapping_add(1), &[], secret);
             vec![other, good]
         }
         Manner::OtherSecret => vec![signed(packet, packet[0] + 1, packet[1], &[], "another")],
     }
+}
+
+/// Whether a request is signed as RFC 5176 says: MD5 over it with sixteen zeros in the
+/// authenticator's place, and the secret.
+fn is_signed(packet: &[u8], secret: &str) -> bool {
+    let digest = Md5::new()
+        .chain_update(&packet[..4])
+        .chain_update([0; 16])
+        .chain_update(&packet[20..])
+        .chain_update(secret);
+    digest.finalize()[..] == packet[4..20]
 }
 
 /// An answer, signed as RFC 5176 says.
