@@ -88,7 +88,7 @@ fn interface(assignment: &Assignment) -> Option<Mac> {
 }
 
 /// What an operation asks of outside systems, whether or not they are switched on. `assignment` is
-/// what it is before a revocation or a failure, and after anything else.
+/// what it is before a revocation, a failure or a retry, and after anything else.
 pub fn forecast(assignment: &Assignment, operation: Operation, how: &How) -> Vec<Effect> {
     // RADIUS is told of an activation when asked to, of the rest unless asked not to.
     let radius = how.radius.unwrap_or(operation != Operation::Activate);
@@ -127,7 +127,14 @@ pub fn forecast(assignment: &Assignment, operation: Operation, how: &How) -> Vec
             add(had && interface(assignment).is_some(), Effect::Released);
             add(had && netbox, Effect::Removed);
         }
-        Operation::Complete | Operation::Retry => {}
+        // What is tried again is not in use: it begins anew.
+        Operation::Retry => {
+            add(
+                radius && assignment.live && assignment.activated_at.is_some(),
+                Effect::SessionEnded,
+            );
+        }
+        Operation::Complete => {}
     }
     effects
 }

@@ -37,11 +37,12 @@ async fn ended(space: &mut Space<'_>, old: &Assignment, why: &str, at_once: bool
         }
         State::Revoking => drop(complete(space, old.id).await?),
         state => {
+            let mut calls = 0;
             if state == State::Failed {
-                perform(space, old.id, &Step::Retry, &how).await?;
+                calls += perform(space, old.id, &Step::Retry, &how).await?.calls;
             }
-            let revoked = perform(space, old.id, &Step::Revoke(Release::Free), &how).await?;
-            if at_once || revoked.calls == 0 {
+            calls += perform(space, old.id, &Step::Revoke(Release::Free), &how).await?.calls;
+            if at_once || calls == 0 {
                 complete(space, old.id).await?;
             }
         }

@@ -284,7 +284,8 @@ pub(super) fn describe(assignment: &Assignment) -> serde_json::Value {
     })
 }
 
-/// Tries again what failed: it gets the address it has kept, or the one it had, or another.
+/// Tries again what failed: it gets the address it has kept, or the one it had, or another. It is
+/// not in use then: a session it had is ended.
 async fn retry(
     space: &mut Space<'_>,
     old: Assignment,
@@ -306,12 +307,14 @@ async fn retry(
     (new.activated_at, new.suspended_at, new.release) = (None, None, None);
     new.leased = None;
     let waiting = settle(space, None, &old, new, Operation::Retry, how).await?.assignment;
+    let ended = effects::tell(space, &old, Operation::Retry, how).await?;
     let mut new = waiting.clone();
     (new.leased, new.pool) = (kept, old.pool.clone());
     if kept.is_none() {
         place::again(space, &mut new, &old).await?;
     }
-    settle(space, None, &waiting, new, Operation::Allocate, how).await
+    let done = settle(space, None, &waiting, new, Operation::Allocate, how).await?;
+    Ok(Done { calls: done.calls + ended, ..done })
 }
 
 /// It cannot go on. Before it was in use its address is given back; later it keeps it.

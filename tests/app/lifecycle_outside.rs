@@ -16,7 +16,7 @@ use crate::outside_netbox::netbox;
 use crate::outside_peers::{ask, both_families, reserved};
 use crate::support::app::{Script, TestApp, both_databases};
 use crate::support::lab::Kea;
-use crate::support::outside::{Manner, NAS_SECRET, Nas, Netbox};
+use crate::support::outside::{Manner, NAS_SECRET, Nas, Netbox, attributes};
 
 /// The addresses of MACs nobody else has.
 const ANN: &str = "02:00:00:00:00:0a";
@@ -167,6 +167,134 @@ both_databases! {
         operate(&script, "allocate", "bob", body).await;
         settle(&app).await;
         assert_eq!(written(&server), [line.replace("active external ann", "reserved external bob")]);
+    }
+
+    async fn radius_is_told_nothing_that_it_is_not_to_be_told(app: TestApp) {
+        office(&app).await;
+        let script = app.script(Role::Admin).await;
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let nas = Nas::start(Duration::ZERO).await;
+        radius(&app, nas.port, NAS_SECRET).await;
+        let heard = || nas.packets().iter().map(|packet| packet[0]).collect::<Vec<_>>();
+        // Unless it is said otherwise it is told of all but the activation.
+        operate(&script, "allocate", "ann", json!({})).await;
+        for word in ["activate", "suspend", "reactivate", "revoke"] {
+            operate(&script, word, "ann", json!({})).await;
+            settle(&app).await;
+        }
+        let usual = [43, 43, 40];
+        assert_eq!(heard(), usual);
+        // Asked not to be, it is not, and nothing is waited for.
+        let born = operate(&script, "allocate", "ann", json!({})).await;
+        for (word, field) in [("activate", "send_coa"), ("suspend", "send_coa"), ("reactivate", "send_coa"), ("revoke", "send_disconnect")] {
+            let done = operate(&script, word, "ann", json!({ field: false })).await;
+            assert_eq!(done["outside"], json!([]), "{word}: {done}");
+            if word == "revoke" {
+                assert_eq!(done["state"], "revoked");
+            }
+        }
+        settle(&app).await;
+        assert_eq!(heard(), usual);
+        assert_eq!(born["outside"], json!([]));
+        // The same on the page, where the box is ticked beforehand, and unticked is no.
+        for told in [false, true] {
+            let id = allocate(&app, Family::Ipv4, "bob").await.id;
+            step(&app, id, &Step::Activate).await.unwrap();
+            for word in ["suspend", "reactivate", "revoke"] {
+                let path = format!("/lifecycle/{id}/{word}");
+                let page = admin.get(&path).await;
+                page.shows(r#"name="radius" value="1" checked"#);
+                let form: &[(&str, &str)] = if told { &[("radius", "1")] } else { &[] };
+                assert_eq!(admin.post(&path, form).await.status, 303, "{word}");
+                settle(&app).await;
+            }
+            assert_eq!(state_of(&app, id).await.state, State::Revoked);
+            assert_eq!(heard().len(), if told { 6 } else { 3 }, "told: {told}");
+        }
+        assert_eq!(heard()[3..], usual);
+    }
+
+    /// Two servers, each with its own secret: the session's own is told, and only it.
+    async fn the_nas_an_operation_names_is_the_one_that_is_told(app: TestApp) {
+        office(&app).await;
+        let script = app.script(Role::Admin).await;
+        let edge = Nas::start(Duration::ZERO).await;
+        let core = Nas::sharing("127.0.0.2".parse().unwrap(), "secret-of-core", Duration::ZERO).await;
+        radius(&app, edge.port, NAS_SECRET).await;
+        crate::outbox::add_nas(&app, "core", "127.0.0.2", core.port, "secret-of-core").await;
+        let heard = || (edge.packets().len(), core.packets().len());
+        operate(&script, "allocate", "ann", json!({})).await;
+        operate(&script, "activate", "ann", json!({ "send_coa": true, "nas_ip": "127.0.0.2" })).await;
+        settle(&app).await;
+        assert_eq!(heard(), (0, 1));
+        let packet = core.packets().remove(0);
+        let address = attributes(&packet).into_iter().find(|(kind, _)| *kind == 4);
+        assert_eq!(address.unwrap().1, [127, 0, 0, 2], "NAS-IP-Address");
+        // It is remembered, until another is named.
+        operate(&script, "suspend", "ann", json!({})).await;
+        settle(&app).await;
+        assert_eq!(heard(), (0, 2));
+        operate(&script, "reactivate", "ann", json!({ "nas_ip": "127.0.0.1" })).await;
+        operate(&script, "revoke", "ann", json!({})).await;
+        settle(&app).await;
+        assert_eq!(heard(), (2, 2));
+        // Without one it is the usual one.
+        operate(&script, "allocate", "bob", json!({})).await;
+        operate(&script, "activate", "bob", json!({ "send_coa": true })).await;
+        settle(&app).await;
+        assert_eq!(heard(), (3, 2));
+        assert_eq!(app.number("SELECT count(*) FROM outside_call WHERE state <> 'done'").await, 0);
+        // One that nobody knows is told to nobody.
+        operate(&script, "suspend", "bob", json!({ "nas_ip": "127.0.0.9" })).await;
+        settle(&app).await;
+        assert_eq!(heard(), (3, 2));
+        let seen = script.get("/api/v1/network/ipv4-lifecycle/bob").await.json();
+        assert!(seen["coa_result"].as_str().unwrap().contains("no NAS with the address 127.0.0.9 is known"), "{seen}");
+    }
+
+    /// What fails in use keeps its address, and perhaps its session. Whether it is tried again or
+    /// its holder leaves: the session is ended, and until then nobody else gets the address.
+    async fn the_session_of_what_failed_is_ended_before_it_goes_on(app: TestApp) {
+        office(&app).await;
+        let script = app.script(Role::Admin).await;
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let nas = Nas::start(Duration::ZERO).await;
+        radius(&app, nas.port, NAS_SECRET).await;
+        let heard = || nas.packets().iter().map(|packet| packet[0]).collect::<Vec<_>>();
+        let born = operate(&script, "allocate", "ann", json!({})).await;
+        for word in ["activate", "fail"] {
+            operate(&script, word, "ann", json!({})).await;
+        }
+        let id = born["id"].as_str().unwrap();
+        admin.get(&format!("/lifecycle/{id}/retry")).await.shows("the session of ann is ended (Disconnect)");
+        operate(&script, "retry", "ann", json!({})).await;
+        settle(&app).await;
+        assert_eq!(heard(), [40]);
+        // It was not in use since: there is nothing more to end.
+        assert_eq!(operate(&script, "revoke", "ann", json!({})).await["state"], "revoked");
+        // The same when a user leaves.
+        for workflow in [false, true] {
+            let before = heard().len();
+            let user = admin.add("Bob", "bob@example.com", "").await;
+            let born = operate(&script, "allocate", &user, json!({})).await;
+            for word in ["activate", "fail"] {
+                operate(&script, word, &user, json!({})).await;
+            }
+            if workflow {
+                let asked = json!({ "kind": "deprovision", "user": user });
+                assert_eq!(script.send("POST", "/api/v1/workflows", &asked).await.status, 202);
+                crate::workflows::runner(&app).drain().await.unwrap();
+                assert_eq!(app.texts("SELECT status FROM workflow_run").await, ["completed"]);
+            } else {
+                assert_eq!(script.ask("DELETE", &format!("/api/v1/users/{user}")).send().await.status, 200);
+            }
+            let id = born["id"].as_str().unwrap().parse().unwrap();
+            assert_eq!(state_of(&app, id).await.state, State::Revoking, "workflow: {workflow}");
+            settle(&app).await;
+            assert_eq!(heard()[before..], [40], "workflow: {workflow}");
+            assert_eq!(state_of(&app, id).await.state, State::Revoked, "workflow: {workflow}");
+            agrees(&app).await;
+        }
     }
 
     async fn a_dead_system_that_is_switched_off_holds_no_revocation_up(app: TestApp) {

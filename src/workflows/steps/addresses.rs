@@ -120,7 +120,7 @@ pub(super) async fn undo_allocate(change: &mut Change, place: &Place<'_>) -> Don
 /// Ends an assignment, whatever its state; one that has ended stays so. The address is free at once
 /// unless an outside system must be told first: then it is when that has been, by the clock.
 pub(super) async fn revoke(space: &mut Space<'_>, one: &Assignment, release: Release) -> Done<()> {
-    let how = How::default();
+    let (how, mut calls) = (How::default(), 0);
     match one.state {
         State::Revoking | State::Revoked => return Ok(()),
         State::Failed if !one.live => return Ok(()),
@@ -130,13 +130,13 @@ pub(super) async fn revoke(space: &mut Space<'_>, one: &Assignment, release: Rel
             return Ok(());
         }
         State::Failed => {
-            lifecycle::perform(space, one.id, &lifecycle::Step::Retry, &how).await?;
+            calls += lifecycle::perform(space, one.id, &lifecycle::Step::Retry, &how).await?.calls;
         }
         State::Allocated | State::Active | State::Suspended => {}
     }
-    let revoked =
-        lifecycle::perform(space, one.id, &lifecycle::Step::Revoke(release), &how).await?;
-    if revoked.calls == 0 {
+    calls +=
+        lifecycle::perform(space, one.id, &lifecycle::Step::Revoke(release), &how).await?.calls;
+    if calls == 0 {
         lifecycle::complete(space, one.id).await?;
     }
     Ok(())
