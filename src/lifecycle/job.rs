@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::figures::{self, LEAK_AFTER, Snapshot};
 use super::state::State;
 use super::steps::describe;
-use super::types::Assignment;
+use super::types::{Assignment, Family};
 use super::{Outcome, Refusal, complete, queries};
 use crate::audit::{Actor, Event, Via};
 use crate::id::TenantId;
@@ -124,19 +124,38 @@ async fn report_leaks(state: &App, now: Timestamp) -> Result<i64, Error> {
     if count == 0 {
         return Ok(0);
     }
-    tracing::warn!(count, "ipv4_lifecycle.stale_allocated_detected");
+    for words in ["ipv4_lifecycle", "ipv6_lifecycle"] {
+        let of = counted.iter().filter(|(_, family, _)| log_words(*family) == words);
+        let count: i64 = of.map(|(_, _, count)| count).sum();
+        if count > 0 {
+            tracing::warn!(count, "{words}.stale_allocated_detected");
+        }
+    }
     for (tenant, leak) in queries::lingering(&mut tx, State::Allocated, before, (0, NAMED)).await? {
-        tracing::warn!(
-            tenant.id = %tenant,
-            assignment.id = %leak.id,
-            subscriber = %leak.holder.id,
-            address = leak.leased.map(|leased| leased.to_string()),
-            pool = leak.pool,
-            hours_stuck = now.since(leak.since) / 3600,
-            "ipv4_lifecycle.address_leak"
-        );
+        name_leak(tenant, &leak, now);
     }
     Ok(count)
+}
+
+/// One leak, under the name of its family.
+fn name_leak(tenant: TenantId, leak: &Assignment, now: Timestamp) {
+    tracing::warn!(
+        tenant.id = %tenant,
+        assignment.id = %leak.id,
+        subscriber = %leak.holder.id,
+        address = leak.leased.map(|leased| leased.to_string()),
+        pool = leak.pool,
+        hours_stuck = now.since(leak.since) / 3600,
+        "{}.address_leak", log_words(leak.family)
+    );
+}
+
+/// How lines in the log about a family begin.
+fn log_words(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "ipv4_lifecycle",
+        Family::Ipv6 | Family::Prefix => "ipv6_lifecycle",
+    }
 }
 
 /// Completes revocations begun before `before`, with `settled` only those for which outside systems

@@ -1,12 +1,12 @@
 //! Where the address or prefix of an assignment comes from, and where it goes when it leaves.
 
 use super::types::{Assignment, Family, Leased, Origin, Release, Wanted};
-use super::{Outcome, Refusal, names};
+use super::{Outcome, Refusal, names, queries};
 use crate::ipam::addresses::{self, Ending, Note, Purpose, Reserver, Tenure};
 use crate::ipam::prefixes::{self, Taken};
 use crate::ipam::space::{Source, Space};
 use crate::ipam::subnets;
-use crate::net::Address;
+use crate::net::{Address, Cidr};
 
 /// Finds the address or prefix, and takes it in IPAM.
 pub(super) async fn place(
@@ -141,10 +141,27 @@ async fn place_prefix(space: &mut Space<'_>, new: &mut Assignment, wanted: &Want
             return Err(Refusal::Field { field: "requested_address", why });
         }
     };
-    let Taken { cidr, pool } = prefixes::take(space, pool, wish).await.map_err(in_prefixes)?;
+    let Taken { cidr, pool } = match prefixes::take(space, pool, wish).await {
+        Ok(taken) => taken,
+        Err(prefixes::Refusal::Taken(cidr)) => return Err(whose(space, cidr).await?),
+        Err(refusal) => return Err(in_prefixes(refusal)),
+    };
     new.leased = Some(Leased::Prefix(cidr));
     new.pool = Some(pool.to_string());
     Ok(())
+}
+
+/// Who has some of a prefix that is not free.
+async fn whose(space: &mut Space<'_>, cidr: Cidr) -> Outcome<Refusal> {
+    let tenant = space.tenant();
+    let other = queries::prefix_within(space.tx(), tenant, cidr.range()).await?;
+    Ok(match other {
+        Some(other) => {
+            let label = other.label();
+            Refusal::AddressUnavailable(format!("{cidr} is not free: {label} is {}", other.state))
+        }
+        None => in_prefixes(prefixes::Refusal::Taken(cidr)),
+    })
 }
 
 /// The address an assignment had, or if it is not free any more the lowest of its pool.

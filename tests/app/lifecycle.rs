@@ -2,6 +2,7 @@
 //! address; what is refused, and how it is said.
 
 use futures_util::future::join_all;
+use patchbay::audit::Actor;
 use patchbay::auth::Role;
 use patchbay::id::{AssignmentId, TenantId};
 use patchbay::ipam::addresses::{self, Holder, HolderKind, Reserver};
@@ -14,13 +15,18 @@ use patchbay::lifecycle::{
 use patchbay::net::Address;
 use serde_json::{Value, json};
 
-use crate::support::app::{Answer, Script, TestApp, both_databases, next, tester};
+use crate::support::app::{Answer, Script, TestApp, both_databases, logged, next, tester};
 
 pub const FAMILIES: [Family; 3] = [Family::Ipv4, Family::Ipv6, Family::Prefix];
 
 /// A subnet of each kind, and a prefix pool, in the default tenant: room for sixteen of each.
 pub async fn office(app: &TestApp) {
-    let mut change = app.state.change(&tester()).await.unwrap();
+    office_of(app, TenantId::DEFAULT).await;
+}
+
+/// The same in a tenant.
+pub async fn office_of(app: &TestApp, tenant: TenantId) {
+    let mut change = app.state.change(&Actor { tenant, ..tester() }).await.unwrap();
     let mut space = Space::open(&mut change, app.state.vault.entropy()).await.unwrap();
     for (name, cidr, range) in [
         ("Voice", "10.20.5.0/24", "10.20.5.10-10.20.5.25"),
@@ -90,7 +96,21 @@ fn why(text: &str) -> patchbay::text::Line<500> {
 /// A new subscriber whose assignment is in a state.
 pub async fn put(app: &TestApp, family: Family, state: State) -> (String, AssignmentId) {
     let subscriber = format!("s-{}", next());
-    let id = allocate(app, family, &subscriber).await.id;
+    let id = put_of(app, family, state, external(&subscriber)).await;
+    (subscriber, id)
+}
+
+/// An assignment of a certain holder in a state.
+pub async fn put_of(app: &TestApp, family: Family, state: State, holder: Holder) -> AssignmentId {
+    let wanted = wanted(family, holder);
+    let born = within!(app, |space| lifecycle::allocate(&mut space, &wanted, &How::default()));
+    let id = born.unwrap().assignment.id;
+    bring(app, id, state).await;
+    id
+}
+
+/// Brings an assignment that is allocated into a state.
+pub async fn bring(app: &TestApp, id: AssignmentId, state: State) {
     let steps: &[Step] = match state {
         State::Allocated | State::Pending => &[],
         State::Active => &[Step::Activate],
@@ -106,17 +126,16 @@ pub async fn put(app: &TestApp, family: Family, state: State) -> (String, Assign
     }
     if state == State::Pending {
         // No operation leaves one waiting; whatever did, it must be gone on with.
-        step(app, id, &Step::Fail(why("x"))).await.unwrap();
+        let one = step(app, id, &Step::Fail(why("x"))).await.unwrap();
         app.sql(&format!("UPDATE assignment SET state = 'pending', live = TRUE, first_key = NULL, last_key = NULL WHERE id = '{id}'")).await;
-        let kind = family.as_str();
+        let (family, kind) = (one.family.as_str(), one.holder.kind.as_str());
         for (state, by) in [("failed", -1), ("pending", 1)] {
             app.sql(&format!(
                 "INSERT INTO assignment_tally (tenant_id, family, holder_kind, state, entries)
-                 VALUES ('{}', '{kind}', 'external', '{state}', {by}) ON CONFLICT (tenant_id, family, holder_kind, state)
+                 VALUES ('{}', '{family}', '{kind}', '{state}', {by}) ON CONFLICT (tenant_id, family, holder_kind, state)
                  DO UPDATE SET entries = assignment_tally.entries + {by}", TenantId::DEFAULT)).await;
         }
     }
-    (subscriber, id)
 }
 
 pub async fn state_of(app: &TestApp, id: AssignmentId) -> Assignment {
@@ -124,18 +143,18 @@ pub async fn state_of(app: &TestApp, id: AssignmentId) -> Assignment {
     lifecycle::get(&mut tx, TenantId::DEFAULT, id).await.unwrap().unwrap()
 }
 
-fn base(family: Family) -> &'static str {
+pub fn base(family: Family) -> &'static str {
     match family {
         Family::Ipv4 => "/api/v1/network/ipv4-lifecycle",
         Family::Ipv6 | Family::Prefix => "/api/v1/network/ipv6-lifecycle",
     }
 }
 
-fn kind(family: Family) -> &'static str {
+pub fn kind(family: Family) -> &'static str {
     if family == Family::Prefix { "prefix" } else { "address" }
 }
 
-async fn call(script: &Script<'_>, family: Family, word: &str, mut body: Value) -> Answer {
+pub async fn call(script: &Script<'_>, family: Family, word: &str, mut body: Value) -> Answer {
     body["kind"] = kind(family).into();
     script.send("POST", &format!("{}/{word}", base(family)), &body).await
 }
@@ -204,6 +223,10 @@ both_databases! {
             assert_eq!(born["subscriber_kind"], "external");
             assert_eq!(born["subscriber_name"], "Ann & Sons");
             assert_eq!(born["metadata"], json!({ "ticket": 7 }));
+            assert_eq!(born["tenant_id"], TenantId::DEFAULT.to_string());
+            for later in ["activated_at", "suspended_at", "revoked_at"] {
+                assert!(born[later].is_null(), "{later}: {born}");
+            }
             assert_eq!(born["allocated_at"], "2023-11-14T22:13:20Z");
             assert_eq!(born["operations"], json!(["activate", "revoke", "fail"]));
             let twice = call(&script, family, "allocate", body.clone()).await;
@@ -230,6 +253,7 @@ both_databases! {
             let over = over.json();
             assert_eq!((over["state"].as_str(), over["live"].as_bool()), (Some("revoked"), Some(false)));
             assert_eq!(over["address"], first, "what it had stays known");
+            assert_eq!((over["allocated_at"].as_str(), over["revoked_at"].as_str()), (Some("2023-11-14T22:13:20Z"), Some("2023-11-14T22:15:20Z")));
             let again = call(&script, family, "revoke", who.clone()).await;
             assert_eq!((again.status, again.json()["changed"].as_bool()), (200, Some(false)));
             agrees(&app).await;
@@ -263,7 +287,10 @@ both_databases! {
                         None => {
                             assert_eq!(answer.status, 409, "{word} {from}: {answer:?}");
                             assert_eq!(now.state, from, "{word} {from}");
-                            if word != "allocate" {
+                            if word == "allocate" {
+                                let said = answer.json()["errors"]["subscriber_id"].as_str().unwrap().to_owned();
+                                assert!(said.contains(&format!("({from}) already; ")), "{said}");
+                            } else {
                                 let said = answer.json()["errors"]["state"].as_str().unwrap().to_owned();
                                 assert!(step_refused(&said, from, word), "{said}");
                             }
@@ -311,6 +338,29 @@ both_databases! {
         agrees(&app).await;
     }
 
+    async fn the_page_gives_nobody_a_second_in_any_state(app: TestApp) {
+        office(&app).await;
+        let admin = app.signed_in("admin", Role::Admin).await;
+        for family in FAMILIES {
+            for from in State::ALL {
+                let (subscriber, id) = put(&app, family, from).await;
+                let form = [("family", family.as_str()), ("kind", "external"), ("holder", subscriber.as_str())];
+                let answer = admin.post("/lifecycle", &form).await;
+                let now = state_of(&app, id).await;
+                match expected("allocate", from) {
+                    Some(to) => assert_eq!((answer.status, now.state), (303, to), "{from}: {answer:?}"),
+                    None => {
+                        assert_eq!((answer.status, now.state), (409, from), "{from}");
+                        let said = answer.field_error("holder");
+                        assert!(said.contains(&format!("({from}) already; ")), "{said}");
+                    }
+                }
+                agrees(&app).await;
+                empty(&app, &subscriber).await;
+            }
+        }
+    }
+
     async fn the_clock_touches_only_what_it_should_in_every_state(app: TestApp) {
         office(&app).await;
         let mut all = Vec::new();
@@ -351,6 +401,49 @@ both_databases! {
         admin.get("/lifecycle").await.hides("ann");
         assert_eq!(app.number("SELECT count(*) FROM assignment").await, 0);
         agrees(&app).await;
+    }
+
+    /// What is younger than its threshold is left alone; a leak is told with all that is needed to find it.
+    async fn the_clock_waits_for_its_thresholds_and_names_leaks(app: TestApp) {
+        office(&app).await;
+        let mut revoking = Vec::new();
+        for family in FAMILIES {
+            revoking.push(put(&app, family, State::Revoking).await.1);
+            put(&app, family, State::Revoked).await;
+        }
+        app.pass(60 * 60 - 1);
+        let found = lifecycle::job::clean_up(&app.state).await.unwrap();
+        assert_eq!((&found["revoking_stuck"], &found["revoked_completed"]), (&json!(0), &json!(0)), "not an hour yet");
+        for id in &revoking {
+            assert_eq!(state_of(&app, *id).await.state, State::Revoking);
+        }
+        app.pass(2);
+        let found = lifecycle::job::clean_up(&app.state).await.unwrap();
+        assert_eq!(found["revoked_completed"], 3);
+        app.pass(89 * 24 * 60 * 60);
+        assert_eq!(lifecycle::job::clean_up(&app.state).await.unwrap()["revoked_archived"], 0, "89 days");
+        assert_eq!(app.number("SELECT count(*) FROM assignment WHERE state = 'revoked'").await, 6);
+        app.pass(24 * 60 * 60 + 1);
+        assert_eq!(lifecycle::job::clean_up(&app.state).await.unwrap()["revoked_archived"], 6);
+        let mut leaks = Vec::new();
+        for family in FAMILIES {
+            leaks.push((family, put(&app, family, State::Allocated).await));
+        }
+        app.pass(24 * 60 * 60 - 1);
+        assert_eq!(lifecycle::job::clean_up(&app.state).await.unwrap()["allocated_stale"], 0, "not a day yet");
+        app.pass(60 * 60 + 1);
+        assert_eq!(lifecycle::job::clean_up(&app.state).await.unwrap()["allocated_stale"], 3);
+        let log = logged();
+        for (family, (subscriber, id)) in leaks {
+            let leak = state_of(&app, id).await;
+            let line = log.lines().find(|line| line.contains("address_leak") && line.contains(&id.to_string()));
+            let line: Value = serde_json::from_str(line.unwrap_or_else(|| panic!("{id} is not in the log"))).unwrap();
+            let event = if family == Family::Ipv4 { "ipv4_lifecycle.address_leak" } else { "ipv6_lifecycle.address_leak" };
+            assert_eq!(line["message"], event);
+            assert_eq!((&line["subscriber"], &line["hours_stuck"]), (&json!(subscriber), &json!(25)), "{line}");
+            assert_eq!(line["address"], leak.leased.unwrap().to_string(), "{line}");
+            assert_eq!((&line["pool"], &line["tenant.id"]), (&json!(leak.pool.unwrap()), &json!(TenantId::DEFAULT.to_string())), "{line}");
+        }
     }
 
     async fn a_revocation_that_was_interrupted_is_completed(app: TestApp) {
@@ -458,6 +551,46 @@ both_databases! {
         assert_eq!(call(&script, Family::Ipv4, "allocate", body).await.json()["subscriber_id"], "001565aabbcc");
         let seen = script.get("/api/v1/network/ipv4-lifecycle/00-15-65-aa-bb-cc").await;
         assert_eq!(seen.json()["subscriber_name"], "00:15:65:aa:bb:cc");
+    }
+
+    /// Which pool is empty, who has what is wished for, and what somebody has already.
+    async fn what_stands_in_the_way_is_named(app: TestApp) {
+        office(&app).await;
+        let script = app.script(Role::Admin).await;
+        let said = async |family: Family, body: Value, field: &str| {
+            let answer = call(&script, family, "allocate", body).await;
+            assert_eq!(answer.status, 409, "{answer:?}");
+            answer.json()["errors"][field].as_str().unwrap().to_owned()
+        };
+        for (family, wish, part, pool, full) in [
+            (Family::Ipv4, "10.20.5.12", None, "pool WHERE kind = 'static' AND subnet_id IN (SELECT id FROM subnet WHERE name = 'Voice')", "Voice"),
+            (Family::Ipv6, "2001:db8:5::12", None, "pool WHERE kind = 'static' AND subnet_id IN (SELECT id FROM subnet WHERE name = 'Voice six')", "Voice six"),
+            (Family::Prefix, "2001:db8:ff00:200::/56", Some("2001:db8:ff00:280::/60"), "prefix_pool", "Customers (2001:db8:ff00::/52)"),
+        ] {
+            let born = call(&script, family, "allocate", json!({ "subscriber_id": "C-1", "subscriber_name": "Ann & Sons", "requested_address": wish })).await;
+            assert_eq!(born.status, 201, "{born:?}");
+            for wish in [Some(wish), part].into_iter().flatten() {
+                let taken = said(family, json!({ "subscriber_id": "C-2", "requested_address": wish }), "requested_address").await;
+                assert!(taken.contains(wish) && taken.contains("Ann & Sons"), "{taken}");
+            }
+            let twice = said(family, json!({ "subscriber_id": "C-1" }), "subscriber_id").await;
+            assert!(twice.contains(wish) && twice.contains("Ann & Sons") && twice.contains("(allocated)"), "{twice}");
+            for n in 0..15 {
+                let body = json!({ "subscriber_id": "C-3", "role": format!("r{n}") });
+                assert_eq!(call(&script, family, "allocate", body).await.status, 201, "{n}");
+            }
+            let id = app.texts(&format!("SELECT id FROM {pool}")).await.remove(0);
+            let empty = said(family, json!({ "subscriber_id": "C-2", "pool_id": id }), "pool_id").await;
+            assert!(empty.contains(full), "{empty}");
+            // A prefix that is kept from use says why; an address that is is given to who wishes for it.
+            if family != Family::Prefix {
+                continue;
+            }
+            let kept = json!({ "subscriber_id": "C-1", "release_to_pool": false });
+            assert_eq!(call(&script, family, "revoke", kept).await.status, 200);
+            let taken = said(family, json!({ "subscriber_id": "C-2", "requested_address": wish }), "requested_address").await;
+            assert!(taken.contains(wish) && taken.contains("kept when external Ann & Sons left"), "{taken}");
+        }
     }
 
     async fn an_empty_pool_says_so_and_roles_are_apart(app: TestApp) {

@@ -139,7 +139,8 @@ impl From<Refusal> for Problem {
             | Refusal::Overlaps { .. }
             | Refusal::InUse(_)
             | Refusal::Full { .. }
-            | Refusal::Taken(_) => StatusCode::CONFLICT,
+            | Refusal::Taken(_)
+            | Refusal::Held { .. } => StatusCode::CONFLICT,
         };
         let problem = Self::new(status, refusal.to_string());
         match refusal.field() {

@@ -67,6 +67,16 @@ pub enum Refusal {
     /// Somebody has it, or some of it.
     #[error("{0} is not free, or not all of it")]
     Taken(Cidr),
+    /// It is held back, or some of it.
+    #[error("{cidr} is not free: {held} is held back, {reason}")]
+    Held {
+        /// Which.
+        cidr: Cidr,
+        /// What of it.
+        held: Cidr,
+        /// Why.
+        reason: String,
+    },
     /// It is not where it was looked for.
     #[error("{cidr} is not in {pool}")]
     Elsewhere {
@@ -94,7 +104,9 @@ impl Refusal {
     pub fn field(&self) -> Option<&'static str> {
         match self {
             Self::NameTaken(_) => Some("name"),
-            Self::Overlaps { .. } | Self::Taken(_) | Self::Elsewhere { .. } => Some("cidr"),
+            Self::Overlaps { .. } | Self::Taken(_) | Self::Held { .. } | Self::Elsewhere { .. } => {
+                Some("cidr")
+            }
             Self::Field { field, .. } => Some(field),
             _ => None,
         }
@@ -226,7 +238,12 @@ async fn this(space: &mut Space<'_>, pools: &[PrefixPool], cidr: Cidr) -> Outcom
     let around = pools.iter().find(|pool| pool.cidr.covers(cidr) && pool.cidr != cidr);
     let pool = around.ok_or_else(|| Refusal::Elsewhere { cidr, pool: named(pools) })?;
     let gap = queries::gap_before(space.tx(), pool.id, cidr.network()).await?;
-    let gap = gap.filter(|gap| gap.covers(cidr.range())).ok_or(Refusal::Taken(cidr))?;
+    let Some(gap) = gap.filter(|gap| gap.covers(cidr.range())) else {
+        return Err(match queries::held_within(space.tx(), pool.id, cidr.range()).await? {
+            Some(Hold { cidr: held, reason, .. }) => Refusal::Held { cidr, held, reason },
+            None => Refusal::Taken(cidr),
+        });
+    };
     take_out(space, pool.id, gap, cidr).await
 }
 

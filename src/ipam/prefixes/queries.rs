@@ -286,7 +286,7 @@ pub(super) async fn unhold(
 }
 
 pub(super) async fn holds(tx: &mut Tx, pool: PrefixPoolId, limit: i64) -> Result<Vec<Hold>> {
-    let rows: Vec<(Vec<u8>, i64, String, Option<Timestamp>)> = tx
+    let rows: Vec<HoldRow> = tx
         .query(sql!(
             "SELECT first_key, length, reason, until FROM prefix_hold
              WHERE pool_id = $1 ORDER BY first_key LIMIT $2"
@@ -295,9 +295,33 @@ pub(super) async fn holds(tx: &mut Tx, pool: PrefixPoolId, limit: i64) -> Result
         .bind(limit)
         .all()
         .await?;
-    let hold =
-        |(first, length, reason, until)| Ok(Hold { cidr: cidr(first, length)?, reason, until });
-    rows.into_iter().map(hold).collect()
+    rows.into_iter().map(held).collect()
+}
+
+/// A prefix held back: its first address, its length, why, and until when.
+type HoldRow = (Vec<u8>, i64, String, Option<Timestamp>);
+
+fn held((first, length, reason, until): HoldRow) -> Result<Hold> {
+    Ok(Hold { cidr: cidr(first, length)?, reason, until })
+}
+
+/// The last prefix held back that has some of a range. They never overlap.
+pub(super) async fn held_within(
+    tx: &mut Tx,
+    pool: PrefixPoolId,
+    range: Range,
+) -> Result<Option<Hold>> {
+    let row: Option<HoldRow> = tx
+        .query(sql!(
+            "SELECT first_key, length, reason, until FROM prefix_hold
+             WHERE pool_id = $1 AND first_key <= $2 ORDER BY first_key DESC LIMIT 1"
+        ))
+        .bind(pool.to_string())
+        .bind(range.last().key())
+        .optional()
+        .await?;
+    let found = row.map(held).transpose()?;
+    Ok(found.filter(|hold| hold.cidr.range().last() >= range.first()))
 }
 
 pub(super) async fn ended(

@@ -17,7 +17,7 @@ use super::types::{Assignment, Count, Family, Leased, Release};
 use crate::db::{Db, Query, Result, Tx};
 use crate::id::{AssignmentId, TenantId};
 use crate::ipam::addresses::Holder;
-use crate::net::{Address, Cidr, Mac};
+use crate::net::{Address, Cidr, Mac, Range};
 use crate::sql;
 use crate::time::Timestamp;
 
@@ -219,6 +219,30 @@ pub(super) async fn at(
         .optional()
         .await?;
     row.map(TryInto::try_into).transpose()
+}
+
+/// The live one whose prefix has some of a range; of several the last. They never overlap.
+pub(super) async fn prefix_within(
+    tx: &mut Tx,
+    tenant: TenantId,
+    range: Range,
+) -> Result<Option<Assignment>> {
+    let row: Option<AssignmentRow> = tx
+        .query(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM assignment a WHERE a.tenant_id = $1 AND a.live AND a.family = 'prefix' AND a.first_key <= $2
+              ORDER BY a.first_key DESC LIMIT 1"
+        ))
+        .bind(tenant.to_string())
+        .bind(range.last().key())
+        .optional()
+        .await?;
+    let found: Option<Assignment> = row.map(TryInto::try_into).transpose()?;
+    Ok(found.filter(|one| match one.leased {
+        Some(Leased::Prefix(had)) => had.range().last() >= range.first(),
+        _ => false,
+    }))
 }
 
 /// False when the holder has a live one of the family and role already, or the address has.
