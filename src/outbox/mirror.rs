@@ -64,11 +64,11 @@ pub(super) async fn write(
     (wanted, force): (Wanted, bool),
 ) -> Result<Option<CallId>> {
     let (system, line) = (order.system(), order.line(subject));
-    let mut payload = Payload { order: order.clone(), of: None };
+    let mut payload = Payload { order: order.clone(), had: Vec::new() };
     if system != System::Radius {
         let before = queries::entry(tx, tenant, system, order.leased()).await?;
         let before = before.and_then(|entry| entry.order);
-        payload.of = before.as_ref().and_then(Order::identifier).cloned();
+        payload.had.extend(before.as_ref().and_then(Order::identifier).cloned());
         let text = if order.stands() {
             serde_json::to_string(order).map_err(unreadable)?
         } else {
@@ -77,7 +77,13 @@ pub(super) async fn write(
         if !queries::set_entry(tx, tenant, system, order.leased(), &text, (wanted, force)).await? {
             return Ok(None);
         }
-        queries::replace(tx, tenant, system, &line, now).await?;
+        // What was to take it from somebody was not made, or nobody knows: this one takes it too.
+        let replaced = queries::replace(tx, tenant, system, &line, now).await?;
+        let readable =
+            replaced.iter().filter_map(|text| serde_json::from_str::<Payload>(text).ok());
+        payload.had.extend(readable.flat_map(|replaced| replaced.had));
+        payload.had.sort_unstable();
+        payload.had.dedup();
     }
     let id = CallId::from(entropy.id(now).map_err(sqlx::Error::Io)?);
     let number = identifier(entropy).map_err(sqlx::Error::Io)?;
@@ -107,7 +113,7 @@ pub(super) async fn write_off(
     if queries::entry(tx, tenant, system, leased).await?.is_none() {
         return Ok(());
     }
-    queries::replace(tx, tenant, system, &order.line(subject), now).await?;
+    drop(queries::replace(tx, tenant, system, &order.line(subject), now).await?);
     let text = if order.stands() {
         serde_json::to_string(order).map_err(unreadable)?
     } else {

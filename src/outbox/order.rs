@@ -174,9 +174,9 @@ impl Order {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Payload {
     pub order: Order,
-    /// For DHCP: the machine that had the reservation before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub of: Option<Identifier>,
+    /// For DHCP: the machines that may have the reservation. Empty when nothing is known of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub had: Vec<Identifier>,
 }
 
 /// Text that no longer is what was stored.
@@ -214,7 +214,8 @@ mod tests {
             (Order::Netbox(NetboxOrder::Remove { leased }), "remove 10.0.0.5"),
         ] {
             assert_eq!(order.label(), label);
-            let payload = Payload { order, of: None };
+            let had = order.identifier().cloned().into_iter().collect();
+            let payload = Payload { order, had };
             let text = serde_json::to_string(&payload).unwrap();
             assert_eq!(serde_json::from_str::<Payload>(&text).unwrap(), payload);
         }

@@ -196,7 +196,7 @@ impl<'a> Dhcp<'a> {
         };
         let settled = match order {
             DhcpOrder::Reserve(wanted) => {
-                let mut how = (payload.of.as_ref(), false);
+                let mut how = (payload.had.as_slice(), false);
                 let mut settled = kea::reserve(channel, subnets, wanted, how, &mark).await?;
                 if let Settled::Elsewhere(other) = settled {
                     if stands(state, tenant, other, wanted).await? {
@@ -209,7 +209,7 @@ impl<'a> Dhcp<'a> {
                 settled
             }
             DhcpOrder::Release { leased } => {
-                kea::release(channel, subnets, *leased, payload.of.as_ref(), &mark).await?
+                kea::release(channel, subnets, *leased, &payload.had, &mark).await?
             }
         };
         let name = channel.name();

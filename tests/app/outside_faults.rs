@@ -8,10 +8,12 @@ use patchbay::outbox::{CallState, RadiusAction, RecordStatus};
 
 use crate::outbox::{calls, drain, order, push, radius, runner, states, subject};
 use crate::outside_netbox::{netbox, remove, set};
-use crate::outside_peers::{dhcp, release, reserve, reserved};
+use crate::outside_peers::{ask, dhcp, release, reserve, reserved};
 use crate::support::app::{TestApp, both_databases};
 use crate::support::lab::Kea;
-use crate::support::outside::{Manner, Mishap, NAS_SECRET, Nas, Netbox, Troubled, attributes};
+use crate::support::outside::{
+    Manner, Mishap, NAS_SECRET, Nas, Netbox, Troubled, TroubledSocket, attributes,
+};
 
 /// What happens, and a part of what is said about it; nothing if the call succeeds all the same.
 pub const MISHAPS: [(Mishap, &str); 9] = [
@@ -60,6 +62,17 @@ async fn shown(app: &TestApp, n: u32, said: &str) {
     page.shows(said);
     page.hides("SENTINEL-BODY");
     page.hides(NAS_SECRET);
+}
+
+/// What Kea has reserved for IPv6.
+async fn reserved_six(kea: &Kea) -> Vec<String> {
+    let asked = serde_json::json!({ "subnet-id": 9, "operation-target": "all" });
+    let all = ask(kea, kea.v6, "reservation-get-all", asked).await;
+    let hosts = all["arguments"]["hosts"].as_array().cloned().unwrap_or_default();
+    let of =
+        |host: &serde_json::Value, key: &str| host[key].as_array().cloned().unwrap_or_default();
+    let leased = hosts.iter().flat_map(|host| [of(host, "ip-addresses"), of(host, "prefixes")]);
+    leased.flatten().map(|text| text.as_str().unwrap().to_owned()).collect()
 }
 
 both_databases! {
@@ -158,6 +171,94 @@ both_databases! {
             push(&app, &subject(n), &release(&address)).await;
             drain(&app).await;
             assert_eq!(reserved(&kea, &address).await, None, "{mishap:?}");
+        }
+    }
+
+    async fn kea_for_ipv6_and_every_mishap(app: TestApp) {
+        app.operator("admin", Role::Admin).await;
+        let kea = Kea::start();
+        let mut between = Troubled::before(([127, 0, 0, 1], kea.v6).into()).await;
+        dhcp(&app, "", &format!("http://{}", between.at), &kea).await;
+        crate::outbox::allow(&app, patchbay::outbox::System::Dhcp, between.at.port()).await;
+        for (n, (mishap, said)) in (0..).zip(MISHAPS) {
+            between.let_happen(mishap).await;
+            // Addresses and prefixes take turns.
+            let leased = if n % 2 == 0 { format!("2001:db8:9::{}", n + 1) } else { format!("2001:db8:9:8{n}00::/56") };
+            push(&app, &subject(n), &reserve(&leased, &format!("duid:0003000102000000000{n}"), "x")).await;
+            drain(&app).await;
+            if said.is_empty() {
+                assert_eq!(states(&app, &subject(n)).await, [CallState::Done], "{mishap:?}");
+            } else {
+                shown(&app, n, said).await;
+            }
+            between.let_happen(Mishap::None).await;
+            recover(&app, n).await;
+            assert_eq!(states(&app, &subject(n)).await, [CallState::Done], "{mishap:?}");
+            assert_eq!(reserved_six(&kea).await, [leased.as_str()], "{mishap:?}");
+            push(&app, &subject(n), &release(&leased)).await;
+            drain(&app).await;
+            assert_eq!(reserved_six(&kea).await, [""; 0], "{mishap:?}");
+        }
+    }
+
+    /// By a socket there is no status, and no other place to be sent to.
+    async fn kea_on_a_socket_and_every_mishap(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let kea = Kea::start();
+        let (theirs, ours) = (kea.dir.join("run/kea4.sock"), app.dir().join("between.sock"));
+        let mut between = TroubledSocket::before(theirs, ours).await;
+        let place = format!("unix:{}", between.at.display());
+        dhcp(&app, &place, "", &kea).await;
+        let form = [("system", "dhcp"), ("target", place.as_str())];
+        assert_eq!(admin.post("/settings/outside/allowed", &form).await.status, 303);
+        let possible = MISHAPS.iter().filter(|(mishap, _)| !matches!(mishap, Mishap::ServerError | Mishap::Redirects));
+        for (n, (mishap, said)) in (0..).zip(possible) {
+            let (address, mac) = (format!("10.20.0.{}", n + 1), format!("02:00:00:00:00:{:02x}", n + 1));
+            between.let_happen(*mishap).await;
+            push(&app, &subject(n), &reserve(&address, &format!("mac:{mac}"), "x")).await;
+            drain(&app).await;
+            if said.is_empty() {
+                assert_eq!(states(&app, &subject(n)).await, [CallState::Done], "{mishap:?}");
+            } else {
+                shown(&app, n, said).await;
+            }
+            between.let_happen(Mishap::None).await;
+            recover(&app, n).await;
+            assert_eq!(states(&app, &subject(n)).await, [CallState::Done], "{mishap:?}");
+            assert_eq!(reserved(&kea, &address).await, Some(mac), "{mishap:?}");
+            push(&app, &subject(n), &release(&address)).await;
+            drain(&app).await;
+            assert_eq!(reserved(&kea, &address).await, None, "{mishap:?}");
+        }
+    }
+
+    /// The same of Kea as of NetBox: the newest order waits for the one being made, and wins.
+    async fn a_newer_reservation_waits_for_the_one_being_made_and_wins(app: TestApp) {
+        let kea = Kea::start();
+        let mut between = Troubled::before(([127, 0, 0, 1], kea.v4).into()).await;
+        dhcp(&app, &format!("http://{}", between.at), "", &kea).await;
+        crate::outbox::allow(&app, patchbay::outbox::System::Dhcp, between.at.port()).await;
+        for last in [Some("02:00:00:00:00:03"), None] {
+            app.sql("DELETE FROM outside_call").await;
+            between.let_happen(Mishap::Slow).await;
+            push(&app, &subject(1), &reserve("10.20.0.5", "mac:02:00:00:00:00:01", "")).await;
+            let (sender, other) = (runner(&app), app.another().await);
+            let sending = async { sender.drain().await.unwrap() };
+            let ordering = async {
+                while states(&other, &subject(1)).await != [CallState::Sending] {
+                    tokio::task::yield_now().await;
+                }
+                push(&other, &subject(1), &reserve("10.20.0.5", "mac:02:00:00:00:00:02", "")).await;
+                let order = match last {
+                    Some(mac) => reserve("10.20.0.5", &format!("mac:{mac}"), ""),
+                    None => release("10.20.0.5"),
+                };
+                push(&other, &subject(1), &order).await;
+                assert_eq!(drain(&other).await, 0, "another process does not overtake either");
+            };
+            futures_util::future::join(sending, ordering).await;
+            assert_eq!(states(&app, &subject(1)).await, [CallState::Done, CallState::Replaced, CallState::Done]);
+            assert_eq!(reserved(&kea, "10.20.0.5").await.as_deref(), last);
         }
     }
 

@@ -14,6 +14,7 @@ use patchbay::outbox::{
 use serde_json::{Value, json};
 use tokio::net::UdpSocket;
 
+use crate::lifecycle::FAMILIES;
 use crate::outbox::{allow, calls, configure, drain, order, push, radius, states, subject};
 use crate::support::app::{TestApp, both_databases};
 use crate::support::lab::{Kea, Radius};
@@ -148,6 +149,42 @@ both_databases! {
         for n in 0..3 {
             assert_eq!(states(&app, &subject(n)).await, [CallState::Done; 2]);
         }
+    }
+
+    /// A life by its operations, of each kind: the server reads each time what was meant.
+    async fn freeradius_is_told_of_a_whole_life(app: TestApp) {
+        let server = Radius::start();
+        radius(&app, server.port, &server.secret).await;
+        crate::lifecycle::office(&app).await;
+        let script = app.script(Role::Admin).await;
+        let mut expected = Vec::new();
+        for (n, family) in FAMILIES.into_iter().enumerate() {
+            let operate = async |word: &str, mut body: Value| {
+                body["subscriber_id"] = "C-1".into();
+                let answer = crate::lifecycle::call(&script, family, word, body).await;
+                assert!(answer.status < 300, "{word}: {answer:?}");
+                drain(&app).await;
+                answer.json()
+            };
+            let had = operate("allocate", json!({})).await["address"].as_str().unwrap().to_owned();
+            let active = operate("activate", json!({ "send_coa": true, "username": "ann" })).await;
+            operate("suspend", json!({ "reason": "unpaid" })).await;
+            operate("reactivate", json!({})).await;
+            operate("revoke", json!({})).await;
+            app.pass(10);
+            assert_eq!(patchbay::lifecycle::job::complete_settled(&app.state).await.unwrap(), 1, "{active}");
+            for (kind, filter) in [("CoA-Request", ""), ("CoA-Request", "walled-garden"), ("CoA-Request", "full"), ("Disconnect-Request", "")] {
+                let mut said = [""; 3].map(str::to_owned);
+                said[n] = if n == 1 { format!("{had}/128") } else { had.clone() };
+                expected.push(format!("{kind}|ann||127.0.0.1|{}|{filter}|", said.join("|")));
+            }
+        }
+        let read = server.packets();
+        assert_eq!(read.len(), expected.len(), "{read:?}");
+        for (line, start) in read.iter().zip(&expected) {
+            assert!(line.starts_with(start), "{line} is not {start}");
+        }
+        assert_eq!(app.number("SELECT count(*) FROM outside_call WHERE state <> 'done'").await, 0);
     }
 
     async fn what_freeradius_refuses_is_said_in_words(app: TestApp) {
@@ -337,6 +374,56 @@ both_databases! {
         drain(&app).await;
         assert_eq!(ask(&kea, kea.v4, "lease4-get", json!({ "ip-address": "10.20.0.9" })).await["result"], 3);
         assert_eq!(ask(&kea, kea.v4, "lease4-get", json!({ "ip-address": "10.20.0.10" })).await["result"], 0);
+    }
+
+    async fn leases_for_ipv6_of_addresses_and_of_prefixes_are_seen_and_ended(app: TestApp) {
+        const ANN: &str = "00:03:00:01:02:00:00:00:00:05";
+        let kea = Kea::start();
+        both_families(&app, &kea).await;
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let single = |at: &str, duid: &str| json!({ "subnet-id": 9, "ip-address": at, "duid": duid, "iaid": 1, "hostname": "visitor" });
+        let block = |at: &str, duid: &str| json!({ "subnet-id": 9, "ip-address": at, "prefix-len": 56, "type": "IA_PD", "duid": duid, "iaid": 2 });
+        let add = async |lease: Value| {
+            let answer = ask(&kea, kea.v6, "lease6-add", lease).await;
+            assert_eq!(answer["result"], 0, "{answer}");
+        };
+        let there = async |text: &str| {
+            let (address, kind) = match text.split_once('/') {
+                Some((network, _)) => (network, "IA_PD"),
+                None => (text, "IA_NA"),
+            };
+            let answer = ask(&kea, kea.v6, "lease6-get", json!({ "ip-address": address, "type": kind })).await;
+            answer["result"] == 0
+        };
+        let leased = ["2001:db8:9::9", "2001:db8:9:8200::/56"];
+        add(single("2001:db8:9::9", ANN)).await;
+        add(block("2001:db8:9:8200::", ANN)).await;
+        let page = admin.get("/dhcp/leases?family=6").await;
+        for text in ["2001:db8:9::9", "2001:db8:9:8200::/56", "visitor", ANN] {
+            page.shows(text);
+        }
+        admin.get("/dhcp/leases").await.hides("2001:db8:9:");
+        for text in leased {
+            assert!(there(text).await);
+            let answer = admin.post("/dhcp/leases/release", &[("leased", text)]).await;
+            assert_eq!((answer.status, answer.location()), (303, "/dhcp/leases?family=6"), "{answer:?}");
+            assert!(!there(text).await, "{text}");
+            assert!(app.audit().await.contains(&format!("admin lease.ended {text}")));
+            admin.post("/dhcp/leases/release", &[("leased", text)]).await;
+            admin.get("/dhcp/leases?family=6").await.shows("There was no such lease any more");
+        }
+        // A reservation that is taken back takes the lease of its machine along, and no other's.
+        for (n, text) in (1..).zip(leased) {
+            push(&app, &subject(n), &reserve(text, &format!("duid:{}", ANN.replace(':', "")), "")).await;
+            drain(&app).await;
+            assert_eq!(states(&app, &subject(n)).await, [CallState::Done], "{text}");
+            for (duid, stays) in [(ANN, false), ("00:03:00:01:02:00:00:00:00:06", true)] {
+                add(if text.contains('/') { block("2001:db8:9:8200::", duid) } else { single(text, duid) }).await;
+                push(&app, &subject(n), &release(text)).await;
+                drain(&app).await;
+                assert_eq!(there(text).await, stays, "{text} {duid}");
+            }
+        }
     }
 
     async fn files_for_dhcp_servers_hold_every_static_address_with_a_mac(app: TestApp) {

@@ -77,25 +77,27 @@ pub(super) async fn insert(
     Ok(written == 1)
 }
 
-/// Ends what waits on a line, or is dead there: a newer order took its place.
+/// Ends what waits on a line, or is dead there: a newer order took its place. What it was to do.
 pub(super) async fn replace(
     tx: &mut Tx,
     tenant: TenantId,
     system: System,
     line: &str,
     now: Timestamp,
-) -> Result<()> {
-    tx.query(sql!(
-        "UPDATE outside_call SET state = 'replaced', ended_at = $4, answer = 'a newer call took its place'
-         WHERE tenant_id = $1 AND system = $2 AND line = $3 AND state IN ('waiting', 'dead')"
-    ))
-    .bind(tenant.to_string())
-    .bind(system.as_str())
-    .bind(line.to_owned())
-    .bind(now)
-    .run()
-    .await
-    .map(drop)
+) -> Result<Vec<String>> {
+    let replaced: Vec<(String,)> = tx
+        .query(sql!(
+            "UPDATE outside_call SET state = 'replaced', ended_at = $4, answer = 'a newer call took its place'
+             WHERE tenant_id = $1 AND system = $2 AND line = $3 AND state IN ('waiting', 'dead')
+             RETURNING payload"
+        ))
+        .bind(tenant.to_string())
+        .bind(system.as_str())
+        .bind(line.to_owned())
+        .bind(now)
+        .all()
+        .await?;
+    Ok(replaced.into_iter().map(|(payload,)| payload).collect())
 }
 
 /// The newest. The inner order is that of the index of subjects: asked for the outer one at once,

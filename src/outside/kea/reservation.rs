@@ -367,19 +367,20 @@ impl Made {
     }
 }
 
-/// Sees to it that `wanted` is reserved, whatever was before. `of` is the machine that had it before,
-/// whose lease ends. Only if the machine `moves` it loses another reservation in the same subnet.
+/// Sees to it that `wanted` is reserved, whatever was before. `had` are the machines that may have
+/// had it before, whose lease ends. Only if the machine `moves` it loses another reservation in the
+/// same subnet.
 pub async fn reserve(
     kea: &Channel,
     subnets: &[Subnet],
     wanted: &Reservation,
-    (of, moves): (Option<&Identifier>, bool),
+    (had, moves): (&[Identifier], bool),
     mark: &str,
 ) -> Result<Settled, Fault> {
     let Some(subnet) = around(subnets, wanted.leased) else { return Ok(Settled::NoSubnet) };
     let there = kea.reserved_at(wanted.leased, subnet.id).await?;
     if there.as_ref().is_some_and(|there| there.is(wanted, mark)) {
-        evict(kea, wanted, of).await?;
+        evict(kea, wanted, had).await?;
         return Ok(Settled::Already);
     }
     if let Some(there) = &there {
@@ -397,44 +398,46 @@ pub async fn reserve(
         kea.remove(there).await?;
     }
     kea.add(wanted, subnet.id, mark).await?;
-    evict(kea, wanted, of).await?;
-    evict(kea, wanted, there.as_ref().and_then(|there| there.identifier.as_ref())).await?;
+    let there = there.and_then(|there| there.identifier);
+    let had: Vec<Identifier> = had.iter().cloned().chain(there).collect();
+    evict(kea, wanted, &had).await?;
     Ok(Settled::Written)
 }
 
 /// Another machine that had the address has it leased no longer.
-async fn evict(kea: &Channel, now: &Reservation, of: Option<&Identifier>) -> Result<(), Fault> {
-    let Some(of) = of.filter(|of| **of != now.identifier) else { return Ok(()) };
-    if let Some(lease) = kea.lease_at(now.leased).await?
-        && belongs(&lease, Some(of))
+async fn evict(kea: &Channel, now: &Reservation, had: &[Identifier]) -> Result<(), Fault> {
+    let others: Vec<&Identifier> = had.iter().filter(|had| **had != now.identifier).collect();
+    if !others.is_empty()
+        && let Some(lease) = kea.lease_at(now.leased).await?
+        && others.into_iter().any(|other| belongs(&lease, other))
     {
         kea.end_lease(now.leased).await?;
     }
     Ok(())
 }
 
-/// Sees to it that the machine has `leased` neither reserved nor leased. What is another machine's
-/// meanwhile stays.
+/// Sees to it that the machines that may have `leased` have it neither reserved nor leased. What is
+/// another's meanwhile stays; if nothing is known of them, whoever Patchbay reserved it for is meant.
 pub async fn release(
     kea: &Channel,
     subnets: &[Subnet],
     leased: Leased,
-    of: Option<&Identifier>,
+    had: &[Identifier],
     mark: &str,
 ) -> Result<Settled, Fault> {
     let Some(subnet) = around(subnets, leased) else { return Ok(Settled::NoSubnet) };
     let mut settled = Settled::Already;
-    let mut whose = of.cloned();
+    let mut whose = had.to_vec();
     if let Some(there) = kea.reserved_at(leased, subnet.id).await?
         && there.mark.as_deref() == Some(mark)
-        && of.is_none_or(|of| there.identifier.as_ref() == Some(of))
+        && (had.is_empty() || there.identifier.as_ref().is_some_and(|there| had.contains(there)))
     {
         kea.remove(&there).await?;
-        whose = whose.or(there.identifier);
+        whose.extend(there.identifier);
         settled = Settled::Removed;
     }
     if let Some(lease) = kea.lease_at(leased).await?
-        && belongs(&lease, whose.as_ref())
+        && whose.iter().any(|whose| belongs(&lease, whose))
     {
         kea.end_lease(leased).await?;
         settled = Settled::Removed;
@@ -442,13 +445,10 @@ pub async fn release(
     Ok(settled)
 }
 
-fn belongs(lease: &Lease, to: Option<&Identifier>) -> bool {
+fn belongs(lease: &Lease, to: &Identifier) -> bool {
     match to {
-        Some(Identifier::Mac(mac)) => lease.mac == Some(*mac),
-        Some(Identifier::Duid(duid)) => {
-            unhex(&lease.machine.replace(':', "")).as_ref() == Some(duid)
-        }
-        None => false,
+        Identifier::Mac(mac) => lease.mac == Some(*mac),
+        Identifier::Duid(duid) => unhex(&lease.machine.replace(':', "")).as_ref() == Some(duid),
     }
 }
 
