@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::decide::{self, Next};
 use super::input::{Asked, Input};
@@ -274,10 +274,35 @@ impl Runner {
         Ok(kept.then_some(change))
     }
 
-    /// A step within the database: what it does, and that it is done, in one transaction.
+    /// A step within the database: what it does, and that it is done, in one transaction. One that
+    /// takes too long is left where it is: its transaction ends with it, and nothing of it was done.
     async fn work(&self, held: &Held, step: &Step, way: Way) -> Result<Went, Error> {
         let (began, limit) = (Instant::now(), self.limit(step.name));
-        let Some(mut change) = self.open(&held.run).await? else { return Ok(Went::Lost) };
+        let too_long = || Went::Not { why: too_long(limit), may_pass: true };
+        let Ok(written) = timeout(limit, self.written(held, step, way)).await else {
+            return Ok(too_long());
+        };
+        let change = match written? {
+            Ok(change) => change,
+            Err(went) => return Ok(went),
+        };
+        // It may have taken so long without ever waiting.
+        if began.elapsed() > limit {
+            return Ok(too_long());
+        }
+        // Nobody breaks this off.
+        change.commit_seen().await?;
+        Ok(Went::Done)
+    }
+
+    /// The transaction in which a step is done and noted; or how it went instead.
+    async fn written(
+        &self,
+        held: &Held,
+        step: &Step,
+        way: Way,
+    ) -> Result<Result<Change, Went>, Error> {
+        let Some(mut change) = self.open(&held.run).await? else { return Ok(Err(Went::Lost)) };
         let place = Place {
             state: &self.state,
             run: held.run.id,
@@ -297,20 +322,15 @@ impl Runner {
         };
         match done {
             Ok(()) => {}
-            Err(Trouble::Refused(why)) => return Ok(Went::Not { why, may_pass: false }),
+            Err(Trouble::Refused(why)) => return Ok(Err(Went::Not { why, may_pass: false })),
             Err(Trouble::Fault(error)) => return Err(error),
             Err(Trouble::Later(why)) => {
                 drop(change);
-                return self.wait(held, step, why).await;
+                return self.wait(held, step, why).await.map(Err);
             }
         }
         queries::write_step(change.tx(), held.run.id, &after).await?;
-        if began.elapsed() > limit {
-            // Nothing of it was done: the transaction ends here.
-            return Ok(Went::Not { why: too_long(limit), may_pass: true });
-        }
-        change.commit_seen().await?;
-        Ok(Went::Done)
+        Ok(Ok(change))
     }
 
     /// Something else must be over first: this was no try.

@@ -8,12 +8,15 @@ use patchbay::apply::Applier;
 use patchbay::auth::Role;
 use patchbay::config::Config;
 use patchbay::db::{Cell, TABLES};
+use patchbay::ipam::addresses::{Holder, HolderKind};
+use patchbay::lifecycle::{self, Family, State};
 use patchbay::workflows::Runner;
 use serde_json::{Value, json};
 
-use crate::lifecycle::office;
+use crate::lifecycle::{FAMILIES, bring, office, put_of, state_of};
 use crate::support::app::{Script, TestApp, both_databases, next};
-use crate::support::outside::{NAS_SECRET, Nas, Netbox};
+use crate::support::lab::Kea;
+use crate::support::outside::{NAS_SECRET, Nas, Netbox, attributes};
 use crate::support::process::Patchbay;
 
 const WORKFLOWS: &str = "/api/v1/workflows";
@@ -180,9 +183,39 @@ async fn mend(app: &TestApp) {
     app.sql(drop).await;
 }
 
+/// Every change of an assignment's state in the log is a step the machine has.
+async fn every_step_is_one_of_the_machines(app: &TestApp) {
+    const MOVED: &str = "SELECT before_json || '\n' || after_json FROM audit_event
+        WHERE action LIKE 'assignment.%' AND before_json LIKE '{%' AND after_json LIKE '{%'";
+    let moved = app.texts(MOVED).await;
+    assert!(!moved.is_empty());
+    for event in moved {
+        let (before, after) = event.split_once('\n').unwrap();
+        let state = |text: &str| {
+            let said: Value = serde_json::from_str(text).unwrap();
+            said["state"].as_str().unwrap().parse::<State>().unwrap()
+        };
+        assert!(state(before).may_become(state(after)), "{event}");
+    }
+}
+
 /// The lease of whoever died is over.
 async fn forget_the_dead(app: &TestApp) {
     app.sql("UPDATE workflow_run SET lease_until = 0").await;
+}
+
+/// Undoes a run once more, as if nobody had noted that it is undone.
+async fn undone_again(app: &TestApp, script: &Script<'_>, runner: &Runner, run: &Value) {
+    let id = run["id"].as_str().unwrap();
+    app.sql(&format!(
+        "UPDATE workflow_step SET status = 'done' WHERE run_id = '{id}' AND status = 'undone'"
+    ))
+    .await;
+    app.sql(&format!(
+        "UPDATE workflow_run SET status = 'rolling_back', live = TRUE WHERE id = '{id}'"
+    ))
+    .await;
+    assert_eq!(settle(script, runner, id).await["status"], "rolled_back", "{run}");
 }
 
 /// What there is to do, each for somebody for whom it can be done, with its steps.
@@ -235,6 +268,13 @@ both_databases! {
         assert_eq!(run["status"], "completed", "{run}");
         assert_eq!(step(&run, "allocate_ipv4")["result"]["address"], "10.20.5.10");
         assert_eq!(step(&run, "create_user")["result"]["extension"], "1000");
+        for (name, limit, undo) in [
+            ("create_user", 30, "the user is deleted, the number is free"), ("allocate_ipv4", 30, "it is revoked"),
+            ("activate", 15, "ends with the allocation"), ("render_boot_file", 45, "nothing was changed"),
+        ] {
+            let step = step(&run, name);
+            assert_eq!((&step["limit"], &step["undo"]), (&json!(limit), &json!(undo)), "{step}");
+        }
         let user = run["user_id"].as_str().unwrap();
         let states = "SELECT family || ' ' || holder_kind || ' ' || state FROM assignment ORDER BY 1";
         assert_eq!(app.texts(states).await, ["ipv4 phone active", "ipv6 phone active", "prefix user active"]);
@@ -259,6 +299,143 @@ both_databases! {
         assert!(secrets.iter().all(|text| !text.contains("secret") && !text.contains("password")));
     }
 
+    /// Whatever state somebody's assignments are in: a workflow does what the machine allows, leaves
+    /// the rest, and goes through to its end.
+    async fn assignments_in_every_state_are_moved_only_as_the_machine_allows(app: TestApp) {
+        use State::{Active, Allocated, Failed, Pending, Revoked, Revoking, Suspended};
+        office(&app).await;
+        let script = app.script(Role::Operator).await;
+        let runner = runner(&app);
+        for family in FAMILIES {
+            for from in State::ALL {
+                for kind in ["suspend", "resume", "deprovision"] {
+                    let ann = script.add("Ann", &format!("ann{}@example.com", next())).await;
+                    let user = ann["id"].as_str().unwrap();
+                    let holder = Holder { kind: HolderKind::User, id: user.to_owned(), name: "Ann".to_owned() };
+                    let id = put_of(&app, family, from, holder).await;
+                    let run = finished(&script, &runner, &json!({ "kind": kind, "user": user })).await;
+                    let what = format!("{kind} {family:?} {from}");
+                    assert_eq!(run["status"], "completed", "{what}: {run}");
+                    let to = match (kind, from) {
+                        ("suspend", Active) => Suspended,
+                        ("resume", Suspended) => Active,
+                        // It had no address yet: there is nothing to revoke.
+                        ("deprovision", Pending) => Failed,
+                        ("deprovision", Allocated | Active | Suspended | Failed) => Revoked,
+                        // What is ending ends by itself.
+                        (_, Revoking) => Revoking,
+                        (_, as_it_was) => as_it_was,
+                    };
+                    let now = state_of(&app, id).await;
+                    assert_eq!(now.state, to, "{what}");
+                    if kind == "deprovision" {
+                        assert_eq!((now.live, now.held().is_some()), (to == Revoking, to == Revoking), "{what}");
+                    }
+                    crate::lifecycle::agrees(&app).await;
+                    // Room for the next.
+                    if kind != "deprovision" {
+                        let gone = finished(&script, &runner, &json!({ "kind": "deprovision", "user": user })).await;
+                        assert_eq!(gone["status"], "completed", "{what}: {gone}");
+                    }
+                    app.pass(10);
+                    lifecycle::job::complete_settled(&app.state).await.unwrap();
+                }
+            }
+        }
+        assert_eq!(app.number("SELECT count(*) FROM assignment WHERE live").await, 0);
+        every_step_is_one_of_the_machines(&app).await;
+    }
+
+    /// What a run has allocated and somebody else has moved on meanwhile ends all the same when the
+    /// run is undone, by legal steps alone.
+    async fn what_was_allocated_is_taken_back_from_every_state(app: TestApp) {
+        use State::{Failed, Pending, Revoked, Revoking};
+        office(&app).await;
+        let script = app.script(Role::Operator).await;
+        let runner = runner(&app);
+        for from in State::ALL {
+            let mut asked = newcomer();
+            asked["on_failure"] = "wait".into();
+            break_at(&app, "activate", "done").await;
+            let run = finished(&script, &runner, &asked).await;
+            mend(&app).await;
+            assert_eq!(run["status"], "failed", "{run}");
+            let ids = app.texts("SELECT id FROM assignment WHERE live ORDER BY family").await;
+            assert_eq!(ids.len(), 3);
+            for id in &ids {
+                bring(&app, id.parse().unwrap(), from).await;
+            }
+            let id = run["id"].as_str().unwrap();
+            assert_eq!(script.send("POST", &format!("{WORKFLOWS}/{id}/cancel"), &json!({})).await.status, 202);
+            let run = settle(&script, &runner, id).await;
+            assert_eq!(run["status"], "rolled_back", "{from}: {run}");
+            for id in &ids {
+                let to = match from {
+                    Pending => Failed,
+                    Revoking => Revoking,
+                    _ => Revoked,
+                };
+                let now = state_of(&app, id.parse().unwrap()).await;
+                assert_eq!((now.state, now.live), (to, to == Revoking), "{from}");
+            }
+            assert_eq!(app.number("SELECT count(*) FROM users").await, 0, "{from}");
+            crate::lifecycle::agrees(&app).await;
+            app.pass(10);
+            lifecycle::job::complete_settled(&app.state).await.unwrap();
+        }
+        every_step_is_one_of_the_machines(&app).await;
+    }
+
+    /// Whoever comes to a phone that has an address gets along with it, waits for it to end, or is
+    /// told what stands in the way.
+    async fn a_newcomer_to_a_phone_with_an_address_in_every_state(app: TestApp) {
+        use State::{Active, Allocated, Failed, Pending, Revoked, Revoking, Suspended};
+        office(&app).await;
+        let script = app.script(Role::Operator).await;
+        let runner = runner(&app);
+        for from in State::ALL {
+            let mut asked = newcomer();
+            for wish in ["ipv6", "prefix", "model"] {
+                asked.as_object_mut().unwrap().remove(wish);
+            }
+            let mac = asked["mac"].as_str().unwrap().to_owned();
+            let phone = json!({ "mac": mac, "model": "t46s", "vendor": "yealink" });
+            assert_eq!(script.send("POST", "/api/v1/phones", &phone).await.status, 201);
+            let holder = Holder { kind: HolderKind::Phone, id: mac.clone(), name: String::new() };
+            let had = put_of(&app, Family::Ipv4, from, holder).await;
+            let id = begin(&script, &asked).await;
+            if from == Revoking {
+                runner.drain().await.unwrap();
+                let run = look(&script, &id).await;
+                let waits = step(&run, "allocate_ipv4");
+                assert_eq!((&run["status"], &waits["attempts"]), (&json!("running"), &json!(0)), "{run}");
+                assert!(waits["error"].as_str().unwrap().contains("wait until its revocation is over"), "{run}");
+                crate::lifecycle::complete(&app, had).await.unwrap();
+                app.pass(10);
+            }
+            let run = settle(&script, &runner, &id).await;
+            let (status, said) = match from {
+                Suspended => ("rolled_back", "(suspended) already; revoke it first"),
+                Failed => ("rolled_back", "(failed) already; retry it and then revoke it"),
+                _ => ("completed", ""),
+            };
+            assert_eq!(run["status"], status, "{from}: {run}");
+            assert!(run["reason"].as_str().unwrap().contains(said), "{from}: {run}");
+            let live = format!("SELECT id || ' ' || state FROM assignment WHERE live AND holder_id = '{mac}'");
+            let live = app.texts(&live).await;
+            let (state, same) = match from {
+                // What the phone had is left as it is; what it waited for begins now.
+                Allocated | Suspended | Failed => (from, true),
+                Active | Pending => (Active, true),
+                Revoking | Revoked => (Active, false),
+            };
+            assert!(live.len() == 1 && live[0].ends_with(&format!(" {state}")), "{from}: {live:?}");
+            assert_eq!(live[0].starts_with(&had.to_string()), same, "{from}: {live:?}");
+            crate::lifecycle::agrees(&app).await;
+        }
+        every_step_is_one_of_the_machines(&app).await;
+    }
+
     async fn whatever_step_fails_and_though_undone_twice_nothing_is_left(app: TestApp) {
         office(&app).await;
         let script = app.script(Role::Operator).await;
@@ -277,11 +454,8 @@ both_databases! {
                 assert!(!broken["error"].as_str().unwrap().is_empty() && !run["reason"].as_str().unwrap().is_empty());
                 same(&before, &residue(&app).await, &what);
                 crate::lifecycle::agrees(&app).await;
-                // Once more, as if nobody had noted that it is undone.
                 let id = run["id"].as_str().unwrap();
-                app.sql(&format!("UPDATE workflow_step SET status = 'done' WHERE run_id = '{id}' AND status = 'undone'")).await;
-                app.sql(&format!("UPDATE workflow_run SET status = 'rolling_back', live = TRUE WHERE id = '{id}'")).await;
-                assert_eq!(settle(&script, &runner, id).await["status"], "rolled_back", "{what}");
+                undone_again(&app, &script, &runner, &run).await;
                 same(&before, &residue(&app).await, &format!("{what}, undone twice"));
                 // It can be tried again, and is done then.
                 let again = script.send("POST", &format!("{WORKFLOWS}/{id}/retry"), &json!({})).await;
@@ -296,6 +470,28 @@ both_databases! {
                 app.sql("DELETE FROM assignment WHERE NOT live").await;
                 app.sql("DELETE FROM assignment_tally WHERE state = 'revoked'").await;
             }
+        }
+    }
+
+    /// Where there is no Asterisk to tell, nothing is left of what was to be told it, of any workflow.
+    async fn what_cannot_be_applied_is_undone_twice_and_nothing_is_left(app: TestApp) {
+        office(&app).await;
+        let script = app.script(Role::Admin).await;
+        let runner = runner(&app);
+        for (kind, _) in KINDS {
+            let mut asked = Box::pin(ready(&script, &runner, kind)).await;
+            asked["apply"] = true.into();
+            let before = residue(&app).await;
+            let run = finished(&script, &runner, &asked).await;
+            let told = step(&run, "apply");
+            assert_eq!((&run["status"], &told["status"], &told["attempts"]), (&json!("rolled_back"), &json!("failed"), &json!(1)), "{kind}: {run}");
+            assert!(told["error"].as_str().unwrap().contains("asterisk install"), "{run}");
+            same(&before, &residue(&app).await, kind);
+            undone_again(&app, &script, &runner, &run).await;
+            same(&before, &residue(&app).await, &format!("{kind}, undone twice"));
+            crate::lifecycle::agrees(&app).await;
+            app.sql("DELETE FROM assignment WHERE NOT live").await;
+            app.sql("DELETE FROM assignment_tally WHERE state = 'revoked'").await;
         }
     }
 
@@ -343,6 +539,64 @@ both_databases! {
             crate::lifecycle::agrees(&app).await;
             app.sql("DELETE FROM assignment WHERE NOT live").await;
             app.sql("DELETE FROM assignment_tally WHERE state = 'revoked'").await;
+        }
+    }
+
+    /// What was told outside when somebody who is there was suspended, resumed or let go is told back
+    /// when that is undone, once.
+    async fn undoing_what_is_done_for_somebody_is_told_outside_too(app: TestApp) {
+        office(&app).await;
+        let script = app.script(Role::Admin).await;
+        let runner = runner(&app);
+        let (nas, server, kea) = (Nas::start(Duration::ZERO).await, Netbox::start().await, Kea::start());
+        crate::outbox::radius(&app, nas.port, NAS_SECRET).await;
+        crate::outside_netbox::netbox(&app, server.at).await;
+        crate::outside_peers::both_families(&app, &kea).await;
+        let mut asked = newcomer();
+        for wish in ["ipv6", "prefix"] {
+            asked.as_object_mut().unwrap().remove(wish);
+        }
+        let run = finished(&script, &runner, &asked).await;
+        assert_eq!(run["status"], "completed", "{run}");
+        crate::lifecycle_outside::settle(&app).await;
+        let (user, had) = (&run["user_id"], step(&run, "allocate_ipv4")["result"]["address"].as_str().unwrap());
+        let machine = crate::outside_peers::reserved(&kea, had).await;
+        assert!(machine.is_some(), "the phone has a reservation");
+        let told = |from: usize| -> Vec<String> {
+            let packets = nas.packets();
+            let filters = packets[from..].iter().map(|packet| {
+                assert_eq!(packet[0], 43, "no session is ended");
+                let filter = attributes(packet).into_iter().find(|(kind, _)| *kind == 11);
+                String::from_utf8(filter.unwrap().1).unwrap()
+            });
+            filters.collect()
+        };
+        let (less, more) = ("walled-garden", "full");
+        for (kind, filters) in [("suspend", [less, more]), ("resume", [more, less]), ("deprovision", [less, more])] {
+            if kind == "resume" {
+                let run = finished(&script, &runner, &json!({ "kind": "suspend", "user": user })).await;
+                assert_eq!(run["status"], "completed", "{run}");
+                crate::lifecycle_outside::settle(&app).await;
+            }
+            let (before, there, heard) = (residue(&app).await, server.all("ip-addresses"), nas.packets().len());
+            let run = finished(&script, &runner, &json!({ "kind": kind, "user": user, "apply": true })).await;
+            assert_eq!(run["status"], "rolled_back", "there is no Asterisk: {run}");
+            crate::lifecycle_outside::settle(&app).await;
+            for twice in [false, true] {
+                assert_eq!(told(heard), filters, "{kind}, twice: {twice}");
+                same(&before, &residue(&app).await, &format!("{kind}, twice: {twice}"));
+                assert_eq!(server.all("ip-addresses"), there, "{kind}");
+                assert_eq!(crate::outside_peers::reserved(&kea, had).await, machine, "{kind}");
+                let open = "SELECT count(*) FROM outside_call WHERE state NOT IN ('done', 'replaced')";
+                assert_eq!(app.number(open).await, 0, "{kind}");
+                undone_again(&app, &script, &runner, &run).await;
+                crate::lifecycle_outside::settle(&app).await;
+            }
+            if kind == "resume" {
+                let run = finished(&script, &runner, &json!({ "kind": "resume", "user": user })).await;
+                assert_eq!(run["status"], "completed", "{run}");
+                crate::lifecycle_outside::settle(&app).await;
+            }
         }
     }
 
@@ -455,6 +709,44 @@ both_databases! {
         assert_eq!(app.number("SELECT count(*) FROM phone_line").await, 4);
         assert_eq!(app.number("SELECT count(*) FROM assignment WHERE state = 'active'").await, 12);
         assert_eq!(app.number("SELECT count(*) FROM assignment").await, 12, "nothing was allocated twice");
+        program.kill();
+    }
+
+    /// The same while it undoes: each time a little further.
+    async fn a_program_that_is_killed_while_it_undoes_leaves_nothing(app: TestApp) {
+        office(&app).await;
+        let script = app.script(Role::Operator).await;
+        let before = residue(&app).await;
+        let mut program = Patchbay::serve(&app).await;
+        for round in 0..4 {
+            // It stops at its last step for a moment, between two tries.
+            break_at(&app, "render_boot_file", "done").await;
+            let (status, begun) = program.post(&script.token, WORKFLOWS, &newcomer()).await.unwrap();
+            assert_eq!(status, 202, "{begun}");
+            let id = begun["id"].as_str().unwrap().to_owned();
+            let of = |what: &str| format!("SELECT count(*) FROM workflow_step WHERE run_id = '{id}' AND {what}");
+            let failed = of("name = 'render_boot_file' AND attempts > 0 AND status = 'pending'");
+            while app.number(&failed).await == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            mend(&app).await;
+            let (status, said) = program.post(&script.token, &format!("{WORKFLOWS}/{id}/cancel"), &json!({})).await.unwrap();
+            assert_eq!(status, 202, "{said}");
+            while app.number(&of("status = 'undone'")).await < round * 2 {
+                tokio::task::yield_now().await;
+            }
+            program.kill();
+            drop(program);
+            app.until_nobody_else_is_connected().await;
+            crate::lifecycle::agrees(&app).await;
+            forget_the_dead(&app).await;
+            program = Patchbay::serve(&app).await;
+            let over = format!("SELECT count(*) FROM workflow_run WHERE id = '{id}' AND status = 'rolled_back'");
+            while app.number(&over).await == 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            same(&before, &residue(&app).await, &format!("killed while undoing, round {round}"));
+        }
         program.kill();
     }
 
@@ -580,6 +872,52 @@ both_databases! {
         assert_eq!(step(&run, "create_user")["error"], "it took longer than 0 s");
         assert_eq!(step(&run, "create_user")["attempts"], 3);
         same(&before, &residue(&app).await, "a step too late");
+    }
+
+    /// A step that hangs is given up at its limit, whatever it hangs at: here at a table that somebody
+    /// else has locked. On `SQLite` nothing waits for anything once it may write.
+    async fn a_step_that_hangs_is_given_up_at_its_limit(app: TestApp) {
+        const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        if app.is_sqlite() {
+            return;
+        }
+        office(&app).await;
+        let script = app.script(Role::Operator).await;
+        let before = residue(&app).await;
+        let id = begin(&script, &newcomer()).await;
+        assert!(runner(&app).move_once().await.unwrap());
+        forget_the_dead(&app).await;
+        let other = app.another().await;
+        let mut locked = other.state.db.write().await.unwrap();
+        locked.query("LOCK TABLE phone IN ACCESS EXCLUSIVE MODE").run().await.unwrap();
+        let hurried = runner(&app).within(Duration::from_millis(50));
+        let over = std::cell::Cell::new(false);
+        let working = Box::pin(async {
+            let moved = hurried.move_once().await.unwrap();
+            over.set(true);
+            moved
+        });
+        let watching = async {
+            // First it hangs; then, given up, what it had asked for hangs still, and whoever notes that
+            // waits for that to end.
+            while app.number(WAITING).await < 2 && !over.get() {
+                tokio::task::yield_now().await;
+            }
+            drop(locked);
+        };
+        let (moved, ()) = futures_util::future::join(working, watching).await;
+        assert!(moved);
+        let run = look(&script, &id).await;
+        let stuck = step(&run, "connect_phone");
+        assert_eq!((&stuck["status"], &stuck["error"]), (&json!("pending"), &json!("it took longer than 0.05 s")), "{run}");
+        assert_eq!(app.number("SELECT count(*) FROM phone").await, 0);
+        // The next try is in time.
+        let run = settle(&script, &runner(&app), &id).await;
+        assert_eq!(run["status"], "completed", "{run}");
+        assert_eq!(&steps(&run)[..2], ["create_user done 1", "connect_phone done 2"]);
+        let gone = json!({ "kind": "deprovision", "user": run["user_id"], "delete_phone": true });
+        assert_eq!(finished(&script, &runner(&app), &gone).await["status"], "completed");
+        same(&before, &residue(&app).await, "come late, and gone");
     }
 
     async fn two_about_one_person_never_interleave(app: TestApp) {

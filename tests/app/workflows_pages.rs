@@ -33,7 +33,8 @@ both_databases! {
         page.shows("hx-trigger=\"load delay:500ms\"");
         runner(&app).drain().await.unwrap();
         let page = operator.get(&path).await;
-        for text in ["Everything is done.", "10.20.5.10", "2001:db8:ff00:300::/56", "line 1 of 00:15:65:00:00:01", "001565000001.cfg", "may fail", "href=\"/users/"] {
+        for text in ["Everything is done.", "10.20.5.10", "2001:db8:ff00:300::/56", "line 1 of 00:15:65:00:00:01", "001565000001.cfg", "may fail", "href=\"/users/",
+            "the user is deleted, the number is free", "it is revoked"] {
             page.shows(text);
         }
         // A box that is not ticked is not wished for, whatever stands beside it.

@@ -8,7 +8,9 @@ use crate::workflows::steps::asterisk::{self, Applies, Told};
 use crate::workflows::types::{Run, Step, StepName, StepStatus};
 
 impl Runner {
-    /// Tells Asterisk, or looks whether it has been told.
+    /// Tells Asterisk, or looks whether it has been told. Unlike other steps this is not broken off
+    /// in the middle: an Apply that was begun and belongs to nobody would keep all others waiting
+    /// until it is repaired. It has limits of its own, and none of a step's transactions is open.
     pub(super) async fn tell(&self, held: &Held, step: &Step, way: Way) -> Result<Went, Error> {
         let mut applies = step.saved::<Applies>().unwrap_or_default();
         let (run, now) = (&held.run, self.state.clock.now());
