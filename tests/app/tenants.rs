@@ -1,12 +1,24 @@
 //! Two tenants on one installation never see each other.
 
+use std::time::Duration;
+
 use patchbay::app::routes;
+use patchbay::audit::Actor;
 use patchbay::auth::Role;
-use patchbay::lifecycle::Family;
+use patchbay::id::TenantId;
+use patchbay::lifecycle::{Family, State};
+use patchbay::mirror;
+use patchbay::outbox::setup::{self, DhcpSetup, Edit, Settings};
+use patchbay::outbox::{self, CallState, RadiusAction, System};
+use patchbay::outside::Key;
 use serde_json::json;
 
-use crate::support::app::{Browser, PASSWORD, TestApp, both_databases};
-use crate::support::outside::Netbox;
+use crate::lifecycle::{FAMILIES, base, call, kind, put};
+use crate::outbox::{drain, order, push, radius, states, subject};
+use crate::outside_peers::{ask, both_families, release, reserve, reserved};
+use crate::support::app::{Browser, PASSWORD, Script, TestApp, both_databases, tester};
+use crate::support::lab::Kea;
+use crate::support::outside::{Manner, NAS_SECRET, Nas, Netbox};
 
 /// The ids of everything the default tenant has, by what a path calls them.
 async fn ids(app: &TestApp, path: &str) -> Vec<String> {
@@ -186,6 +198,169 @@ both_databases! {
                 assert_eq!(list.text.contains("C-4711\""), status == 200, "{list:?}");
             }
         }
+    }
+
+    async fn nothing_is_done_to_anothers_subscriber_by_call_in_bulk_or_by_a_workflow(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let ann = admin.add("Ann", "ann@example.com", "").await;
+        crate::lifecycle::office(&app).await;
+        let acme = app.tenant("acme", "other").await;
+        let other = app.with_password("other").await;
+        let script = Script { app: &app, token: app.token_of("other", Role::Admin, None).await };
+        let lives = "SELECT id || state || version FROM assignment WHERE tenant_id LIKE 'a0000000%' ORDER BY 1";
+        let (mut subscribers, mut ids) = (Vec::new(), Vec::new());
+        for family in FAMILIES {
+            for state in State::ALL {
+                let (subscriber, id) = put(&app, family, state).await;
+                subscribers.push((family, subscriber));
+                ids.push(id.to_string());
+            }
+        }
+        let before = app.texts(lives).await;
+        assert_eq!(before.len(), 21);
+        for (family, subscriber) in &subscribers {
+            for word in ["activate", "suspend", "reactivate", "revoke", "retry", "fail"] {
+                let answer = call(&script, *family, word, json!({ "subscriber_id": subscriber })).await;
+                assert_eq!(answer.status, 404, "{word}: {answer:?}");
+            }
+            // They may have one of that name as well: of their own pools, and they have none.
+            let answer = call(&script, *family, "allocate", json!({ "subscriber_id": subscriber })).await;
+            assert_eq!(answer.status, 409, "{answer:?}");
+            answer.hides("Customers");
+        }
+        for (pool, wish) in [("pool", "10.20.5.20"), ("prefix_pool", "2001:db8:ff00:f00::/56")] {
+            let family = if pool == "pool" { Family::Ipv4 } else { Family::Prefix };
+            let id = app.texts(&format!("SELECT id FROM {pool} ORDER BY id")).await.remove(0);
+            for body in [json!({ "subscriber_id": "x", "pool_id": id }), json!({ "subscriber_id": "x", "requested_address": wish })] {
+                let answer = call(&script, family, "allocate", body.clone()).await;
+                assert_eq!(answer.status, 422, "{body} {answer:?}");
+            }
+        }
+        let user = json!({ "subscriber_id": ann, "subscriber_kind": "user" });
+        assert_eq!(call(&script, Family::Ipv4, "allocate", user).await.status, 422);
+        // Many at once, with one of their own among them.
+        crate::lifecycle::office_of(&app, acme).await;
+        let own = call(&script, Family::Ipv4, "allocate", json!({ "subscriber_id": "own" })).await.json();
+        ids.push(own["id"].as_str().unwrap().to_owned());
+        for action in ["suspend", "revoke"] {
+            let mut form: Vec<(&str, &str)> = ids.iter().map(|id| ("id", id.as_str())).collect();
+            form.push(("action", action));
+            let shown = other.post("/lifecycle/bulk", &form).await;
+            for (_, subscriber) in &subscribers {
+                shown.hides(&format!("Customer {subscriber}"));
+            }
+            form.push(("confirmed", "1"));
+            other.post("/lifecycle/bulk", &form).await.hides("Customer s-");
+            assert_eq!(app.texts(lives).await, before, "{action}");
+        }
+        let mine = format!("SELECT state FROM assignment WHERE tenant_id = '{acme}'");
+        assert_eq!(app.texts(&mine).await, ["revoked"], "their own was");
+        // Nor does a workflow begin about somebody who is not theirs.
+        for kind in ["suspend", "resume", "deprovision"] {
+            let asked = json!({ "kind": kind, "user": ann });
+            let answer = script.send("POST", "/api/v1/workflows", &asked).await;
+            assert_eq!(answer.status, 422, "{answer:?}");
+            answer.hides("Ann");
+            let page = other.post("/lifecycle/workflows", &[("kind", kind), ("user", &ann)]).await;
+            assert_eq!((page.status, page.field_error("user").is_empty()), (422, false), "{page:?}");
+            page.hides("1000 Ann");
+        }
+        assert_eq!(app.number("SELECT count(*) FROM workflow_run").await, 0);
+        assert_eq!(app.texts(lives).await, before);
+    }
+
+    async fn calls_leases_and_files_of_another_are_neither_seen_nor_touched(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let acme = app.tenant("acme", "other").await;
+        let other = app.with_password("other").await;
+        let script = Script { app: &app, token: app.token_of("other", Role::Admin, None).await };
+        // A call of ours that is dead, a lease, a reservation, and a machine in the files.
+        let nas = Nas::start(Duration::ZERO).await;
+        radius(&app, nas.port, NAS_SECRET).await;
+        nas.behaves(Manner::Refuses);
+        push(&app, &subject(1), &order(RadiusAction::Suspend, "ann")).await;
+        drain(&app).await;
+        let kea = Kea::start();
+        both_families(&app, &kea).await;
+        admin.post("/ipam/hosts", &[("hostname", "lobby"), ("primary_ip", "10.20.0.5"), ("nic_mac", "02:00:00:00:00:01")]).await;
+        mirror::follow(&app.state, TenantId::DEFAULT, System::Dhcp, 0).await.unwrap();
+        drain(&app).await;
+        assert!(reserved(&kea, "10.20.0.5").await.is_some());
+        let lease = json!({ "subnet-id": 8, "ip-address": "10.20.0.9", "hw-address": "02:00:00:00:00:03", "hostname": "visitor" });
+        assert_eq!(ask(&kea, kea.v4, "lease4-add", lease).await["result"], 0);
+        admin.get("/dhcp/leases").await.shows("visitor");
+        // Another has no Kea: nothing is there, and nothing can be ended.
+        for family in ["", "?family=6"] {
+            let page = other.get(&format!("/dhcp/leases{family}")).await;
+            page.hides("visitor");
+            page.hides("127.0.0.1");
+        }
+        let refused = other.post("/dhcp/leases/release", &[("leased", "10.20.0.9")]).await;
+        assert_eq!(refused.status, 422, "{refused:?}");
+        assert_eq!(ask(&kea, kea.v4, "lease4-get", json!({ "ip-address": "10.20.0.9" })).await["result"], 0);
+        for format in ["kea", "dnsmasq", "isc"] {
+            let word = "02:00:00:00:00:01";
+            script.app.ask("GET", &format!("/api/v1/dhcp/export?format={format}")).token(&script.token).send().await.hides(word);
+            other.get(&format!("/dhcp/export/{format}")).await.hides(word);
+            admin.get(&format!("/dhcp/export/{format}")).await.shows(word);
+        }
+        assert_eq!(other.post("/outbox/retries", &[("system", "radius")]).await.status, 303);
+        assert_eq!(states(&app, &subject(1)).await, [CallState::Dead], "it is not theirs to try again");
+        // Told of the same Kea, they have another mark: what is ours there is not theirs to change.
+        let actor = Actor { tenant: acme, ..tester() };
+        let mut change = app.state.change(&actor).await.unwrap();
+        let v4 = Some(format!("http://127.0.0.1:{}", kea.v4).parse().unwrap());
+        let setup = DhcpSetup { v4, user: kea.user.parse().unwrap(), ..DhcpSetup::default() };
+        let secret = Some(Key::from(kea.password.clone()));
+        let edit = Edit { enabled: true, settings: Settings::Dhcp(setup), secret };
+        setup::configure(&mut change, &app.state.vault, 0, &edit).await.unwrap();
+        for (n, order) in [(2, reserve("10.20.0.5", "mac:02:00:00:00:00:09", "mallory")), (3, release("10.20.0.5"))] {
+            outbox::push(&mut change, app.state.vault.entropy(), &subject(n), &order).await.unwrap();
+            change.commit_seen().await.unwrap();
+            drain(&app).await;
+            let said = if n == 2 { "that Patchbay did not make" } else { "had it so already" };
+            other.get("/outbox").await.shows(said);
+            change = app.state.change(&actor).await.unwrap();
+        }
+        drop(change);
+        assert_eq!(reserved(&kea, "10.20.0.5").await.as_deref(), Some("02:00:00:00:00:01"));
+        let report = other.post("/dhcp/report", &[]).await;
+        report.hides("lobby");
+        other.post("/dhcp/report/repair", &[]).await;
+        drain(&app).await;
+        assert_eq!(reserved(&kea, "10.20.0.5").await.as_deref(), Some("02:00:00:00:00:01"));
+    }
+
+    async fn equal_pools_and_equal_addresses_are_assigned_in_both_and_end_apart(app: TestApp) {
+        app.operator("admin", Role::Admin).await;
+        let acme = app.tenant("acme", "other").await;
+        crate::lifecycle::office(&app).await;
+        crate::lifecycle::office_of(&app, acme).await;
+        let ours = Script { app: &app, token: app.token_of("admin", Role::Admin, None).await };
+        let theirs = Script { app: &app, token: app.token_of("other", Role::Admin, None).await };
+        for family in FAMILIES {
+            let who = json!({ "subscriber_id": "C-1" });
+            let (one, two) = (call(&ours, family, "allocate", who.clone()).await.json(), call(&theirs, family, "allocate", who.clone()).await.json());
+            assert_eq!(one["address"], two["address"], "{one} {two}");
+            assert_ne!((&one["id"], &one["tenant_id"]), (&two["id"], &two["tenant_id"]));
+            assert_eq!(two["tenant_id"], acme.to_string());
+            assert_eq!(call(&theirs, family, "activate", who.clone()).await.status, 200);
+            let seen = async |script: &Script<'_>| {
+                let path = format!("{}/C-1?kind={}", base(family), kind(family));
+                script.get(&path).await.json()["state"].as_str().unwrap().to_owned()
+            };
+            assert_eq!((seen(&ours).await, seen(&theirs).await), ("allocated".to_owned(), "active".to_owned()));
+            assert_eq!(call(&ours, family, "revoke", who.clone()).await.json()["state"], "revoked");
+            assert_eq!((seen(&ours).await, seen(&theirs).await), ("revoked".to_owned(), "active".to_owned()));
+            // What is free of one is not free of the other.
+            let again = call(&ours, family, "allocate", json!({ "subscriber_id": "C-2" })).await.json();
+            let next = call(&theirs, family, "allocate", json!({ "subscriber_id": "C-2" })).await.json();
+            assert_eq!(again["address"], one["address"]);
+            assert_ne!(next["address"], two["address"]);
+        }
+        let free = "SELECT CAST(free AS TEXT) FROM prefix_pool ORDER BY free";
+        let free = app.texts(free).await;
+        assert_ne!(free[0], free[1], "each counts its own: {free:?}");
     }
 
     async fn nothing_of_tenants_shows_while_there_is_one(app: TestApp) {
