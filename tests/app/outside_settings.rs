@@ -3,14 +3,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use patchbay::auth::Role;
+use patchbay::outbox::setup::{DhcpSetup, Settings};
+use patchbay::outbox::{CallState, RadiusAction, RecordStatus};
 use patchbay::outside::Fault;
 use patchbay::outside::guard::{Allowance, Allowed};
 use patchbay::outside::http::{Authorities, Credentials, Reach, Resolver, Server};
 
+use crate::outbox::{configure, drain, order, push, states, subject};
 use crate::support::app::{both_databases, logged};
-use crate::support::outside::{NETBOX_TOKEN, Netbox};
+use crate::support::outside::{NAS_SECRET, NETBOX_TOKEN, Nas, Netbox};
 
 const CANARY: &str = "kanarienvogel-4711";
 
@@ -102,6 +106,52 @@ both_databases! {
         let audit = app.audit().await;
         assert!(audit.contains(&format!("admin outside.allowed NetBox at {target}")));
         assert!(audit.contains(&format!("admin outside.disallowed NetBox at {target}")));
+    }
+
+    /// Nor is a call made there that waits in the outbox: it says what is missing, and is made when
+    /// that was given.
+    async fn a_call_to_a_private_address_is_not_made_until_it_is_allowed(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let nas = Nas::start(Duration::ZERO).await;
+        let (netbox, kea) = (Netbox::start().await, Netbox::start().await);
+        crate::outbox::radius(&app, nas.port, NAS_SECRET).await;
+        crate::outside_netbox::netbox(&app, netbox.at).await;
+        let setup = DhcpSetup { v4: Some(format!("http://{}", kea.at).parse().unwrap()), ..DhcpSetup::default() };
+        configure(&app, Settings::Dhcp(setup), None, true).await;
+        let calls = [
+            ("radius", order(RadiusAction::Suspend, "ann"), nas.port),
+            ("netbox", crate::outside_netbox::set("10.0.0.5", RecordStatus::Active), netbox.at.port()),
+            ("dhcp", crate::outside_peers::reserve("10.0.0.5", "mac:02:00:00:00:00:01", ""), kea.at.port()),
+        ];
+        let heard = || [nas.packets().len(), netbox.store.lock().unwrap().asked.len(), kea.store.lock().unwrap().asked.len()];
+        for (n, (system, order, port)) in (1..).zip(&calls) {
+            let target = format!("127.0.0.1:{port}");
+            let form = [("system", *system), ("target", target.as_str())];
+            if *system != "dhcp" {
+                assert_eq!(admin.post("/settings/outside/allowed/removal", &form).await.status, 303, "{system}");
+            }
+            let page = admin.post(&format!("/settings/outside/{system}/test"), &[]).await;
+            page.shows("127.0.0.1 is a private address; an administrator must allow it first");
+            push(&app, &subject(n), order).await;
+            drain(&app).await;
+            assert_eq!(states(&app, &subject(n)).await, [CallState::Waiting], "{system}");
+            for path in ["/outbox".to_owned(), format!("/outbox/of/assignment/{n}")] {
+                admin.get(&path).await.shows("127.0.0.1 is a private address; an administrator must allow it first");
+            }
+        }
+        assert_eq!(heard(), [0; 3], "nothing was said to anybody");
+        for (n, (system, _, port)) in (1..).zip(&calls) {
+            let target = format!("127.0.0.1:{port}");
+            let form = [("system", *system), ("target", target.as_str())];
+            assert_eq!(admin.post("/settings/outside/allowed", &form).await.status, 303, "{system}");
+            let id = crate::outbox::calls(&app, &subject(n)).await.remove(0).id;
+            assert_eq!(admin.post(&format!("/outbox/{id}/retry"), &[]).await.status, 303);
+        }
+        drain(&app).await;
+        assert!(heard().iter().all(|count| *count > 0), "{:?}", heard());
+        for n in [1, 2] {
+            assert_eq!(states(&app, &subject(n)).await, [CallState::Done]);
+        }
     }
 
     async fn a_wrong_token_is_said_in_words(app: TestApp) {
