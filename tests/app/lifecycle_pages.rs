@@ -1,10 +1,10 @@
 //! The pages of assignments and of prefix pools.
 
 use patchbay::auth::Role;
-use patchbay::lifecycle::{self, Family, Release, Step};
+use patchbay::lifecycle::{self, Family, Operation, Release, State, Step};
 use serde_json::{Value, json};
 
-use crate::lifecycle::{allocate, complete, office, step};
+use crate::lifecycle::{allocate, complete, office, put, step};
 use crate::support::app::{Answer, TestApp, both_databases, unescaped};
 
 /// The addresses a list shows, in its order.
@@ -86,6 +86,109 @@ both_databases! {
         for bad in ["state=x", "sort=x", "subscriber_kind=x", "kind=prefix"] {
             assert_eq!(script.get(&format!("/api/v1/network/ipv4-lifecycle?{bad}")).await.status, 422, "{bad}");
         }
+    }
+
+    async fn lists_come_in_pages_that_leave_nobody_out(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let script = app.script(Role::Admin).await;
+        let subnet = json!({ "name": "Hall", "cidr": "10.30.0.0/24", "static_pools": ["10.30.0.10-10.30.0.60"] });
+        assert_eq!(script.send("POST", "/api/v1/subnets", &subnet).await.status, 201);
+        app.sql(&format!(
+            "INSERT INTO outside_system (tenant_id, system, enabled, settings, secret, updated_at)
+             VALUES ('{}', 'netbox', TRUE, '{{}}', '', 0)", patchbay::id::TenantId::DEFAULT)).await;
+        for n in 0..30 {
+            app.pass(1);
+            allocate(&app, Family::Ipv4, &format!("c{n}")).await;
+            let asked = json!({ "kind": "provision", "name": format!("Ann {n}"), "email": format!("ann{n}@example.com") });
+            assert_eq!(script.send("POST", "/api/v1/workflows", &asked).await.status, 202);
+        }
+        assert_eq!(app.number("SELECT count(*) FROM outside_call").await, 30);
+        for (path, row, call, rows) in [
+            ("/lifecycle", "<tr id=\"l-", "/api/v1/network/ipv4-lifecycle", "assignments"),
+            ("/lifecycle/workflows", "<tr id=\"w-", "/api/v1/workflows", "workflows"),
+            ("/outbox", "<tr id=\"call-", "/api/v1/outbox", "calls"),
+        ] {
+            let (mut shown, mut told) = (Vec::new(), Vec::new());
+            for (page, count) in [(1, 25), (2, 5), (3, 0)] {
+                let answer = admin.get(&format!("{path}?size=25&page={page}")).await;
+                assert_eq!(answer.status, 200);
+                let ids = answer.text.split(row).skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());
+                let before = shown.len();
+                shown.extend(ids);
+                assert_eq!(shown.len() - before, count, "{path} {page}");
+                let next = format!("href=\"{path}?page=2\" rel=\"next\"");
+                assert_eq!(answer.text.contains(&next), page == 1, "{path} {page}: {}", answer.text);
+                assert_eq!(answer.text.contains(&format!("href=\"{path}\" rel=\"prev\"")), page == 2, "{path} {page}");
+                let list = script.get(&format!("{call}?size=25&page={page}")).await.json();
+                assert_eq!((&list["total"], &list["page"], &list["size"]), (&json!(30), &json!(page), &json!(25)), "{call}");
+                let part = list[rows].as_array().unwrap();
+                assert_eq!(part.len(), count, "{call} {page}");
+                told.extend(part.iter().map(|one| one["id"].as_str().unwrap().to_owned()));
+            }
+            assert_eq!(shown, told, "the same order by pages and by calls");
+            shown.sort();
+            shown.dedup();
+            assert_eq!(shown.len(), 30, "{path}: each is on one page");
+            let all = admin.get(&format!("{path}?size=50")).await;
+            assert_eq!(all.text.matches(row).count(), 30, "{path}");
+        }
+    }
+
+    /// What a row of the table offers is what the machine allows in its state, and to whom it may.
+    async fn a_row_offers_what_may_follow_and_nothing_else(app: TestApp) {
+        office(&app).await;
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let auditor = app.signed_in("audrey", Role::Auditor).await;
+        for family in [Family::Ipv4, Family::Ipv6, Family::Prefix] {
+            for state in State::ALL {
+                let (subscriber, id) = put(&app, family, state).await;
+                let path = format!("/lifecycle?state=any&q={subscriber}");
+                let page = admin.get(&path).await;
+                let row = page.between(&format!("<tr id=\"l-{id}\">"), "</tr>");
+                let offered: Vec<&str> = row.split(&format!("href=\"/lifecycle/{id}/")).skip(1)
+                    .map(|rest| rest.split(['"', '?']).next().unwrap()).collect();
+                // That it failed is said on its own page, where there is room to say why.
+                let legal = state.operations().into_iter().filter(|operation| *operation != Operation::Fail);
+                let legal: Vec<&str> = legal.map(Operation::as_str).collect();
+                assert_eq!(offered, legal, "{family:?} {state}");
+                let page = auditor.get(&path).await;
+                page.shows(&subscriber);
+                assert!(!page.text.contains(&format!("href=\"/lifecycle/{id}/")), "{state}");
+            }
+        }
+    }
+
+    async fn the_preview_of_many_says_what_systems_outside_are_told(app: TestApp) {
+        some(&app).await;
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let ids = app.texts("SELECT id FROM assignment WHERE live AND family = 'ipv4'").await;
+        let chosen = |action: &'static str| {
+            let form = ids.iter().map(|id| ("id", id.as_str())).chain([("action", action)]);
+            form.collect::<Vec<_>>()
+        };
+        for action in ["suspend", "revoke"] {
+            let page = admin.post("/lifecycle/bulk", &chosen(action)).await;
+            page.hides("<b>RADIUS</b>");
+            page.hides("<b>NetBox</b>");
+        }
+        for system in ["radius", "netbox"] {
+            app.sql(&format!(
+                "INSERT INTO outside_system (tenant_id, system, enabled, settings, secret, updated_at)
+                 VALUES ('{}', '{system}', TRUE, '{{}}', '', 0)", patchbay::id::TenantId::DEFAULT)).await;
+        }
+        let page = admin.post("/lifecycle/bulk", &chosen("suspend")).await;
+        page.shows("<b>RADIUS</b> the session of c1 is restricted (CoA)");
+        page.hides("the session of c0");
+        page.hides("the session of c2");
+        let page = admin.post("/lifecycle/bulk", &chosen("revoke")).await;
+        for (session, address) in [(None, "10.20.5.10"), (Some("c1"), "10.20.5.11"), (Some("c2"), "10.20.5.12")] {
+            page.shows(&format!("<b>NetBox</b> {address} is removed"));
+            if let Some(session) = session {
+                page.shows(&format!("<b>RADIUS</b> the session of {session} is ended (Disconnect)"));
+            }
+        }
+        page.hides("the session of c0");
+        assert_eq!(app.number("SELECT count(*) FROM outside_call").await, 0, "nothing yet");
     }
 
     async fn one_page_shows_the_life_and_what_may_follow(app: TestApp) {
@@ -244,6 +347,19 @@ both_databases! {
         }
         let made = admin.post("/ipam/prefixes", &[("name", "More"), ("cidr", "2001:db8:a000::/36"), ("delegated", "")]).await;
         assert_eq!(made.status, 303, "{made:?}");
+        let list: Value = script.get("/api/v1/prefix-pools").await.json();
+        let more = list["prefix_pools"].as_array().unwrap().iter().find(|pool| pool["name"] == "More").unwrap();
+        assert_eq!(more["delegated"], 56, "unless it is said otherwise");
+        // Of every length there is, each beside the others.
+        for (n, (size, known)) in (0..).zip([(json!(48), "2001:db8:a000::/48"), (json!(64), "2001:db8:a001::/64"), (Value::Null, "2001:db8:a001:100::/56"), (json!(64), "2001:db8:a001:1::/64")]) {
+            let body = json!({ "kind": "prefix", "subscriber_id": format!("C-{n}"), "pool_id": more["id"], "prefix_size": size });
+            let born = script.send("POST", "/api/v1/network/ipv6-lifecycle/allocate", &body).await;
+            assert_eq!((born.status, born.json()["address"].as_str()), (201, Some(known)), "{born:?}");
+        }
+        for n in 0..4 {
+            let body = json!({ "kind": "prefix", "subscriber_id": format!("C-{n}") });
+            assert_eq!(script.send("POST", "/api/v1/network/ipv6-lifecycle/revoke", &body).await.status, 200);
+        }
         // Nor may a subnet lie in one, or give out addresses of one.
         for (cidr, fits) in [("2001:db8:ff00:100::/64", false), ("2001:db8:ff00::/52", false), ("2001:db8:fe00::/40", true), ("2001:db8:b000::/64", true)] {
             let answer = script.send("POST", "/api/v1/subnets", &json!({ "name": cidr, "cidr": cidr, "nest": true })).await;
