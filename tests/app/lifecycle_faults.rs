@@ -16,7 +16,8 @@ use crate::outside_netbox::netbox;
 use crate::outside_peers::{dhcp, reserved};
 use crate::support::app::{Browser, Script, TestApp, both_databases};
 use crate::support::lab::Kea;
-use crate::support::outside::{Manner, Mishap, NAS_SECRET, Nas, Netbox, Troubled};
+use crate::support::outside::{Manner, Mishap, NAS_SECRET, Nas, Netbox, Troubled, attributes};
+use crate::support::process::Patchbay;
 
 /// One operation on `C-1`; it is never held up and never refused because of what is outside.
 async fn operate(script: &Script<'_>, word: &str, more: Value) -> Value {
@@ -175,7 +176,45 @@ both_databases! {
                 assert_eq!(heard, if manner == Manner::Slow { 4 } else { 2 }, "{manner:?}");
             }
             assert_eq!(packets.last().unwrap()[0], 40, "{manner:?}: the end comes last");
+            // Each is told until it is taken, and nothing of it once more when the next was told.
+            let mut told: Vec<_> = packets.iter().map(|packet| {
+                let filter = attributes(packet).into_iter().find(|(kind, _)| *kind == 11);
+                (packet[0], filter.map(|(_, value)| value))
+            }).collect();
+            told.dedup();
+            let (less, more) = (Some(b"walled-garden".to_vec()), Some(b"full".to_vec()));
+            let mut whole = vec![(43, None), (43, less), (43, more), (40, None)];
+            if said.is_empty() {
+                whole = vec![(43, None), (40, None)];
+            }
+            if manner == Manner::Refuses {
+                // What is refused for good waits for nobody: pressed again, all are told anew.
+                whole.extend(whole.clone());
+            }
+            assert_eq!(told, whole, "{manner:?}");
         }
+    }
+
+    /// Nobody listens where the NAS should be: the life goes on, and is told when one is there.
+    async fn a_life_beside_a_nas_that_is_not_there(app: TestApp) {
+        office(&app).await;
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let script = app.script(Role::Admin).await;
+        let port = crate::support::process::free_port();
+        radius(&app, port, NAS_SECRET).await;
+        let said = "nobody listens at the NAS at 127.0.0.1";
+        let trial = Trial { app: &app, script: &script, admin: &admin, system: "radius", said };
+        let born = operate(&script, "allocate", json!({})).await;
+        let (id, had) = (born["id"].as_str().unwrap(), born["address"].as_str().unwrap());
+        operate(&script, "activate", json!({ "send_coa": true })).await;
+        drain(&app).await;
+        shown(&script, &admin, "radius", said).await;
+        operate(&script, "suspend", json!({ "reason": "unpaid" })).await;
+        assert_eq!(state_of(&app, id.parse().unwrap()).await.state, State::Suspended);
+        trial.ending(had).await;
+        let nas = Nas::on(port).await;
+        trial.settled(id, had).await;
+        assert_eq!(nas.packets().iter().map(|packet| packet[0]).collect::<Vec<_>>(), [43, 43, 40], "each once");
     }
 
     async fn a_life_beside_netbox_and_every_mishap(app: TestApp) {
@@ -289,5 +328,97 @@ both_databases! {
             assert_eq!(whole, [43, 43, 43, 40], "after: {after}");
             agrees(&app).await;
         }
+    }
+
+    /// The program itself is killed in the middle of a call, which the system has done already, and
+    /// while a call waits for its next try: the next process settles it, and nothing is there twice.
+    async fn a_program_killed_at_a_call_is_followed_by_one_that_settles_it(app: TestApp) {
+        const MAC: &str = "02:00:00:00:00:01";
+        office(&app).await;
+        app.operator("admin", Role::Admin).await;
+        let token = app.token_of("admin", Role::Admin, None).await;
+        let (nas, server, kea) = (Nas::start(Duration::ZERO).await, Netbox::start().await, Kea::start());
+        let mut to_netbox = Troubled::before(server.at).await;
+        let mut to_kea = Troubled::before(([127, 0, 0, 1], kea.v4).into()).await;
+        radius(&app, nas.port, NAS_SECRET).await;
+        netbox(&app, to_netbox.at).await;
+        dhcp(&app, &format!("http://{}", to_kea.at), "", &kea).await;
+        crate::outbox::allow(&app, patchbay::outbox::System::Dhcp, to_kea.at.port()).await;
+        let mut program = Patchbay::serve(&app).await;
+        let until = async |text: &str| {
+            while app.number(text).await == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        for sending in [true, false] {
+            for system in ["dhcp", "netbox", "radius"] {
+                let what = format!("{system}, sending: {sending}");
+                let heard = nas.packets().len();
+                match (system, sending) {
+                    ("dhcp", true) => to_kea.let_happen(Mishap::Swallows).await,
+                    ("dhcp", false) => to_kea.let_happen(Mishap::ServerError).await,
+                    ("netbox", true) => to_netbox.let_happen(Mishap::Swallows).await,
+                    ("netbox", false) => to_netbox.let_happen(Mishap::ServerError).await,
+                    (_, true) => nas.behaves(Manner::Silent),
+                    (_, false) => nas.behaves(Manner::Busy),
+                }
+                let who = format!("{system}-{sending}");
+                let post = async |word: &str, body: Value| {
+                    let path = format!("/api/v1/network/ipv4-lifecycle/{word}");
+                    let (status, answer) = program.post(&token, &path, &body).await.unwrap();
+                    assert!(status < 300, "{what}: {answer}");
+                    answer
+                };
+                let born = post("allocate", json!({ "subscriber_id": who, "mac": MAC })).await;
+                post("activate", json!({ "subscriber_id": who, "send_coa": true })).await;
+                let had = born["address"].as_str().unwrap();
+                let there = |server: &Netbox| {
+                    let all = server.all("ip-addresses").into_iter();
+                    all.filter(|object| object["address"] == format!("{had}/32")).count()
+                };
+                // What is to be changed there is changed by now; of the rest nothing is known yet.
+                match (system, sending) {
+                    ("dhcp", true) => while reserved(&kea, had).await.is_none() {},
+                    ("netbox", true) => while there(&server) == 0 {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    },
+                    ("radius", true) => while nas.packets().len() == heard {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    },
+                    _ => {}
+                }
+                let state = if sending { "sending" } else { "waiting' AND error <> '" };
+                until(&format!("SELECT count(*) FROM outside_call WHERE system = '{system}' AND state = '{state}'")).await;
+                program.kill();
+                drop(program);
+                app.until_nobody_else_is_connected().await;
+                to_kea.let_happen(Mishap::None).await;
+                to_netbox.let_happen(Mishap::None).await;
+                nas.behaves(Manner::Good);
+                // Their lease and their back-off are over.
+                app.sql("UPDATE outside_call SET lease_until = 0 WHERE state = 'sending'").await;
+                app.sql("UPDATE outside_call SET next_at = 0 WHERE state = 'waiting'").await;
+                program = Patchbay::serve(&app).await;
+                let calls = format!("SELECT count(*) FROM outside_call WHERE subject = 'assignment/{}'", born["id"].as_str().unwrap());
+                until("SELECT count(*) FROM (SELECT 1 AS one) x WHERE NOT EXISTS (SELECT 1 FROM outside_call WHERE state NOT IN ('done', 'replaced'))").await;
+                assert!(app.number(&calls).await >= 3, "{what}");
+                assert_eq!(reserved(&kea, had).await.as_deref(), Some(MAC), "{what}");
+                assert_eq!(there(&server), 1, "{what}");
+                // Whatever came more than once within one try is the same packet.
+                let mut packets = nas.packets()[heard..].to_vec();
+                packets.dedup();
+                assert!(packets.iter().all(|packet| packet[0] == 43), "{what}");
+                let over = async |word: &str| {
+                    let path = format!("/api/v1/network/ipv4-lifecycle/{word}");
+                    program.post(&token, &path, &json!({ "subscriber_id": who })).await.unwrap()
+                };
+                assert_eq!(over("revoke").await.0, 200, "{what}");
+                until("SELECT count(*) FROM (SELECT 1 AS one) x WHERE NOT EXISTS (SELECT 1 FROM assignment WHERE live)").await;
+                assert_eq!((reserved(&kea, had).await, there(&server)), (None, 0), "{what}");
+            }
+        }
+        assert_eq!(app.number("SELECT count(*) FROM assignment WHERE state = 'revoked'").await, 6);
+        agrees(&app).await;
+        program.kill();
     }
 }
