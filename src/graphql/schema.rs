@@ -322,29 +322,35 @@ impl Mutation {
         operate(context, Net::V6, Operation::Revoke, asked).await
     }
 
-    /// Tries again what failed.
+    /// Tries again what failed. A session it had is ended.
     #[graphql(name = "retryIPv4", complexity = "20 + child_complexity")]
     async fn retry_four(
         &self,
         context: &Context<'_>,
         subscriber_id: Known,
+        send_disconnect: Option<bool>,
         options: Option<OperationOptions>,
     ) -> Option<LifecycleResult> {
-        let asked = options.unwrap_or_default().of(subscriber_id);
+        let asked =
+            OperationRequest { send_disconnect, ..options.unwrap_or_default().of(subscriber_id) };
         operate(context, Net::V4, Operation::Retry, asked).await
     }
 
-    /// Tries again what failed.
+    /// Tries again what failed. A session it had is ended.
     #[graphql(name = "retryIPv6", complexity = "20 + child_complexity")]
     async fn retry_six(
         &self,
         context: &Context<'_>,
         subscriber_id: Known,
         kind: Option<Kind>,
+        send_disconnect: Option<bool>,
         options: Option<OperationOptions>,
     ) -> Option<SixResult> {
-        let asked =
-            OperationRequest { kind: word(kind), ..options.unwrap_or_default().of(subscriber_id) };
+        let asked = OperationRequest {
+            kind: word(kind),
+            send_disconnect,
+            ..options.unwrap_or_default().of(subscriber_id)
+        };
         operate(context, Net::V6, Operation::Retry, asked).await
     }
 

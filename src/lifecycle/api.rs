@@ -306,7 +306,7 @@ async fn revoke_ipv4(request: HttpRequest, by: Operator, body: Body) -> Answer {
 /// Retry a failed IPv4 assignment
 ///
 /// It is allocated again: the address it has kept or had, or if that is not free another of its
-/// pool.
+/// pool. A session it had is ended unless `send_disconnect` is false.
 #[utoipa::path(post, path = "/api/v1/network/ipv4-lifecycle/retry", operation_id = "retryIpv4", tag = "IPv4 lifecycle",
     request_body = OperationRequest,
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes repeating the request safe")),

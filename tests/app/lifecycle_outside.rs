@@ -272,6 +272,15 @@ both_databases! {
         assert_eq!(heard(), [40]);
         // It was not in use since: there is nothing more to end.
         assert_eq!(operate(&script, "revoke", "ann", json!({})).await["state"], "revoked");
+        // Unless it is said that it goes on.
+        operate(&script, "allocate", "ann", json!({})).await;
+        for word in ["activate", "fail"] {
+            operate(&script, word, "ann", json!({})).await;
+        }
+        assert_eq!(operate(&script, "retry", "ann", json!({ "send_disconnect": false })).await["state"], "allocated");
+        settle(&app).await;
+        assert_eq!(heard(), [40]);
+        assert_eq!(operate(&script, "revoke", "ann", json!({})).await["state"], "revoked");
         // The same when a user leaves.
         for workflow in [false, true] {
             let before = heard().len();

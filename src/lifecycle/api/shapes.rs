@@ -85,7 +85,7 @@ pub struct OperationRequest {
     pub nas_ip: Option<String>,
     /// Activate, suspend, reactivate: whether RADIUS is told. Activate does not, the others do.
     pub send_coa: Option<bool>,
-    /// Revoke: whether RADIUS is told to end the session; without it yes.
+    /// Revoke, retry: whether RADIUS is told to end the session there was; without it yes.
     pub send_disconnect: Option<bool>,
     /// Revoke: whether the address goes back to its pool; without it yes.
     pub release_to_pool: Option<bool>,
@@ -273,7 +273,8 @@ impl OperationRequest {
         };
         let told = [Operation::Activate, Operation::Suspend, Operation::Reactivate];
         only(self.send_coa.is_some(), "send_coa", &told);
-        only(self.send_disconnect.is_some(), "send_disconnect", &[Operation::Revoke]);
+        let ending = [Operation::Revoke, Operation::Retry];
+        only(self.send_disconnect.is_some(), "send_disconnect", &ending);
         only(self.release_to_pool.is_some(), "release_to_pool", &[Operation::Revoke]);
         only(self.reason.is_some(), "reason", &[Operation::Suspend, Operation::Fail]);
         let kind = holder_kind(&self.subscriber_kind.unwrap_or_default(), &mut errors);
