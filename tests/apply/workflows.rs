@@ -9,7 +9,7 @@ use patchbay::ipam::space::Space;
 use patchbay::ipam::subnets::{self, Pools, Spec};
 use patchbay::registrations::{Feed, Tempo};
 use patchbay::users;
-use patchbay::workflows::{self, Asked, Run, Runner, Status, Step, StepName};
+use patchbay::workflows::{self, Asked, Run, Runner, Status, Step, StepName, StepStatus};
 use sqlx::AssertSqlSafe;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -132,7 +132,10 @@ impl Office {
     }
 
     async fn states(&self) -> Vec<String> {
-        let text = "SELECT state FROM assignment ORDER BY created_at, id";
+        self.texts("SELECT state FROM assignment ORDER BY created_at, id").await
+    }
+
+    async fn texts(&self, text: &'static str) -> Vec<String> {
         match &self.session.state.db {
             Db::Sqlite { write, .. } => {
                 sqlx::query_scalar(text).fetch_all(write.pool()).await.unwrap()
@@ -141,6 +144,20 @@ impl Office {
                 sqlx::query_scalar(text).fetch_all(pool).await.unwrap()
             }
         }
+    }
+
+    /// Undoes a run once more, as if nobody had noted that it was undone.
+    async fn undone_again(&self, run: &Run) -> (Run, Vec<Step>) {
+        let id = run.id;
+        self.sql(&format!(
+            "UPDATE workflow_step SET status = 'done' WHERE run_id = '{id}' AND status = 'undone'"
+        ))
+        .await;
+        self.sql(&format!(
+            "UPDATE workflow_run SET status = 'rolling_back', live = TRUE WHERE id = '{id}'"
+        ))
+        .await;
+        self.ended(id).await
     }
 
     async fn until_states(&self, right: &[&str]) {
@@ -214,6 +231,70 @@ on_both_databases! {
         at_work.stop().await;
     }
 
+    /// Whoever begins an Apply and dies before it is noted leaves it to the next, who has it told once
+    /// more: that changes nothing.
+    async fn who_dies_having_told_asterisk_has_it_told_once_more(office: Office) {
+        office.subnet().await;
+        let id = office.begin(&newcomer()).await;
+        let dead = office.runner();
+        let told = "SELECT CAST(count(*) AS TEXT) FROM apply_run";
+        let before: i64 = office.texts(told).await[0].parse().unwrap();
+        while office.texts(told).await[0].parse::<i64>().unwrap() == before {
+            assert!(dead.move_once().await.unwrap());
+        }
+        drop(dead);
+        office.sql("UPDATE workflow_step SET saved = '' WHERE name = 'apply'").await;
+        office.sql("UPDATE workflow_run SET lease_until = 0, next_at = 0").await;
+        let at_work = AtWork::at(&office, office.runner());
+        let (run, steps) = office.ended(id).await;
+        assert_eq!(run.status, Status::Completed, "{run:?} {steps:#?}");
+        assert_eq!(office.texts(told).await, [(before + 2).to_string()]);
+        let states = office.texts("SELECT state FROM apply_run ORDER BY id").await;
+        assert!(states.iter().all(|state| state == "verified" || state == "unchanged"), "{states:?}");
+        assert_eq!(office.device(&run).await.register().await, 200);
+        at_work.stop().await;
+    }
+
+    /// The same of everything that is done for somebody who is there, each undone twice.
+    async fn whatever_asterisk_does_not_take_leaves_everything_as_it_was(office: Office) {
+        office.subnet().await;
+        let crooked = office.applier.clone()
+            .tampering(|file| {
+            format!("{}\n[7777](patchbay-aor)\nmax_contacts = many\n", file.text).into()
+        });
+        let crooked = Runner::new(office.session.state.clone(), crooked).unwrap();
+        let at_work = AtWork::at(&office, office.runner());
+        let now = Asked { activate: "now".to_owned(), ..newcomer() };
+        let (run, _) = office.ended(office.begin(&now).await).await;
+        assert_eq!(run.status, Status::Completed, "{run:?}");
+        at_work.stop().await;
+        let user = run.subject.strip_prefix("user/").unwrap().to_owned();
+        for (kind, state) in [("suspend", "active"), ("resume", "suspended"), ("deprovision", "active")] {
+            let (before, wished) = (office.held().await, Asked { user: user.clone(), ..asked(kind) });
+            assert_eq!(office.states().await, [state], "{kind}");
+            let at_work = AtWork::at(&office, crooked.clone());
+            let (run, steps) = office.ended(office.begin(&wished).await).await;
+            assert_eq!(run.status, Status::RolledBack, "{kind}: {run:?} {steps:#?}");
+            let told = steps.iter().find(|step| step.name == StepName::Apply).unwrap();
+            assert_eq!(told.status, StepStatus::Failed, "{kind}: {told:?}");
+            for twice in [false, true] {
+                assert_eq!(office.held().await, before, "{kind}, twice: {twice}");
+                assert_eq!(office.states().await, [state], "{kind}, twice: {twice}");
+                let (run, _) = office.undone_again(&run).await;
+                assert_eq!(run.status, Status::RolledBack, "{kind}: {run:?}");
+            }
+            at_work.stop().await;
+            // Tried with an Asterisk that takes it, it is done.
+            if kind == "deprovision" {
+                continue;
+            }
+            let at_work = AtWork::at(&office, office.runner());
+            let (run, _) = office.ended(office.begin(&wished).await).await;
+            assert_eq!(run.status, Status::Completed, "{kind}: {run:?}");
+            at_work.stop().await;
+        }
+    }
+
     /// Asterisk has forgotten them already when the last step fails: it is told of them again.
     async fn what_was_told_is_told_again_when_it_is_undone(office: Office) {
         office.subnet().await;
@@ -234,6 +315,13 @@ on_both_databases! {
         assert_eq!(office.held().await, before);
         assert_eq!(office.states().await, ["active"]);
         assert_eq!(phone.register().await, 200, "they are as they were");
+        assert_eq!(phone.unregister().await, 200);
+        // Undone once more, Asterisk is as it was, and is not even told.
+        let told = office.texts("SELECT CAST(count(*) AS TEXT) FROM apply_run").await;
+        let (run, steps) = office.undone_again(&run).await;
+        assert_eq!(run.status, Status::RolledBack, "{run:?} {steps:#?}");
+        assert_eq!(office.texts("SELECT CAST(count(*) AS TEXT) FROM apply_run").await, told);
+        assert_eq!((office.held().await, office.states().await), (before, vec!["active".to_owned()]));
         at_work.stop().await;
     }
 }
