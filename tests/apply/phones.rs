@@ -1,5 +1,6 @@
 //! From the box to a call: seven makers' phones ask the running program for their files, register
-//! at a real Asterisk with what stands in them, and talk; and everybody can see where they are.
+//! at a real Asterisk with what stands in them, by `SIPp` and by a client of ours, and talk; and
+//! everybody can see where they are.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -23,6 +24,7 @@ use crate::{
     support::{
         server::free_port,
         sip::{Algorithm, Phone, talk},
+        sipp::Sipp,
     },
     unboxed::{Account, DEVICES, Device, Home, Maker, Memory},
 };
@@ -266,6 +268,12 @@ async fn bring_up(
 }
 
 impl Working {
+    /// The same phone played by a SIP implementation that is not ours.
+    fn sipp(&self) -> Sipp {
+        let Account { port, user, auth, secret, .. } = &self.account;
+        Sipp::new(*port, user, secret).at(&self.address, auth)
+    }
+
     /// Everything that can be asked about it says where it is, by whatever it is asked for.
     async fn is_on_the_map(&self, desk: &Desk) {
         let device = self.device;
@@ -341,6 +349,31 @@ async fn all_talk(phones: &mut [Working]) {
     }
 }
 
+/// With what stands in its file each registers by `SIPp`, and calls the next.
+fn all_talk_by_sipp(office: &Office, phones: &[Working]) {
+    let played: Vec<Sipp> = phones.iter().map(Working::sipp).collect();
+    let mut answering = Vec::new();
+    for (phone, sipp) in phones.iter().zip(&played) {
+        let registered = sipp.register();
+        assert!(registered.status.success(), "{:?}: {registered:?}", phone.device.maker);
+        // Asterisk asks at once whether it is there.
+        answering.push(sipp.answer());
+    }
+    office.asterisk.until("pjsip show contacts", |contacts| {
+        let there = |line: &&str| line.contains("Avail");
+        contacts.lines().filter(there).count() == phones.len()
+    });
+    for (caller, called) in phones.iter().zip(phones.iter().cycle().skip(1)) {
+        // From another port: at its own it waits for a call.
+        let call = caller.sipp().call(&called.number);
+        assert!(call.status.success(), "{:?}: {call:?}", caller.device.maker);
+    }
+    for (phone, answering) in phones.iter().zip(answering) {
+        let over = answering.over();
+        assert!(over.status.success(), "{:?}: {over:?}", phone.device.maker);
+    }
+}
+
 on_both_databases! {
     /// Unboxed, waiting, adopted, fetched, registered, talking, and on the map; also after both
     /// ends were restarted.
@@ -354,13 +387,15 @@ on_both_databases! {
         let profile = json!({ "name": "Everybody", "scope": "tenant", "settings": settings });
         desk.call(reqwest::Method::POST, "/api/v1/phones/profiles", Some(profile)).await;
         let since = office.session.state.clock.now();
-        let mut phones = Vec::new();
+        let (mut phones, mut people) = (Vec::new(), Vec::new());
         for (nth, (device, name)) in DEVICES.iter().zip(NAMES).enumerate() {
             let (user, _) = office.hire(name).await;
             let owner = (nth, user.number.to_string(), name);
             phones.push(bring_up(&office, &desk, device, owner).await);
+            people.push(user);
         }
         assert!(office.apply().await.state.is_good());
+        all_talk_by_sipp(&office, &phones);
         for phone in &mut phones {
             assert_eq!(phone.account.port, office.asterisk.sip_port);
             assert_eq!(phone.sip.register().await, 200, "{:?}", phone.device.maker);
@@ -394,5 +429,19 @@ on_both_databases! {
         }
         office.reaches(&phones).await;
         all_talk(&mut phones).await;
+
+        // Nobody need be told now; after one is called something else, the page of the run that told
+        // Asterisk leads to that one phone.
+        let same = desk.page("/phones/notify").await;
+        assert!(same.contains("Every phone that ever fetched its file has the one it would get now"));
+        office.rename(&people[3], "Dmitri Petrov-Lang").await;
+        let run = office.apply().await;
+        let page = desk.page(&format!("/apply/runs/{}", run.id)).await;
+        assert!(page.contains("<b>verified</b>") && page.contains(r#"<a href="/phones/notify">See whose file is another now"#), "{page}");
+        let page = desk.page("/phones/notify").await;
+        let listed = |phone: &&Working| page.contains(&format!(r#"name="mac" value="{}""#, phone.device.mac));
+        let listed: Vec<&str> = phones.iter().filter(listed).map(|phone| phone.device.mac).collect();
+        assert_eq!(listed, [phones[3].device.mac], "{page}");
+        assert!(page.contains("<b>1</b> phone would get another file now"), "{page}");
     }
 }

@@ -7,8 +7,12 @@ use super::server::free_port;
 
 pub struct Sipp {
     user: String,
+    /// The name it signs in with; usually its user.
+    auth: String,
     secret: String,
     server: u16,
+    /// Where it is: an address that leads back to this machine.
+    address: String,
     port: u16,
     dir: tempfile::TempDir,
 }
@@ -17,13 +21,21 @@ impl Sipp {
     /// A phone for the Asterisk at `server`.
     pub fn new(server: u16, user: &str, secret: &str) -> Self {
         let (user, secret, port) = (user.to_owned(), secret.to_owned(), free_port());
-        Self { user, secret, server, port, dir: tempfile::tempdir().unwrap() }
+        let (auth, address, dir) =
+            (user.clone(), "127.0.0.1".to_owned(), tempfile::tempdir().unwrap());
+        Self { user, auth, secret, server, address, port, dir }
+    }
+
+    /// One that has this address, and signs in under a name that may not be its user's.
+    pub fn at(self, address: &str, auth: &str) -> Self {
+        Self { address: address.to_owned(), auth: auth.to_owned(), ..self }
     }
 
     fn scenario(&self, name: &str) -> PathBuf {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sip");
         let text = std::fs::read_to_string(folder.join(format!("{name}.xml"))).unwrap();
         let text = text.replace("@USER@", &self.user).replace("@SECRET@", &self.secret);
+        let text = text.replace("@AUTH@", &self.auth);
         let path = self.dir.path().join(format!("{name}.xml"));
         std::fs::write(&path, text).unwrap();
         path
@@ -35,8 +47,8 @@ impl Sipp {
         command
             .args(["sipp", &format!("127.0.0.1:{}", self.server), "-sf"])
             .arg(self.scenario(name))
-            .args(["-m", "1", "-i", "127.0.0.1", "-p", &self.port.to_string()])
-            .args(["-nostdin", "-timeout", "30s", "-timeout_error", "-aa"])
+            .args(["-m", "1", "-i", &self.address, "-p", &self.port.to_string()])
+            .args(["-nostdin", "-timeout", "90s", "-timeout_error", "-aa"])
             .current_dir(self.dir.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
