@@ -10,12 +10,16 @@ use patchbay::{
     phones::Vendor,
     registrations::{self, Feed, Registration, Subject, Tempo, map},
 };
+use serde_json::{Value, json};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 use crate::{
-    office::{Database, Office, on_both_databases},
+    office::{Office, Serving, on_both_databases},
     proxy::{Fault, Proxy},
-    support::sip::{Algorithm, Phone},
+    support::{
+        server::free_port,
+        sip::{Algorithm, Phone},
+    },
 };
 
 const YEALINK: &str = "Yealink SIP-T46U 108.86.0.20 80:5e:c0:12:34:ab";
@@ -198,44 +202,42 @@ on_both_databases! {
         assert!(there(&office.known("1002").await));
         listening.stop().await;
     }
-}
 
-/// A list that breaks off is no list.
-#[tokio::test]
-async fn a_manager_interface_that_breaks_off_in_the_middle_of_the_list_loses_no_registration() {
-    let office = Office::open(Database::Sqlite).await;
-    let mut devices = Vec::new();
-    for n in 0..20 {
-        let (user, secret) = office.hire(&format!("Person {n}")).await;
-        devices.push((user.number.to_string(), secret));
-    }
-    assert!(office.apply().await.state.is_good());
-    let mut phones = Vec::new();
-    for (number, secret) in &devices {
-        let mut phone = office.sip(number, secret.expose()).await;
-        assert_eq!(phone.register().await, 200);
-        phones.push(phone);
-    }
-    let listening = Listening::to(&office);
-    for (number, _) in &devices {
-        office.until(number, there).await;
-    }
-    listening.stop().await;
-    let before = office.heard().await;
-    for fault in [Fault::Short(2_500), Fault::Short(200), Fault::Cut] {
-        let proxy = Proxy::new(office.asterisk.ami_port, "ContactStatuses", fault, 3).await;
-        // Somebody registers while it does not work.
-        let listening = Listening::through(&office, Some(proxy.address()));
-        assert_eq!(phones[0].register().await, 200);
-        office.until_said(|why| !why.is_empty()).await;
-        office.until_said(str::is_empty).await;
+    /// A list that breaks off is no list.
+    async fn a_manager_interface_that_breaks_off_in_the_middle_of_the_list_loses_no_registration(office: Office) {
+        let mut devices = Vec::new();
+        for n in 0..20 {
+            let (user, secret) = office.hire(&format!("Person {n}")).await;
+            devices.push((user.number.to_string(), secret));
+        }
+        assert!(office.apply().await.state.is_good());
+        let mut phones = Vec::new();
+        for (number, secret) in &devices {
+            let mut phone = office.sip(number, secret.expose()).await;
+            assert_eq!(phone.register().await, 200);
+            phones.push(phone);
+        }
+        let listening = Listening::to(&office);
+        for (number, _) in &devices {
+            office.until(number, there).await;
+        }
         listening.stop().await;
+        let before = office.heard().await;
+        for fault in [Fault::Short(2_500), Fault::Short(200), Fault::Cut] {
+            let proxy = Proxy::new(office.asterisk.ami_port, "ContactStatuses", fault, 3).await;
+            // Somebody registers while it does not work.
+            let listening = Listening::through(&office, Some(proxy.address()));
+            assert_eq!(phones[0].register().await, 200);
+            office.until_said(|why| !why.is_empty()).await;
+            office.until_said(str::is_empty).await;
+            listening.stop().await;
+        }
+        for (number, _) in &devices {
+            let known = office.known(number).await;
+            assert!(known.len() == 1 && there(&known), "{known:?}");
+        }
+        assert_eq!(office.heard().await.1, before.1, "nothing ended in between");
     }
-    for (number, _) in &devices {
-        let known = office.known(number).await;
-        assert!(known.len() == 1 && there(&known), "{known:?}");
-    }
-    assert_eq!(office.heard().await.1, before.1, "nothing ended in between");
 }
 
 fn telling(kind: Kind, macs: &[patchbay::net::Mac]) -> New {
@@ -279,6 +281,34 @@ impl Office {
 }
 
 on_both_databases! {
+    /// One call, one phone, and its answer says what came of it.
+    async fn a_script_restarts_a_phone_and_is_told_when_it_is_not_there(office: Office) {
+        let (ann, secret) = office.hire("Ann").await;
+        let (bob, _) = office.hire("Bob").await;
+        office.phone("001565000001", Vendor::Yealink, "t46s", &[&ann]).await;
+        office.phone("001565000002", Vendor::Yealink, "t46s", &[&bob]).await;
+        assert!(office.apply().await.state.is_good());
+        let mut phone = office.sip("1000", secret.expose()).await;
+        assert_eq!(phone.register().await, 200);
+        let serving = Serving::start(&office, free_port());
+        let token = office.administrator("carol", "four random words here");
+        crate::support::trust();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let restart = async |path: &str| {
+            let request = client.post(format!("{}{path}", serving.url)).bearer_auth(&token);
+            let answer = request.send().await.unwrap();
+            (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+        };
+        for path in ["/api/phones", "/api/v1/phones"] {
+            let expected = json!({ "success": true, "message": "Phone 1000 was told to restart" });
+            assert_eq!(restart(&format!("{path}/1000/reboot")).await, (200, expected));
+            assert_eq!(timeout(PATIENCE, phone.told()).await.unwrap(), "check-sync;reboot=true");
+            let (status, problem) = restart(&format!("{path}/1001/reboot")).await;
+            assert_eq!((status, &problem["detail"]), (400, &json!("it is not registered as 1001")), "{problem}");
+        }
+        serving.stop();
+    }
+
     /// Each maker's phones are told in their own words; who is not there is named.
     async fn phones_are_told_in_their_makers_words(office: Office) {
         let makers = [
