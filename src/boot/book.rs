@@ -71,7 +71,7 @@ fn directory_entry(out: &mut String, entry: &Entry) {
 
 /// A name in the two parts some phones have fields for: all but the last word, and that.
 fn parts(name: &str) -> (&str, &str) {
-    name.rsplit_once(' ').map_or(("", name), |(first, last)| (first.trim_end(), last))
+    name.rsplit_once(' ').unwrap_or(("", name))
 }
 
 /// `ln` and `fn` are the names, `ct` what is dialled, `sd` the place in the list.

@@ -29,7 +29,7 @@ const FAMILIES: [(Vendor, &str); 14] = [
     (Vendor::Cisco, "spa504g"),
     (Vendor::Cisco, "cp-8841"),
     (Vendor::Cisco, "ata192"),
-    (Vendor::Fanvil, "x5u"),
+    (Vendor::Fanvil, "x6"),
     (Vendor::Zultys, "zip33g"),
 ];
 
@@ -548,12 +548,29 @@ proptest! {
             let labelled = !matches!(model, "ht802" | "ht814" | "ata192");
             prop_assert!(!labelled || holds(&label), "{} {:?}", model, label);
         }
-        let made = book(Vendor::Yealink, &[Entry { name: name.clone(), number: "1000".into() }], 1, "x").unwrap();
-        let xml = std::str::from_utf8(&made.bytes).unwrap();
-        let document = roxmltree::Document::parse(xml).unwrap();
-        let found = document.descendants().find(|node| node.has_tag_name("Name")).unwrap();
-        prop_assert_eq!(found.text(), Some(name.as_str()));
+        for vendor in Vendor::ALL {
+            let made = book(vendor, &[Entry { name: name.clone(), number: "1000".into() }], 1, "x").unwrap();
+            let xml = std::str::from_utf8(&made.bytes).unwrap();
+            prop_assert_eq!(listed(xml), vec![(name.clone(), "1000".to_owned())], "{}", vendor);
+        }
     }
+}
+
+/// Names and numbers of a phone book as a phone lists them, whichever elements its make has for them.
+fn listed(xml: &str) -> Vec<(String, String)> {
+    let document = roxmltree::Document::parse(xml).unwrap();
+    let entries = document
+        .descendants()
+        .filter(|node| matches!(node.tag_name().name(), "DirectoryEntry" | "item" | "Contact"));
+    let said = |entry: roxmltree::Node<'_, '_>, names: &[&str]| {
+        let found = entry.descendants().filter(|node| names.contains(&node.tag_name().name()));
+        found.filter_map(|node| node.text()).collect::<Vec<_>>().join(" ")
+    };
+    let first = |entry| said(entry, &["fn", "FirstName"]);
+    let last = |entry| said(entry, &["Name", "ln", "LastName"]);
+    let name = |entry| format!("{} {}", first(entry), last(entry)).trim_start().to_owned();
+    let number = |entry| said(entry, &["Telephone", "ct", "phonenumber"]);
+    entries.map(|entry| (name(entry), number(entry))).collect()
 }
 
 /// Every parameter's name as often as it stands there.
