@@ -40,8 +40,9 @@ pub struct RegisteredPhone {
     /// The device; null when nothing tells which it is.
     #[schema(example = "00:15:65:12:34:56")]
     pub mac_address: Option<String>,
-    /// Whence that is known: `user_agent` (the device says so), `provisioning` (from the phone that
-    /// has the line or fetched its file from there) or `instance`; null when it is not.
+    /// Whence that is known, the surest first: `user_agent` (the device says so), `instance` (it is in
+    /// the instance its contact names) or `provisioning` (from the phone that has the line or fetched
+    /// its file from there); null when it is not.
     pub mac_source: Option<&'static str>,
     /// The number.
     #[schema(example = "1001")]

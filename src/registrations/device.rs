@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use uuid::{Uuid, Variant};
+
 use crate::net::Mac;
 use crate::phones::Vendor;
 
@@ -26,7 +28,7 @@ const MAKERS: [(&str, Vendor); 12] = [
 pub enum Source {
     /// A phone with this number, or one that fetched its file from the same address.
     Provisioning,
-    /// The instance the device registers as.
+    /// The instance of RFC 5626 that stands in the contact it registered.
     Instance,
     /// The device says so itself.
     UserAgent,
@@ -92,6 +94,29 @@ pub fn mac(user_agent: &str) -> Option<Mac> {
     found.all(|other| other == first).then_some(first)
 }
 
+/// The MAC in the instance that a contact's URI names: as RFC 5627's `gr`, or as a parameter like that
+/// of RFC 5626. Of the names an instance may have, a UUID of version 1 alone is made of a MAC; one
+/// that was drawn by lot has the bit of a group there.
+pub fn instance(uri: &str) -> Option<Mac> {
+    let named = |parameter: &str| {
+        let (name, value) = parameter.split_once('=')?;
+        let name = percent_encoding::percent_decode_str(name).decode_utf8().ok()?;
+        let instance = ["gr", "+sip.instance"].iter().any(|is| name.eq_ignore_ascii_case(is));
+        if instance { node(value) } else { None }
+    };
+    uri.split([';', '?', '&']).skip(1).find_map(named)
+}
+
+/// The MAC of which `urn:uuid:…`, perhaps in brackets and escaped, is made.
+fn node(urn: &str) -> Option<Mac> {
+    let urn = percent_encoding::percent_decode_str(urn).decode_utf8().ok()?.to_ascii_lowercase();
+    let digits = urn.trim_matches(['"', '<', '>']).strip_prefix("urn:uuid:")?;
+    let uuid = Uuid::try_parse(digits).ok()?;
+    let made = uuid.get_version_num() == 1 && uuid.get_variant() == Variant::RFC4122;
+    let uuid = made.then(|| uuid.to_string())?;
+    uuid.rsplit('-').next()?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,6 +163,35 @@ mod tests {
     }
 
     #[test]
+    fn an_instance_made_of_a_mac_tells_it() {
+        let made = "urn:uuid:00000000-0000-1000-8000-001565123456";
+        for (uri, digits) in [
+            (format!("sip:1000@192.0.2.7:5060;gr={made}"), "001565123456"),
+            (
+                format!("sip:1000@192.0.2.7;transport=tls;GR={}", made.to_uppercase()),
+                "001565123456",
+            ),
+            (format!("sip:1000@192.0.2.7;gr={};ob", made.replace(':', "%3A")), "001565123456"),
+            (format!("sip:1000@192.0.2.7;+sip.instance=\"<{made}>\""), "001565123456"),
+            (format!("sip:1000@192.0.2.7;%2Bsip.instance=%22%3C{made}%3E%22"), "001565123456"),
+            (format!("sip:{made}@192.0.2.7"), ""),
+            (format!("sip:1000@192.0.2.7;other={made}"), ""),
+            // Drawn by lot; of a name; of a random node; of none; not of RFC 4122; no UUID.
+            ("sip:a@b;gr=urn:uuid:f81d4fae-7dec-41d0-a765-00a0c91e6bf6".into(), ""),
+            ("sip:a@b;gr=urn:uuid:f81d4fae-7dec-51d0-a765-00a0c91e6bf6".into(), ""),
+            ("sip:a@b;gr=urn:uuid:f81d4fae-7dec-11d0-a765-01a0c91e6bf6".into(), ""),
+            ("sip:a@b;gr=urn:uuid:f81d4fae-7dec-11d0-a765-000000000000".into(), ""),
+            ("sip:a@b;gr=urn:uuid:f81d4fae-7dec-11d0-2765-00a0c91e6bf6".into(), ""),
+            ("sip:a@b;gr=urn:uuid:001565123456".into(), ""),
+            ("sip:a@b;gr=001565123456".into(), ""),
+            ("sip:a@b;gr".into(), ""),
+            (String::new(), ""),
+        ] {
+            assert_eq!(instance(&uri).map(Mac::hex).unwrap_or_default(), digits, "{uri}");
+        }
+    }
+
+    #[test]
     fn words_come_back() {
         for source in Source::ALL {
             assert_eq!(source.as_str().parse(), Ok(source));
@@ -148,7 +202,12 @@ mod tests {
     proptest! {
         #[test]
         fn no_name_is_too_strange(said in "\\PC{0,80}") {
-            let _ = (maker(&said), mac(&said));
+            let _ = (maker(&said), mac(&said), instance(&said));
+        }
+
+        #[test]
+        fn no_instance_is_too_strange(value in "\\PC{0,60}|(urn:uuid:)?[0-9a-f%<>\"-]{0,40}") {
+            let _ = instance(&format!("sip:1000@192.0.2.7;gr={value}"));
         }
     }
 }

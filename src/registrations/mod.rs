@@ -3,9 +3,10 @@
 //!
 //! Asterisk's word is believed as a whole or not at all. A registration ends here only when
 //! Asterisk, telling everything, does not tell it any more; nothing is ever emptied. Which device
-//! it is, Asterisk does not know: the MAC is read from what the phone calls itself, or concluded
-//! from who has the line and who fetched its file from that address, and it is said which. The
-//! instance of RFC 5626, where phones put a MAC too, does not reach the manager interface.
+//! it is, Asterisk does not know: the MAC is read from what the phone calls itself or from the
+//! instance in its contact, or concluded from who has the line and who fetched its file from that
+//! address, and it is said which. The manager interface tells of an instance (RFC 5626, where phones
+//! put a MAC too) only what stands in the contact's URI itself.
 
 pub mod api;
 mod contact;

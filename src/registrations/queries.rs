@@ -138,8 +138,10 @@ static PUT: Bulk = Bulk {
            SET address = excluded.address, via = excluded.via, user_agent = excluded.user_agent, present = TRUE, latest = TRUE,
                last_seen = excluded.last_seen, expires_at = excluded.expires_at,
                mac = CASE WHEN excluded.mac = '' OR (registration.mac_source = 'user_agent' AND excluded.mac_source <> 'user_agent')
+                       OR (registration.mac_source = 'instance' AND excluded.mac_source = 'provisioning')
                      THEN registration.mac ELSE excluded.mac END,
                mac_source = CASE WHEN excluded.mac = '' OR (registration.mac_source = 'user_agent' AND excluded.mac_source <> 'user_agent')
+                       OR (registration.mac_source = 'instance' AND excluded.mac_source = 'provisioning')
                      THEN registration.mac_source ELSE excluded.mac_source END",
 };
 
@@ -220,13 +222,15 @@ pub(super) struct Earlier {
     pub user_agent: String,
 }
 
-/// The last device known to have registered a number from the same address.
+/// The last device known to have registered a number from the same address; of two at the same time
+/// the one that is known more surely.
 pub(super) async fn earlier(tx: &mut Tx, contact: &Contact) -> Result<Option<Earlier>> {
     let row: Option<(String, String, String)> = tx
         .query(sql!(
             "SELECT mac, mac_source, user_agent FROM registration
              WHERE tenant_id = $1 AND number = $2 AND address = $3 AND via = $4 AND mac <> ''
-             ORDER BY last_seen DESC, contact LIMIT 1"
+             ORDER BY last_seen DESC,
+                 CASE mac_source WHEN 'user_agent' THEN 0 WHEN 'instance' THEN 1 ELSE 2 END, contact LIMIT 1"
         ))
         .bind(contact.tenant.to_string())
         .bind(contact.number.as_i64())

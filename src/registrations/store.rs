@@ -151,14 +151,14 @@ async fn with_macs(tx: &mut crate::db::Tx, contacts: Vec<Contact>) -> Result<Vec
                 place.insert(queries::known(tx, contact.tenant).await?);
             }
             let provisioned = known.get(&contact.tenant).and_then(|known| guess(&contact, known));
+            let instance = device::instance(&contact.uri).map(|mac| (mac, Source::Instance));
+            let found = instance.or(provisioned.map(|mac| (mac, Source::Provisioning)));
             // The same number from the same place is the same device until it says otherwise.
             let maker = device::maker(&contact.user_agent);
             let earlier = queries::earlier(tx, &contact).await?;
             let earlier = earlier.filter(|earlier| device::maker(&earlier.user_agent) == maker);
-            match earlier.map(|earlier| (earlier.mac, earlier.source)) {
-                Some(earlier) if earlier.1 > Source::Provisioning => Some(earlier),
-                earlier => provisioned.map(|mac| (mac, Source::Provisioning)).or(earlier),
-            }
+            let earlier = earlier.map(|earlier| (earlier.mac, earlier.source));
+            earlier.filter(|earlier| found.is_none_or(|found| earlier.1 > found.1)).or(found)
         };
         entries.push(Entry { contact, mac });
     }

@@ -156,6 +156,37 @@ both_databases! {
         assert_eq!(app.registrations().await[0], "1000 sip:1000@10.0.1.20:5060 805ec01234ab user_agent there");
     }
 
+    async fn an_instance_in_the_contact_tells_the_device_less_surely_than_its_name_and_more_than_its_line(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        people(&admin, 1).await;
+        app.phone("001565000001", "yealink", "t46u", &[1000]).await;
+        let instance = |digits: &str, user_agent: &str| InboundContact {
+            uri: format!("sip:1000@10.0.1.20:5060;gr=urn:uuid:00000000-0000-1000-8000-{digits}"),
+            ..contact("1000", "10.0.1.20", user_agent)
+        };
+        let script = app.script(Role::Admin).await;
+        let said = async || {
+            let registered = first(&script.get("/api/registered-phones").await);
+            (registered["mac_address"].as_str().unwrap().to_owned(), registered["mac_source"].as_str().unwrap().to_owned())
+        };
+        let is = |mac: &str, source: &str| (mac.to_owned(), source.to_owned());
+        app.told(vec![contact("1000", "10.0.1.20", MUTE)]).await;
+        assert_eq!(said().await, is("00:15:65:00:00:01", "provisioning"));
+        app.told(vec![instance("001565000077", MUTE)]).await;
+        assert_eq!(said().await, is("00:15:65:00:00:77", "instance"));
+        for page in ["/phones/map", "/phones/map/history?q=1000"] {
+            let page = admin.get(page).await.words();
+            assert!(page.contains("00:15:65:00:00:77") && page.contains("from its SIP instance"), "{page}");
+        }
+        // A contact that names none is still of the same device.
+        app.told(vec![contact("1000", "10.0.1.20", MUTE)]).await;
+        assert_eq!(said().await, is("00:15:65:00:00:77", "instance"));
+        app.told(vec![instance("001565000077", YEALINK)]).await;
+        assert_eq!(said().await, is("80:5e:c0:12:34:ab", "user_agent"));
+        app.told(vec![instance("001565000077", MUTE)]).await;
+        assert_eq!(said().await, is("80:5e:c0:12:34:ab", "user_agent"));
+    }
+
     async fn a_tenants_numbers_are_its_own(app: TestApp) {
         let acme = app.tenant("acme", "other").await;
         let other = app.with_password("other").await;
