@@ -1,4 +1,5 @@
-//! Adding a phone that waits, at once with a line and an address, and opening its window.
+//! Adding a phone that waits, at once with a line and an address, and opening its window. It is at the
+//! site of its subnet, whose profile has the clock.
 
 use super::queries::pages::{self, Waiting};
 use super::windows::{self, Length};
@@ -36,7 +37,9 @@ pub(super) async fn adopt(
         lines.push(NewLine { line: 1, user, label: Line::default() });
     }
     let subnet = waiting.subnet.as_ref().map(|(id, _)| *id);
-    let spec = Spec { label: wish.label, subnet, lines, ..Spec::new(wish.model) };
+    // A name too long for a phone's site is none.
+    let site = waiting.site.parse().unwrap_or_default();
+    let spec = Spec { label: wish.label, subnet, site, lines, ..Spec::new(wish.model) };
     let address = if wish.address { Static::Next } else { Static::None };
     let new = NewPhone { mac: waiting.mac, spec, address };
     let mut space = Space::open(change, vault.entropy()).await?;

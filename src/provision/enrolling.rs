@@ -184,7 +184,8 @@ async fn waiting(by: &Operator, mac: Mac) -> Result<Waiting, Problem> {
 
 /// Add a phone that waits
 ///
-/// With a line and an address if wished, all or nothing. It may then fetch its file within the hour.
+/// With a line and an address if wished, at the site of its subnet, all or nothing. It may then fetch
+/// its file within the hour.
 /// What it is now is at `/api/v1/phones/{mac}`.
 #[utoipa::path(post, path = "/api/v1/phones/waiting/{mac}/adoption", operation_id = "adoptPhone", tag = "Provisioning",
     request_body = Adoption, params(("mac" = String, Path, description = "Its MAC address, in any notation")),

@@ -70,6 +70,74 @@ both_databases! {
         assert_eq!(admin.get("/phones/waiting/00156500000a").await.status, 404);
     }
 
+    async fn a_phone_that_says_what_it_is_is_adopted_with_one_click(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let subnet = enrolling(&app, "192.0.2.0/24").await;
+        asks(&app, "00156500000a", &format!("{T46S}00:15:65:00:00:0a"), "192.0.2.77").await;
+        asks(&app, "00156500000b", "", "192.0.2.78").await;
+        let page = admin.get("/phones/waiting").await;
+        // What the button sends.
+        let form = |mac: &str| {
+            let form = page.text.split_once(&format!(r#"<form class="inline" method="post" action="/phones/waiting/{mac}">"#))?.1;
+            let form = form.split_once("</form>").unwrap().0;
+            assert!(form.contains(&format!(r#"<button id="adopt-{mac}">Adopt"#)), "{form}");
+            let hidden = form.split(r#"<input type="hidden" name=""#).skip(1).filter_map(|input| input.split_once(r#"" value=""#));
+            let hidden = hidden.map(|(name, rest)| (name.to_owned(), rest.split('"').next().unwrap().to_owned()));
+            Some(hidden.filter(|(name, _)| name != "csrf").collect::<Vec<_>>())
+        };
+        let wish = form("00156500000a").unwrap();
+        assert_eq!(wish, [("model".to_owned(), "yealink/t46s".to_owned()), ("address".to_owned(), "1".to_owned())]);
+        for mac in ["00156500000a", "00156500000b"] {
+            page.shows(&format!(r#"href="/phones/waiting/{mac}""#));
+        }
+        assert_eq!(form("00156500000b"), None, "nobody knows what it is");
+        let wish: Vec<(&str, &str)> = wish.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let adopted = admin.post("/phones/waiting/00156500000a", &wish).await;
+        assert_eq!((adopted.status, adopted.location()), (303, "/phones/00156500000a"), "{adopted:?}");
+        admin.get("/phones/00156500000a").await.shows("192.0.2.10");
+        let phone = app.texts("SELECT vendor || ' ' || model || ' ' || subnet_id FROM phone WHERE enrol_until > 0").await;
+        assert_eq!(phone, [format!("yealink t46s {subnet}")]);
+        assert_eq!(app.number("SELECT count(*) FROM phone_line").await, 0);
+
+        // No address is left: the form says so, and is filled in as the button was.
+        asks(&app, "00156500000c", T46S, "192.0.2.79").await;
+        app.sql(&format!("DELETE FROM pool WHERE subnet_id = '{subnet}'")).await;
+        admin.get("/phones/waiting").await.shows(r#"id="adopt-00156500000c""#);
+        let refused = admin.post("/phones/waiting/00156500000c", &wish).await;
+        assert!([409, 422].contains(&refused.status), "{refused:?}");
+        refused.shows(r#"role="alert""#);
+        refused.shows(r#"value="yealink/t46s" selected"#);
+        assert_eq!(app.number("SELECT count(*) FROM phone").await, 1);
+        let auditor = app.signed_in("auditor", Role::Auditor).await;
+        auditor.get("/phones/waiting").await.hides("adopt-00156500000c");
+    }
+
+    async fn a_phone_is_at_the_site_of_the_subnet_it_was_adopted_in_and_has_its_clock(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let subnet = enrolling(&app, "192.0.2.0/24").await;
+        app.sql(&format!("UPDATE subnet SET site = 'Tokyo', site_key = 'tokyo' WHERE id = '{subnet}'")).await;
+        for form in [
+            vec![("name", "All"), ("scope", "tenant"), ("time.zone", "Europe/Lisbon"), ("time.server", "ntp.example")],
+            vec![("name", "There"), ("scope", "site"), ("site", "tokyo"), ("time.zone", "Asia/Tokyo"), ("time.server", "ntp.tokyo.example")],
+        ] {
+            assert_eq!(admin.post("/phones/profiles", &form).await.status, 303);
+        }
+        asks(&app, "00156500000a", T46S, "192.0.2.77").await;
+        admin.get("/phones/waiting/00156500000a").await.shows("phones 192.0.2.0/24, Tokyo");
+        assert_eq!(admin.post("/phones/waiting/00156500000a", &[("model", "yealink/t46s")]).await.status, 303);
+        assert_eq!(app.texts("SELECT site FROM phone").await, ["Tokyo"]);
+        let elsewhere = phone(&app, TenantId::DEFAULT, "001565aabbcc").await;
+        let mut tx = app.state.read().await.unwrap();
+        let there = "00156500000a".parse().unwrap();
+        let there = patchbay::phones::secrets(&mut tx, &app.state.vault, TenantId::DEFAULT, there).await.unwrap().unwrap();
+        drop(tx);
+        for (token, server, zone) in [(there.token, "ntp.tokyo.example", "+9"), (elsewhere.token, "ntp.example", "+0")] {
+            let file = app.ask("GET", &format!("/provision/{token}/y000000000066.cfg")).send().await;
+            file.shows(&format!("local_time.ntp_server1 = {server}\n"));
+            file.shows(&format!("local_time.time_zone = {zone}\n"));
+        }
+    }
+
     async fn a_dismissed_phone_is_back_when_it_asks_again(app: TestApp) {
         let admin = app.signed_in("admin", Role::Admin).await;
         enrolling(&app, "192.0.2.0/24").await;
@@ -290,6 +358,19 @@ both_databases! {
         for text in ["http://patchbay.test/provision/", "$MA.xml", "$mac.cfg", r#"href="/dhcp/export""#] {
             page.shows(text);
         }
+        let rows = page.text.split("<tr>").skip(1).map(|row| {
+            let option = row.split_once(r#"data-label="option">"#)?.1.split('<').next()?;
+            let value = row.split_once("<code>")?.1.split('<').next()?;
+            Some((option.to_owned(), value.to_owned()))
+        });
+        let rows: Vec<(String, String)> = rows.flatten().collect();
+        for (option, values) in [
+            ("160", vec!["http://patchbay.test/provision/", "http://patchbay.test/provision/$MA.xml"]),
+            ("43", vec!["http://patchbay.test/provision/"; 3].into_iter().chain(["http://patchbay.test/provision/$mac.cfg"]).collect()),
+        ] {
+            let said: Vec<&str> = rows.iter().filter(|row| row.0 == option).map(|row| row.1.as_str()).collect();
+            assert_eq!(said, values, "option {option}");
+        }
         admin.get("/dhcp/export").await.shows(r#"href="/phones/dhcp""#);
         admin.get("/dhcp/export/isc").await.shows("hardware ethernet 00:15:65:00:00:0a; fixed-address 192.0.2.10;");
         admin.get("/dhcp/export/dnsmasq").await.shows("dhcp-host=00:15:65:00:00:0a,192.0.2.10");
@@ -321,6 +402,21 @@ both_databases! {
         }
         let templates = script.get("/api/provisioning/templates").await.json();
         assert!(templates["total"].as_i64().unwrap() >= 15);
+        // Those which that system had.
+        let vendors = script.get("/api/provisioning/vendors").await.json();
+        for (vendor, models) in [
+            ("zultys", &["zip33g", "zip37g"][..]),
+            ("yealink", &["t23g", "t28g", "t33g", "t46s"]),
+            ("polycom", &["vvx450"]),
+            ("cisco", &["spa504g", "spa112", "spa122", "ata191", "ata192"]),
+            ("grandstream", &["gxp2170", "ht801", "ht802"]),
+        ] {
+            for model in models {
+                assert!(vendors["models"][vendor].as_array().unwrap().contains(&json!(model)), "{vendor} {model}");
+                let there = templates["templates"].as_array().unwrap();
+                assert!(there.iter().any(|one| one["vendor"] == vendor && one["model"] == *model), "{vendor} {model}");
+            }
+        }
         assert_eq!(script.get("/api/provisioning/requests?limit=x").await.status, 400);
     }
 }

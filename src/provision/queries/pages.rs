@@ -6,6 +6,7 @@ use crate::db::{Result, Tx};
 use crate::id::{SubnetId, TenantId, UserId};
 use crate::net::{Address, Cidr, Mac};
 use crate::numbering::ExtensionNumber;
+use crate::phones::{Model, Vendor};
 use crate::provision::types::Outcome;
 use crate::sql;
 use crate::time::Timestamp;
@@ -216,10 +217,19 @@ pub(in crate::provision) struct Waiting {
     pub user_agent: String,
     pub address: Address,
     pub subnet: Option<(SubnetId, String)>,
+    /// The site of the subnet; may be empty.
+    pub site: String,
     pub path: String,
     pub first_at: Timestamp,
     pub last_at: Timestamp,
     pub times: i64,
+}
+
+impl Waiting {
+    /// What it says it is, if that is a model we know.
+    pub fn guess(&self) -> Option<&'static Model> {
+        Model::find(self.vendor.parse::<Vendor>().ok()?, &self.model).ok()
+    }
 }
 
 #[derive(sqlx::FromRow)]
@@ -232,6 +242,7 @@ struct WaitingRow {
     address: Vec<u8>,
     subnet_id: Option<String>,
     subnet_name: Option<String>,
+    site: Option<String>,
     path: String,
     first_at: Timestamp,
     last_at: Timestamp,
@@ -251,6 +262,7 @@ impl TryFrom<WaitingRow> for Waiting {
             user_agent: row.user_agent,
             address: row.address.try_into().map_err(damaged)?,
             subnet: id.zip(row.subnet_name),
+            site: row.site.unwrap_or_default(),
             path: row.path,
             first_at: row.first_at,
             last_at: row.last_at,
@@ -270,7 +282,7 @@ pub(in crate::provision) async fn waiting(
     let rows: Vec<WaitingRow> = tx
         .query(sql!(
             "SELECT w.mac, w.vendor, w.model, w.firmware, w.user_agent, w.address, w.subnet_id,
-                 s.name AS subnet_name, w.path, w.first_at, w.last_at, w.times
+                 s.name AS subnet_name, s.site, w.path, w.first_at, w.last_at, w.times
              FROM phone_waiting w LEFT JOIN subnet s ON s.id = w.subnet_id
              WHERE w.tenant_id = $1 AND ($2 = '' OR w.mac = $2)
                AND NOT EXISTS (SELECT 1 FROM phone p WHERE p.mac = w.mac)

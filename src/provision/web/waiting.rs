@@ -72,10 +72,8 @@ pub(super) struct AdoptForm {
 
 impl AdoptForm {
     fn of(waiting: &Waiting) -> Self {
-        let vendor = waiting.vendor.parse::<Vendor>().ok();
-        let model = vendor.and_then(|vendor| Model::find(vendor, &waiting.model).ok());
         Self {
-            model: Field::holding(&model.map(Model::key).unwrap_or_default()),
+            model: Field::holding(&waiting.guess().map(Model::key).unwrap_or_default()),
             address: Tick(waiting.subnet.is_some()),
             ..Self::default()
         }
@@ -134,7 +132,8 @@ pub(super) async fn page(
     ok(&AdoptPage::new(&by, waiting, form).await?)
 }
 
-/// Adds the phone, with a line and an address if wished, and opens its window, all at once.
+/// Adds the phone, with a line and an address if wished, and opens its window, all at once. The list
+/// sends what [`AdoptForm::of`] would hold; what stands in the way is shown with the form.
 pub(super) async fn create(
     by: Operator,
     provisioner: web::Data<Provisioner>,
