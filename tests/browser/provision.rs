@@ -81,10 +81,17 @@ async fn a_waiting_phone_is_adopted_fetches_and_gets_a_sheet_of_paper() {
     browser.sees("00:15:65:00:00:0a").await;
     let seen = ["phones/requests", "phones/001565aabbcc/requests", "phones/waiting"];
     pictures(&browser, &server, &seen).await;
-    browser.go(&format!("{}/phones/waiting/00156500000a", server.url)).await;
-    browser.fill("label", "Lobby").await;
-    browser.press("Adopt").await;
-    browser.sees("Lobby").await;
+    browser.go(&format!("{}/phones/waiting", server.url)).await;
+    // On a screen of 375 pixels, with the keyboard.
+    browser.resize(375).await;
+    let fits = "return document.documentElement.scrollWidth <= innerWidth && \
+                [...document.querySelectorAll('.act button, .act a')].every(one => one.getBoundingClientRect().right <= innerWidth)";
+    assert_eq!(browser.run(fits).await, true);
+    assert_eq!(browser.obstacles().await, [] as [String; 0]);
+    browser.find("#adopt-00156500000a").await.send_keys("\u{e007}").await.unwrap();
+    browser.sees("added; it may fetch its file within the hour").await;
+    browser.sees("Yealink SIP-T46S").await;
+    browser.resize(Look::default().width).await;
     assert_eq!(fetch(&server, "00156500000a.cfg", stranger).await, 200);
     assert_eq!(fetch(&server, "00156500000a.cfg", stranger).await, 404);
     browser.go(&format!("{}/phones/00156500000a/requests", server.url)).await;
@@ -158,7 +165,7 @@ async fn a_waiting_phone_is_adopted_looked_at_applied_and_told() {
     browser.go(&format!("{}/phones", server.url)).await;
     browser.press("Waiting").await;
     browser.sees("00:15:65:00:00:0a").await;
-    browser.click("#adopt-00156500000a").await;
+    browser.click("#with-line-00156500000a").await;
     browser.fill("extension", &number).await;
     browser.fill("label", "Lobby").await;
     browser.press("Adopt").await;
@@ -229,6 +236,70 @@ async fn a_waiting_phone_is_adopted_looked_at_applied_and_told() {
     browser.go(&format!("{}/phones/notify", server.url)).await;
     browser.sees("Every phone that ever fetched its file has the one it would get now").await;
     assert!(!server.logged().contains(secret), "a secret is in the log");
+    browser.close().await;
+}
+
+/// Types a line at the end of the template on the page.
+async fn append(browser: &Browser, line: &str) {
+    // Control and End; then neither.
+    let keys = format!("\u{e009}\u{e010}\u{e000}\n{line}");
+    browser.find("#source").await.send_keys(keys).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_is_edited_with_preview_and_difference_and_cannot_be_broken() {
+    let server = Server::start();
+    let browser = Browser::open(Look::default()).await;
+    begin(&browser, &server).await;
+    let (number, secret) =
+        crate::add_user(&browser, &server, "Ann O'Neil", "ann@example.com").await;
+    let ann = user_on(&browser).await;
+    let token = phone(&server.state(0).await, "00:15:65:aa:bb:cc", "Reception", Some(&ann)).await;
+    let url = format!("{}/provision/{token}/001565aabbcc.cfg", server.url);
+    let page = format!("{}/phones/templates/yealink/phone", server.url);
+    browser.go(&page).await;
+    browser.sees("built in").await;
+    browser.sees("Placeholders").await;
+
+    // What the phone would get, with nothing that is secret, and what is different are shown first.
+    append(&browser, "# ours").await;
+    browser.press("Preview").await;
+    browser.sees("+# ours").await;
+    let preview = browser.find("pre.text").await.text().await.unwrap();
+    for shown in
+        ["# ours", "account.1.password = (hidden)", &format!("account.1.user_name = {number}")]
+    {
+        assert!(preview.contains(shown), "{shown}: {preview}");
+    }
+    for hidden in [&secret, &token] {
+        assert!(!browser.text().await.contains(hidden.as_str()), "a secret is shown");
+    }
+    let look = "const of = css => getComputedStyle(document.querySelector('pre.diff:not(.text) ' + css)).backgroundColor;\
+                return of('.add') !== of('span:not([class])')";
+    assert_eq!(browser.run(look).await, true, "what is new stands out");
+    assert!(!file(&url).await.contains("# ours"), "nothing is saved");
+
+    browser.fill("note", "a mark").await;
+    browser.press("Save").await;
+    browser.sees("Saved; phones get the new file when they next fetch").await;
+    for shown in ["your own", "a mark", "+# ours"] {
+        browser.sees(shown).await;
+    }
+    let saved = file(&url).await;
+    assert!(saved.contains("# ours") && saved.contains(&secret));
+
+    // One that does not render stays on the page with what is wrong with it, and is not saved.
+    append(&browser, "x = {{ nobody }}").await;
+    browser.press("Save").await;
+    browser.sees("there is no placeholder").await;
+    let typed = browser.find("#source[aria-invalid]").await.prop("value").await.unwrap();
+    assert!(typed.unwrap().ends_with("x = {{ nobody }}"));
+    assert_eq!(file(&url).await, saved);
+    browser.go(&page).await;
+    browser.sees("a mark").await;
+    assert!(
+        !browser.run("return document.body.innerHTML").await.as_str().unwrap().contains("nobody")
+    );
     browser.close().await;
 }
 
