@@ -5,10 +5,22 @@ use serde_json::{Value, json};
 
 use crate::phones::{at, get, subnet};
 use crate::support::app::{Script, both_databases};
-use crate::support::server::Server;
+use crate::support::process::{Patchbay, free_port};
 
 async fn post(script: &Script<'_>, body: Value) -> crate::support::app::Answer {
     script.send("POST", "/api/v1/phones", &body).await
+}
+
+/// Runs `curl` and returns status and body.
+fn curl(arguments: &[&str]) -> (u16, String) {
+    let out = std::process::Command::new("curl")
+        .args(["--silent", "--show-error", "--max-time", "20", "--write-out", "\n%{http_code}"])
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(out.stdout).unwrap();
+    let (body, status) = text.rsplit_once('\n').unwrap();
+    (status.parse().unwrap(), body.to_owned())
 }
 
 both_databases! {
@@ -88,6 +100,44 @@ both_databases! {
         }));
         let outside = script.send("PUT", "/api/v1/phones/001565000001/static-ip", &json!({"static_ip": "10.0.0.99"})).await;
         assert_eq!((outside.status, outside.json()["errors"]["static_ip"].as_str().unwrap().contains("no static pool")), (422, true));
+    }
+
+    async fn a_static_address_is_given_told_and_taken_and_whose_it_is_is_said(app: TestApp) {
+        let script = app.script(Role::Admin).await;
+        script.add("Ann", "ann@example.com").await;
+        subnet(&app, "Voice", "10.0.0.0/24", "10.0.0.10-19").await;
+        post(&script, json!({"mac": "001565000001", "model": "t46s", "lines": [{"line": 1, "extension": 1000}], "static_ip": "10.0.0.10"})).await;
+        post(&script, json!({"mac": "001565000002", "model": "t46s", "label": "Lobby"})).await;
+        let (path, legacy) = ("/api/v1/phones/001565000002/static-ip", "/api/provisioning/devices/001565000002/static-ip");
+        let has = |ip: Value| json!({"mac": "00:15:65:00:00:02", "static_ip": ip});
+        let taken = json!({"static_ip": "10.0.0.10"});
+        for (method, path) in [("PUT", path), ("POST", legacy)] {
+            let refused = script.send(method, path, &taken).await;
+            assert_eq!(refused.status, 409, "{refused:?}");
+            assert_eq!(refused.json()["errors"]["static_ip"], "10.0.0.10 is allocated: phone 1000 Ann; phone Lobby cannot have it too");
+        }
+        assert_eq!(script.get(path).await.json(), has(Value::Null));
+        let put = script.send("PUT", path, &json!({"static_ip": "10.0.0.11"})).await;
+        assert_eq!((put.status, put.json()), (200, has(json!("10.0.0.11"))), "{put:?}");
+        let read = script.get(path).await;
+        assert_eq!((read.status, read.json()), (200, has(json!("10.0.0.11"))));
+        assert_eq!(script.get("/api/v1/addresses/10.0.0.11").await.json()["holder"]["id"], "001565000002");
+        // It has one of its subnet already; moved to another one, the first is free again.
+        let next = script.send("PUT", path, &json!({"static_ip": "next"})).await;
+        assert_eq!((next.status, next.json()), (200, has(json!("10.0.0.11"))), "{next:?}");
+        let moved = script.send("PUT", path, &json!({"static_ip": "10.0.0.12"})).await;
+        assert_eq!((moved.status, moved.json()), (200, has(json!("10.0.0.12"))), "{moved:?}");
+        let gone = script.ask("DELETE", path).send().await;
+        assert_eq!((gone.status, gone.text.as_str()), (204, ""));
+        assert_eq!(script.get(path).await.json(), has(Value::Null));
+        for address in ["10.0.0.11", "10.0.0.12"] {
+            let set = script.send("POST", legacy, &json!({ "static_ip": address })).await;
+            assert_eq!((set.status, &set.json()["success"]), (200, &json!(true)), "{set:?}");
+        }
+        for (method, path, body) in [("GET", path, json!({})), ("PUT", path, taken), ("DELETE", path, json!({}))] {
+            let path = path.replace("000002", "000009");
+            assert_eq!(script.send(method, &path, &body).await.status, 404, "{method}");
+        }
     }
 
     async fn whoever_may_only_describe_phones_does_no_more(app: TestApp) {
@@ -172,85 +222,76 @@ both_databases! {
         assert!(get(&app, "001565123456").await.is_none());
         assert_eq!(at("192.168.1.100").to_string(), "192.168.1.100");
     }
-}
 
-/// Runs `curl` and returns status and body.
-fn curl(arguments: &[&str]) -> (u16, String) {
-    let out = std::process::Command::new("curl")
-        .args(["--silent", "--show-error", "--max-time", "20", "--write-out", "\n%{http_code}"])
-        .args(arguments)
-        .output()
-        .unwrap();
-    let text = String::from_utf8(out.stdout).unwrap();
-    let (body, status) = text.rsplit_once('\n').unwrap();
-    (status.parse().unwrap(), body.to_owned())
-}
+    /// The usage examples of that system, line by line, with a token, against the program itself.
+    async fn devices_and_their_addresses_are_there_after_the_program_was_restarted(app: TestApp) {
+        let port = free_port();
+        let server = Patchbay::serve_at(&app, port).await;
+        let added = ["operator", "add", "ann", "--role", "admin"];
+        assert!(Patchbay::run(&app, &added, "four random words here").status.success());
+        let token = Patchbay::run(&app, &["token", "add", "script", "--operator", "ann"], "").stdout;
+        let bearer = format!("Authorization: Bearer {}", String::from_utf8(token).unwrap().trim());
+        let url = server.url.clone();
+        let call = |method: &str, path: &str, body: &str| {
+            let path = format!("{url}{path}");
+            curl(&[
+                "-X",
+                method,
+                &path,
+                "-H",
+                "Content-Type: application/json",
+                "-H",
+                &bearer,
+                "-d",
+                body,
+            ])
+        };
+        let read = |path: &str| curl(&[&format!("{url}{path}"), "-H", &bearer]);
+        call(
+            "POST",
+            "/api/v1/users",
+            r#"{"name": "Ann", "email": "ann@example.com", "extension": 1001}"#,
+        );
+        let subnet = r#"{"name": "Office", "cidr": "192.168.1.0/24", "static_pools": ["192.168.1.100-192.168.1.150"]}"#;
+        let (status, said) = call("POST", "/api/v1/subnets", subnet);
+        assert_eq!(status, 201, "{said}");
 
-/// The usage examples of that system, line by line, with a token, against the program itself.
-#[test]
-fn devices_and_their_addresses_are_there_after_the_program_was_restarted() {
-    let mut server = Server::start();
-    assert!(server.add_operator("ann", "admin"));
-    let token = server.command(&["token", "add", "script", "--operator", "ann"]).stdout;
-    let bearer = format!("Authorization: Bearer {}", String::from_utf8(token).unwrap().trim());
-    let url = server.url.clone();
-    let call = |method: &str, path: &str, body: &str| {
-        let path = format!("{url}{path}");
-        curl(&[
-            "-X",
-            method,
-            &path,
-            "-H",
-            "Content-Type: application/json",
-            "-H",
-            &bearer,
-            "-d",
-            body,
-        ])
-    };
-    let read = |path: &str| curl(&[&format!("{url}{path}"), "-H", &bearer]);
-    call(
-        "POST",
-        "/api/v1/users",
-        r#"{"name": "Ann", "email": "ann@example.com", "extension": 1001}"#,
-    );
-    let subnet = r#"{"name": "Office", "cidr": "192.168.1.0/24", "static_pools": ["192.168.1.100-192.168.1.150"]}"#;
-    let (status, said) = call("POST", "/api/v1/subnets", subnet);
-    assert_eq!(status, 201, "{said}");
+        let body = r#"{"mac_address": "00:15:65:12:34:56", "extension_number": "1001", "vendor": "yealink", "model": "t46s"}"#;
+        let (status, said) = call("POST", "/api/provisioning/devices", body);
+        assert_eq!(status, 201, "{said}");
+        let path = "/api/provisioning/devices/001565123456/static-ip";
+        let (status, said) = call("POST", path, r#"{"static_ip": "192.168.1.100"}"#);
+        let said: Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(
+            (status, &said["success"], &said["message"]),
+            (200, &json!(true), &json!("Static IP 192.168.1.100 set for device 001565123456"))
+        );
 
-    let body = r#"{"mac_address": "00:15:65:12:34:56", "extension_number": "1001", "vendor": "yealink", "model": "t46s"}"#;
-    let (status, said) = call("POST", "/api/provisioning/devices", body);
-    assert_eq!(status, 201, "{said}");
-    let path = "/api/provisioning/devices/001565123456/static-ip";
-    let (status, said) = call("POST", path, r#"{"static_ip": "192.168.1.100"}"#);
-    let said: Value = serde_json::from_str(&said).unwrap();
-    assert_eq!(
-        (status, &said["success"], &said["message"]),
-        (200, &json!(true), &json!("Static IP 192.168.1.100 set for device 001565123456"))
-    );
+        let before = read("/api/provisioning/devices");
+        assert!(server.stop().success());
+        let server = Patchbay::serve_at(&app, port).await;
+        let after = read("/api/provisioning/devices");
+        assert_eq!(before, after);
+        let devices: Value = serde_json::from_str(&after.1).unwrap();
+        assert_eq!(
+            (&devices[0]["mac_address"], &devices[0]["extension_number"], &devices[0]["static_ip"]),
+            (&json!("001565123456"), &json!("1001"), &json!("192.168.1.100"))
+        );
+        // What the original loses: registering it again after a restart leaves the address alone.
+        assert_eq!(call("POST", "/api/provisioning/devices", body).0, 200);
+        assert_eq!(serde_json::from_str::<Value>(&read(path).1).unwrap()["static_ip"], "192.168.1.100");
+        let (_, address) = read("/api/v1/addresses/192.168.1.100");
+        assert!(address.contains("00:15:65:12:34:56") && address.contains("allocated"), "{address}");
 
-    let before = read("/api/provisioning/devices");
-    server.restart();
-    let after = read("/api/provisioning/devices");
-    assert_eq!(before, after);
-    let devices: Value = serde_json::from_str(&after.1).unwrap();
-    assert_eq!(
-        (&devices[0]["mac_address"], &devices[0]["extension_number"], &devices[0]["static_ip"]),
-        (&json!("001565123456"), &json!("1001"), &json!("192.168.1.100"))
-    );
-    // What the original loses: registering it again after a restart leaves the address alone.
-    assert_eq!(call("POST", "/api/provisioning/devices", body).0, 200);
-    assert_eq!(serde_json::from_str::<Value>(&read(path).1).unwrap()["static_ip"], "192.168.1.100");
-    let (_, address) = read("/api/v1/addresses/192.168.1.100");
-    assert!(address.contains("00:15:65:12:34:56") && address.contains("allocated"), "{address}");
-
-    let (status, said) = call("DELETE", "/api/provisioning/devices/001565123456", "");
-    assert_eq!(
-        (status, serde_json::from_str::<Value>(&said).unwrap()["message"].clone()),
-        (200, json!("Device unregistered"))
-    );
-    server.restart();
-    assert_eq!(read("/api/provisioning/devices").1, "[]");
-    let (status, said) = curl(&[&format!("{url}/api/provisioning/devices")]);
-    assert_eq!(status, 401, "{said}");
+        let (status, said) = call("DELETE", "/api/provisioning/devices/001565123456", "");
+        assert_eq!(
+            (status, serde_json::from_str::<Value>(&said).unwrap()["message"].clone()),
+            (200, json!("Device unregistered"))
+        );
+        assert!(server.stop().success());
+        let _server = Patchbay::serve_at(&app, port).await;
+        assert_eq!(read("/api/provisioning/devices").1, "[]");
+        let (status, said) = curl(&[&format!("{url}/api/provisioning/devices")]);
+        assert_eq!(status, 401, "{said}");
+    }
 }

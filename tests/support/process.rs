@@ -83,6 +83,13 @@ impl Patchbay {
         Self { child: Mutex::new(child), url, said, client }
     }
 
+    /// As [`Self::serve`], on a port that is its own for longer than one life.
+    pub async fn serve_at(app: &TestApp, port: u16) -> Self {
+        let mut command = patchbay(&app.dir(), &app.url);
+        command.env("PATCHBAY_LISTEN", format!("127.0.0.1:{port}"));
+        Self::begin(command, port, 1).await
+    }
+
     /// Creates a user; the number, or nothing when the program is gone.
     pub async fn create(&self, token: &str, body: &serde_json::Value) -> Option<i64> {
         let request = self.client.post(format!("{}/api/v1/users", self.url)).bearer_auth(token);
