@@ -26,8 +26,17 @@ fn mac(text: &str) -> Mac {
 }
 
 /// Adds a Yealink T46S and returns what it signs in with.
-pub async fn phone(app: &TestApp, tenant: TenantId, mac_: &str) -> Keys {
-    let spec = Spec::new(Model::find(Vendor::Yealink, "t46s").unwrap());
+pub async fn phone(app: &TestApp, tenant: TenantId, mac: &str) -> Keys {
+    phone_of(app, tenant, mac, (Vendor::Yealink, "t46s")).await
+}
+
+async fn phone_of(
+    app: &TestApp,
+    tenant: TenantId,
+    mac_: &str,
+    (vendor, model): (Vendor, &str),
+) -> Keys {
+    let spec = Spec::new(Model::find(vendor, model).unwrap());
     let new = NewPhone { mac: mac(mac_), spec, address: Static::None };
     let actor = patchbay::audit::Actor { tenant, ..tester() };
     let mut change = app.state.change(&actor).await.unwrap();
@@ -375,6 +384,47 @@ both_databases! {
         }
         let stored = app.stored_bytes().await;
         assert!(!stored.windows(32).any(|window| window == keys.token.as_bytes()));
+    }
+
+    async fn every_make_fetches_its_files_and_its_phone_book_as_what_they_are(app: TestApp) {
+        let admin = app.signed_in("admin", Role::Admin).await;
+        for n in 0..40 {
+            let contact = [("name", format!("Place {n:02}")), ("number", format!("+3512100000{n:02}"))];
+            let contact = contact.each_ref().map(|(name, value)| (*name, value.as_str()));
+            assert_eq!(admin.post("/phones/contacts", &contact).await.status, 303);
+        }
+        let (text, xml) = ("text/plain; charset=utf-8", "application/xml");
+        for (n, (of, files, books)) in [
+            ((Vendor::Yealink, "t46s"), [("y000000000066.cfg", text), ("{mac}.cfg", text)], &["phonebook.xml"][..]),
+            ((Vendor::Polycom, "vvx450"), [("{mac}-common.cfg", xml), ("{mac}-user.cfg", xml)], &["{mac}-directory.xml"]),
+            ((Vendor::Grandstream, "gxp2170"), [("cfg{mac}.xml", xml), ("cfggxp2170.xml", xml)], &["phonebook.xml"]),
+            ((Vendor::Snom, "d785"), [("snomD785.htm", xml), ("snom-general.xml", xml)], &["phonebook.xml"]),
+            ((Vendor::Cisco, "spa504g"), [("spa504G.cfg", xml), ("{mac}.xml", xml)], &["phonebook.xml", "phonebook-2.xml"]),
+            ((Vendor::Fanvil, "x6"), [("F0V00X600000.cfg", xml), ("{mac}.cfg", xml)], &["phonebook.xml"]),
+            ((Vendor::Zultys, "zip33g"), [("{mac}.cfg", text), ("{mac}.cfg", text)], &["phonebook.xml"]),
+        ].into_iter().enumerate() {
+            let mac = format!("02000000aa{n:02x}");
+            let keys = phone_of(&app, TenantId::DEFAULT, &mac, of).await;
+            let fetch = async |name: &str| app.ask("GET", &format!("/provision/{}/{}", keys.token, name.replace("{mac}", &mac))).send().await;
+            for (name, kind) in files {
+                let file = fetch(name).await;
+                assert_eq!((file.status, file.header("content-type")), (200, Some(kind)), "{of:?} {name}: {file:?}");
+            }
+            let mut listed = 0;
+            for name in books {
+                let book = fetch(name).await;
+                assert_eq!((book.status, book.header("content-type")), (200, Some(xml)), "{of:?} {name}: {book:?}");
+                let document = roxmltree::Document::parse(&book.text).unwrap();
+                let elements = ["DirectoryEntry", "item", "Contact"];
+                listed += document.descendants().filter(|node| elements.contains(&node.tag_name().name())).count();
+            }
+            assert_eq!(listed, 40, "{of:?}");
+            if of.0 == Vendor::Cisco {
+                fetch("phonebook.xml").await.shows(&format!("/provision/{}/phonebook-2.xml", keys.token));
+                fetch("phonebook-2.xml").await.shows("<Name>Place 39</Name>");
+                is_nothing(&fetch("phonebook-3.xml").await);
+            }
+        }
     }
 
     async fn phone_books_are_not_kept_and_are_each_phones_own_choice(app: TestApp) {

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::support::app::{TestApp, both_databases};
+use crate::support::server::Server;
 
 /// A server for `app`, and what ends it.
 async fn serve(app: &TestApp) -> (SocketAddr, watch::Sender<bool>) {
@@ -133,4 +134,41 @@ both_databases! {
         }
         let _ = leave.send(true);
     }
+}
+
+/// The UDP ports a process has open.
+fn udp_ports(pid: u32) -> Vec<u16> {
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let links = open.filter_map(|file| std::fs::read_link(file.unwrap().path()).ok());
+    let sockets: Vec<String> = links.map(|link| link.to_string_lossy().into_owned()).collect();
+    let mut ports = Vec::new();
+    for table in ["udp", "udp6"] {
+        let table = std::fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap();
+        for line in table.lines().skip(1) {
+            let cells: Vec<&str> = line.split_whitespace().collect();
+            if sockets.contains(&format!("socket:[{}]", cells[9])) {
+                let (_, port) = cells[1].rsplit_once(':').unwrap();
+                ports.push(u16::from_str_radix(port, 16).unwrap());
+            }
+        }
+    }
+    ports
+}
+
+#[tokio::test]
+async fn the_program_answers_tftp_where_it_is_told_to_and_of_itself_nowhere() {
+    let free = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let at = free.local_addr().unwrap();
+    drop(free);
+    let server = Server::start_with(vec![("PATCHBAY_PHONES_TFTP", at.to_string())]);
+    assert_eq!(udp_ports(server.pid()), [at.port()]);
+    let client = Client::new().await;
+    client.send(at, &read("001565aabbcc.cfg", &[])).await;
+    let (Packet::Data { block: 1, data }, from) = client.must().await else { panic!() };
+    client.send(from, &Packet::Ack(1)).await;
+    let text = String::from_utf8(data).unwrap();
+    assert!(text.contains(&format!("{}/provision", server.url)), "{text}");
+    drop(server);
+    let server = Server::start();
+    assert_eq!(udp_ports(server.pid()), [] as [u16; 0]);
 }
