@@ -1,12 +1,12 @@
 //! A small HTTP/1.1 client that keeps its connection, so that what is measured is the server.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// No answer takes longer.
@@ -16,6 +16,8 @@ const STALE: Duration = Duration::from_secs(3);
 
 pub struct Client {
     address: SocketAddr,
+    /// The address it has itself.
+    own: IpAddr,
     /// Sent with every request: `Authorization`, `Cookie`.
     header: String,
     connection: Option<(BufReader<TcpStream>, Instant)>,
@@ -56,7 +58,8 @@ impl Answer {
 
 impl Client {
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, header: String::new(), connection: None }
+        let own = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Self { address, own, header: String::new(), connection: None }
     }
 
     pub fn with_token(address: SocketAddr, token: &str) -> Self {
@@ -66,6 +69,11 @@ impl Client {
     /// One that sends this line (`Name: value\r\n`) with every request.
     pub fn with_header(address: SocketAddr, line: &str) -> Self {
         Self { header: line.to_owned(), ..Self::new(address) }
+    }
+
+    /// One at an address of its own, of those that lead back to this machine.
+    pub fn at(self, own: Ipv4Addr) -> Self {
+        Self { own: IpAddr::V4(own), ..self }
     }
 
     /// Signs in as a browser does.
@@ -167,7 +175,9 @@ impl Client {
         let mut stream = if let Some((stream, _)) = fresh {
             stream
         } else {
-            let stream = TcpStream::connect(self.address).await?;
+            let socket = TcpSocket::new_v4()?;
+            socket.bind(SocketAddr::new(self.own, 0))?;
+            let stream = socket.connect(self.address).await?;
             stream.set_nodelay(true)?;
             BufReader::with_capacity(64 << 10, stream)
         };

@@ -27,6 +27,8 @@ const PHONES: usize = 10_000;
 const CLIENTS: usize = 64;
 const RATE: f64 = 3_000.0;
 const LONGEST: Duration = Duration::from_millis(250);
+/// How often each refusal is asked for.
+const ROUNDS: usize = 500;
 /// Phones made in one transaction.
 const STRIDE: usize = 500;
 
@@ -68,11 +70,13 @@ pub async fn run(report: &mut Report, fixtures: &Fixtures) -> anyhow::Result<()>
         share >= 1.0 / 3.0,
         "",
     );
+    refusals(report, program.address, &paths, agent).await?;
     program.stop().await?;
 
     // Nothing of it was lost.
     let state = ipam_seed::open(&site).await?;
-    let rows: i64 = state.db.query("SELECT count(*) FROM boot_request").scalar().await?;
+    let served = "SELECT count(*) FROM boot_request WHERE outcome IN ('served', 'unchanged')";
+    let rows: i64 = state.db.query(served).scalar().await?;
     state.db.close().await;
     let asked = i64::try_from(paths.len() * 4)?;
     report.add(
@@ -82,6 +86,48 @@ pub async fn run(report: &mut Report, fixtures: &Fixtures) -> anyhow::Result<()>
         rows == asked,
         "",
     );
+    Ok(())
+}
+
+/// Whether the time a refusal takes tells who asks what there is. Each kind is asked for from an address
+/// of its own, always the same, so that nobody is slowed; one after the other in turn.
+async fn refusals(
+    report: &mut Report,
+    address: SocketAddr,
+    paths: &Paths,
+    agent: &str,
+) -> anyhow::Result<()> {
+    let own = paths.get(1).context("no phone")?;
+    let another = paths.get(3).context("no other phone")?;
+    let (token, _) = own.rsplit_once('/').context("no token")?;
+    let (_, other) = another.rsplit_once('/').context("no file")?;
+    let asked = [
+        ("an unknown token", format!("/provision/{}/{other}", "x".repeat(token.len() - 11))),
+        ("a token with another's MAC", format!("{token}/{other}")),
+        ("an unknown file of a right token", format!("{token}/nothing.cfg")),
+    ];
+    let client = |n: u8| Client::with_header(address, agent).at(Ipv4Addr::new(127, 0, 0, n));
+    let mut clients = [client(11), client(12), client(13)];
+    let mut times = [Vec::new(), Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        for ((http, (what, path)), times) in clients.iter_mut().zip(&asked).zip(&mut times) {
+            let began = Instant::now();
+            let answer = http.get(path).await?;
+            times.push(began.elapsed());
+            ensure!(answer.status == 404, "{what}: {}", answer.status);
+        }
+    }
+    let medians = times.map(|times| Times::of(times).median());
+    let said: Vec<String> = asked
+        .iter()
+        .zip(medians)
+        .map(|((what, _), median)| format!("{what} {}", shown(median)))
+        .collect();
+    let longest = medians.iter().max().context("none")?.as_secs_f64();
+    let shortest = medians.iter().min().context("none")?.as_secs_f64();
+    let measured = format!("{}; {:.2} to 1", said.join(", "), longest / shortest);
+    let on = "medians of 500 each, in turn, on kept connections, each from an address of its own";
+    report.note("refusals, the slowest to the quickest", &measured, on);
     Ok(())
 }
 
