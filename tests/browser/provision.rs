@@ -82,12 +82,14 @@ async fn a_waiting_phone_is_adopted_fetches_and_gets_a_sheet_of_paper() {
     let seen = ["phones/requests", "phones/001565aabbcc/requests", "phones/waiting"];
     pictures(&browser, &server, &seen).await;
     browser.go(&format!("{}/phones/waiting", server.url)).await;
-    // On a screen of 375 pixels, with the keyboard.
-    browser.resize(375).await;
+    // On any screen, and with the keyboard.
     let fits = "return document.documentElement.scrollWidth <= innerWidth && \
                 [...document.querySelectorAll('.act button, .act a')].every(one => one.getBoundingClientRect().right <= innerWidth)";
-    assert_eq!(browser.run(fits).await, true);
-    assert_eq!(browser.obstacles().await, [] as [String; 0]);
+    for width in [1280, 375] {
+        browser.resize(width).await;
+        assert_eq!(browser.run(fits).await, true, "{width}");
+        assert_eq!(browser.obstacles().await, Vec::<String>::new());
+    }
     browser.find("#adopt-00156500000a").await.send_keys("\u{e007}").await.unwrap();
     browser.sees("added; it may fetch its file within the hour").await;
     browser.sees("Yealink SIP-T46S").await;
