@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::support::app::{TestApp, both_databases};
-use crate::support::server::Server;
+use crate::support::server::{Server, command, free_port};
 
 /// A server for `app`, and what ends it.
 async fn serve(app: &TestApp) -> (SocketAddr, watch::Sender<bool>) {
@@ -171,4 +171,17 @@ async fn the_program_answers_tftp_where_it_is_told_to_and_of_itself_nowhere() {
     drop(server);
     let server = Server::start();
     assert!(udp_ports(server.pid()).is_empty());
+
+    // Where somebody else answers, it does not say that it listens.
+    let taken = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let env = [
+        ("PATCHBAY_DATA_DIR", dir.path().display().to_string()),
+        ("PATCHBAY_LISTEN", format!("127.0.0.1:{}", free_port())),
+        ("PATCHBAY_PHONES_TFTP", taken.local_addr().unwrap().to_string()),
+    ];
+    let refused = command(&env, &[]);
+    let (said, why) = (refused.stdout, String::from_utf8(refused.stderr).unwrap());
+    assert!(!refused.status.success() && said.is_empty(), "{why}");
+    assert!(why.contains("cannot answer TFTP on 127.0.0.1:"), "{why}");
 }

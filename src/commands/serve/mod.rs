@@ -21,6 +21,7 @@ use crate::web::sheet::Spool;
 use crate::{api, audit, auth, outbox, workflows};
 use actix_web::{App, HttpServer};
 use anyhow::Context as _;
+use tokio::net::UdpSocket;
 use workers::Workers;
 
 /// How long a stop waits for an Apply under way.
@@ -59,8 +60,9 @@ pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
         .shutdown_timeout(10)
         .bind(session.config.listen)
         .with_context(|| format!("cannot listen on {}", session.config.listen))?;
+    let tftp = tftp(session).await?;
     announce(session).await?;
-    let workers = Box::pin(workers(session, &applier, provisioner)).await?;
+    let workers = workers(session, &applier, provisioner, tftp)?;
     server.run().await.context("the server stopped")?;
     workers.stop().await;
     if tokio::time::timeout(LONGEST_APPLY, applier.idle()).await.is_err() {
@@ -70,11 +72,20 @@ pub async fn run(session: &Session) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where TFTP is answered, if anywhere. A port that is taken is said before it is said that Patchbay
+/// listens.
+async fn tftp(session: &Session) -> anyhow::Result<Option<UdpSocket>> {
+    let Some(address) = session.config.phones.tftp else { return Ok(None) };
+    let socket = UdpSocket::bind(address).await;
+    socket.map(Some).with_context(|| format!("cannot answer TFTP on {address}"))
+}
+
 /// Starts everything that goes on beside answering requests.
-async fn workers(
+fn workers(
     session: &Session,
     applier: &Applier,
     provisioner: Provisioner,
+    tftp: Option<UdpSocket>,
 ) -> anyhow::Result<Workers> {
     let state = &session.state;
     let mut workers = Workers::new();
@@ -100,9 +111,7 @@ async fn workers(
     workers.start(LONGEST, "stopped while records were compared; it is done again", |leave| {
         keeper.run(leave)
     });
-    if let Some(address) = session.config.phones.tftp {
-        let socket = tokio::net::UdpSocket::bind(address).await;
-        let socket = socket.with_context(|| format!("cannot answer TFTP on {address}"))?;
+    if let Some(socket) = tftp {
         let tftp = provisioner.clone();
         workers.start(LONGEST, "stopped while files were sent by TFTP", |leave| {
             tftp.tftp(socket, leave)
