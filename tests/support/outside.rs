@@ -275,6 +275,11 @@ async fn forward(upstream: SocketAddr, head: &str, body: &[u8]) -> Vec<u8> {
     stream.write_all(body).await.unwrap();
     let mut whole = Vec::new();
     let _ = stream.read_to_end(&mut whole).await;
+    // Whoever asked must know that this connection is closed now: Kea does not say so.
+    let line = whole.windows(2).position(|two| two == b"\r\n").unwrap_or(whole.len());
+    if line < whole.len() {
+        whole.splice(line..line, *b"\r\nconnection: close");
+    }
     whole
 }
 
