@@ -303,7 +303,7 @@ async fn a_process_killed_before_or_after_the_reload_leaves_what_the_next_start_
     let office = Office::new().await;
     let (ann, _) = office.hire("Ann").await;
     assert_eq!(office.apply().await.state, RunState::Verified);
-    for (word, name) in [("Action: Reload", "Before"), ("Action: ShowDialPlan", "After")] {
+    for (word, name) in [("Action: Reload", "Before"), ("Action: PJSIPShowEndpoint\r", "After")] {
         let (held, files, current) = (office.held().await, office.files(), office.current());
         office.rename(&ann, name).await;
         let proxy = Proxy::new(office.asterisk.ami_port, word, Fault::Hold, 1).await;
