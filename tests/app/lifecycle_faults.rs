@@ -346,9 +346,13 @@ both_databases! {
         crate::outbox::allow(&app, patchbay::outbox::System::Dhcp, to_kea.at.port()).await;
         let mut program = Patchbay::serve(&app).await;
         let until = async |text: &str| {
-            while app.number(text).await == 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+            let reached = async {
+                while app.number(text).await == 0 {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            let reached = tokio::time::timeout(Duration::from_mins(2), reached).await;
+            assert!(reached.is_ok(), "{text}");
         };
         for sending in [true, false] {
             for system in ["dhcp", "netbox", "radius"] {
