@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use patchbay::auth::Role;
-use patchbay::outbox::{CallState, RadiusAction, RecordStatus};
+use patchbay::outbox::{CallState, Order, RadiusAction, RecordStatus};
 
 use crate::outbox::{calls, drain, order, push, radius, runner, states, subject};
 use crate::outside_netbox::{netbox, remove, set};
@@ -62,6 +62,24 @@ async fn shown(app: &TestApp, n: u32, said: &str) {
     page.shows(said);
     page.hides("SENTINEL-BODY");
     page.hides(NAS_SECRET);
+}
+
+/// An order meets with what happens between: it is done all the same, or it is said what went wrong.
+/// The second of two equal requests to add finds it there, which is what was asked for.
+async fn met(app: &TestApp, n: u32, order: &Order, said: &str) {
+    push(app, &subject(n), order).await;
+    drain(app).await;
+    if said.is_empty() {
+        assert_eq!(states(app, &subject(n)).await, [CallState::Done], "{order:?}");
+    } else {
+        shown(app, n, said).await;
+    }
+}
+
+/// When nothing is in the way any more it is done.
+async fn settled(app: &TestApp, n: u32) {
+    recover(app, n).await;
+    assert_eq!(states(app, &subject(n)).await, [CallState::Done], "{n}");
 }
 
 /// What Kea has reserved for IPv6.
@@ -123,16 +141,9 @@ both_databases! {
         for (n, (mishap, said)) in (0..).zip(MISHAPS) {
             let address = format!("10.0.0.{n}");
             between.let_happen(mishap).await;
-            push(&app, &subject(n), &set(&address, RecordStatus::Active)).await;
-            drain(&app).await;
-            if said.is_empty() {
-                assert_eq!(states(&app, &subject(n)).await, [CallState::Done], "{mishap:?}");
-            } else {
-                shown(&app, n, said).await;
-            }
+            met(&app, n, &set(&address, RecordStatus::Active), said).await;
             between.let_happen(Mishap::None).await;
-            recover(&app, n).await;
-            assert_eq!(states(&app, &subject(n)).await, [CallState::Done], "{mishap:?}");
+            settled(&app, n).await;
             // Whatever happened, and however often it was said: a second try finds what the first made.
             push(&app, &subject(n), &set(&address, RecordStatus::Reserved)).await;
             drain(&app).await;
@@ -156,17 +167,9 @@ both_databases! {
         for (n, (mishap, said)) in (0..).zip(MISHAPS) {
             let (address, mac) = (format!("10.20.0.{}", n + 1), format!("02:00:00:00:00:{:02x}", n + 1));
             between.let_happen(mishap).await;
-            push(&app, &subject(n), &reserve(&address, &format!("mac:{mac}"), "x")).await;
-            drain(&app).await;
-            // The second of two equal requests to add finds it there, and Kea says no: it is what was asked for.
-            if said.is_empty() {
-                assert_eq!(states(&app, &subject(n)).await, [CallState::Done], "{mishap:?}");
-            } else {
-                shown(&app, n, said).await;
-            }
+            met(&app, n, &reserve(&address, &format!("mac:{mac}"), "x"), said).await;
             between.let_happen(Mishap::None).await;
-            recover(&app, n).await;
-            assert_eq!(states(&app, &subject(n)).await, [CallState::Done], "{mishap:?}");
+            settled(&app, n).await;
             assert_eq!(reserved(&kea, &address).await, Some(mac), "{mishap:?}");
             push(&app, &subject(n), &release(&address)).await;
             drain(&app).await;
@@ -184,16 +187,9 @@ both_databases! {
             between.let_happen(mishap).await;
             // Addresses and prefixes take turns.
             let leased = if n % 2 == 0 { format!("2001:db8:9::{}", n + 1) } else { format!("2001:db8:9:8{n}00::/56") };
-            push(&app, &subject(n), &reserve(&leased, &format!("duid:0003000102000000000{n}"), "x")).await;
-            drain(&app).await;
-            if said.is_empty() {
-                assert_eq!(states(&app, &subject(n)).await, [CallState::Done], "{mishap:?}");
-            } else {
-                shown(&app, n, said).await;
-            }
+            met(&app, n, &reserve(&leased, &format!("duid:0003000102000000000{n}"), "x"), said).await;
             between.let_happen(Mishap::None).await;
-            recover(&app, n).await;
-            assert_eq!(states(&app, &subject(n)).await, [CallState::Done], "{mishap:?}");
+            settled(&app, n).await;
             assert_eq!(reserved_six(&kea).await, [leased.as_str()], "{mishap:?}");
             push(&app, &subject(n), &release(&leased)).await;
             drain(&app).await;
@@ -215,16 +211,9 @@ both_databases! {
         for (n, (mishap, said)) in (0..).zip(possible) {
             let (address, mac) = (format!("10.20.0.{}", n + 1), format!("02:00:00:00:00:{:02x}", n + 1));
             between.let_happen(*mishap).await;
-            push(&app, &subject(n), &reserve(&address, &format!("mac:{mac}"), "x")).await;
-            drain(&app).await;
-            if said.is_empty() {
-                assert_eq!(states(&app, &subject(n)).await, [CallState::Done], "{mishap:?}");
-            } else {
-                shown(&app, n, said).await;
-            }
+            met(&app, n, &reserve(&address, &format!("mac:{mac}"), "x"), said).await;
             between.let_happen(Mishap::None).await;
-            recover(&app, n).await;
-            assert_eq!(states(&app, &subject(n)).await, [CallState::Done], "{mishap:?}");
+            settled(&app, n).await;
             assert_eq!(reserved(&kea, &address).await, Some(mac), "{mishap:?}");
             push(&app, &subject(n), &release(&address)).await;
             drain(&app).await;
