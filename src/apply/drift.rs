@@ -23,7 +23,7 @@ pub struct Drift {
     pub not_loaded: Vec<String>,
     /// Objects of the files, and steps of our contexts, that Asterisk does not hold.
     pub missing: Vec<String>,
-    /// Such that are in no file: gone at the next restart.
+    /// Such that are in no file: gone once Asterisk reads that file anew.
     pub memory_only: Vec<String>,
     /// What else should be known.
     pub advice: Option<String>,
