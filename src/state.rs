@@ -1,5 +1,7 @@
 //! What every request needs, whatever it asks for.
 
+mod bookmarks;
+
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -11,6 +13,8 @@ use crate::id::TenantId;
 use crate::net::Cidr;
 use crate::secrets::Vault;
 use crate::time::Clock;
+
+pub use bookmarks::{Bookmarks, From, Way};
 
 /// The parts of the program below all features. Cheap to clone.
 #[derive(Clone)]
@@ -33,6 +37,8 @@ pub struct State {
     pub data_dir: PathBuf,
     /// What was counted of each tenant.
     pub counted: Counted,
+    /// Where in long lists the rows are that were shown of late.
+    pub bookmarks: Bookmarks,
 }
 
 /// Figures that take a walk over all a tenant has, kept until something changed: each sort of them

@@ -33,7 +33,7 @@ use crate::audit::{self, Actor, ChainKey, Via};
 use crate::config::Config;
 use crate::db::Db;
 use crate::secrets::{Entropy, Vault};
-use crate::state::{Counted, State};
+use crate::state::{Bookmarks, Counted, State};
 use crate::time::Clock;
 
 /// An open database and everything read from the settings.
@@ -61,6 +61,7 @@ impl Session {
             proxies: config.trusted_proxies.clone().into(),
             data_dir: config.data_dir.clone(),
             counted: Counted::default(),
+            bookmarks: Bookmarks::default(),
             db,
             vault,
         };

@@ -172,7 +172,8 @@ async fn all(net: Net, by: Operator, params: web::Query<ListParams>) -> Answer {
     let filter = Filter { search: params.q.trim().to_owned(), which, family, kind };
     let at = pages::stretch(&params.page, pages::size(&params.size));
     let mut tx = by.read().await?;
-    let (found, total) = list(&mut tx, by.tenant(), &filter, sort.unwrap_or_default(), at).await?;
+    let (marks, sort) = (&by.state().bookmarks, sort.unwrap_or_default());
+    let (found, total) = list(&mut tx, marks, by.tenant(), &filter, sort, at).await?;
     let mut assignments = Vec::with_capacity(found.len());
     for assignment in &found {
         assignments.push(LifecycleResult::brief(&by, assignment));

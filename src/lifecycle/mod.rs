@@ -42,6 +42,7 @@ use crate::id::{AssignmentId, TenantId};
 use crate::ipam::addresses::{Holder, HolderKind};
 use crate::ipam::space::Space;
 use crate::net::{Address, Mac};
+use crate::state::Bookmarks;
 use crate::web::Error;
 
 pub use effects::{Effect, forecast};
@@ -213,22 +214,27 @@ pub async fn find(
 /// A page of assignments and how many match the filter.
 pub async fn list(
     tx: &mut Tx,
+    marks: &Bookmarks,
     tenant: TenantId,
     filter: &Filter,
     sort: Sort,
     page: Page,
 ) -> Result<(Vec<Assignment>, i64)> {
-    let found = queries::list(tx, tenant, filter, sort, page).await?;
     if !filter.search.is_empty() {
+        let found = queries::found(tx, tenant, filter, sort, page).await?;
         return Ok((found, queries::count_found(tx, tenant, filter).await?));
     }
-    let counts = queries::counts(tx, tenant).await?;
-    let matching = counts.iter().filter(|count| {
+    let mut counts = queries::counts(tx, tenant).await?;
+    counts.retain(|count| {
         filter.which.has(count.state)
             && filter.family.is_none_or(|family| family == count.family)
             && filter.kind.is_none_or(|kind| kind == count.kind)
     });
-    Ok((found, matching.map(|count| count.entries).sum()))
+    let total = counts.iter().map(|count| count.entries).sum();
+    let placed = |count: &Count| count.entries == 0 || count.state.has_address();
+    let known = (total, counts.iter().all(placed));
+    let found = queries::page_of(tx, marks, tenant, filter, sort, page, known).await?;
+    Ok((found, total))
 }
 
 /// How many assignments of each kind there are.

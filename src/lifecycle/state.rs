@@ -67,6 +67,11 @@ impl State {
         }
     }
 
+    /// Whether whatever is in this state surely has an address or a prefix.
+    pub fn has_address(self) -> bool {
+        !matches!(self, Self::Pending | Self::Failed)
+    }
+
     /// Whether `next` may follow.
     pub fn may_become(self, next: Self) -> bool {
         self.next().contains(&next)

@@ -113,7 +113,8 @@ impl IndexPage {
         let (tenant, mut tx) = (by.tenant(), by.read().await?);
         let (filter, sort) = (query.filter(), pages::order(&query.sort)?);
         let at = pages::stretch(&query.page, pages::size(&query.size));
-        let (found, matching) = list(&mut tx, tenant, &filter, sort, at).await?;
+        let (found, matching) =
+            list(&mut tx, &by.state().bookmarks, tenant, &filter, sort, at).await?;
         let totals = Totals::of(&counts(&mut tx, tenant).await?);
         let kept = vec![
             ("q", filter.search.clone()),

@@ -22,6 +22,7 @@ mod boot;
 mod commands;
 mod concurrency;
 mod database;
+mod deep_pages;
 mod dependencies;
 mod flush;
 mod graphql;

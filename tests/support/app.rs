@@ -27,7 +27,7 @@ use patchbay::db::{Db, Server};
 use patchbay::id::{OperatorId, TenantId};
 use patchbay::provision::Provisioner;
 use patchbay::secrets::{Entropy, Vault};
-use patchbay::state::{Counted, State};
+use patchbay::state::{Bookmarks, Counted, State};
 use patchbay::tenants::{self, Settings};
 use patchbay::time::{Clock, Timestamp};
 use sqlx::{AssertSqlSafe, Row as _};
@@ -126,6 +126,7 @@ impl TestApp {
             proxies: PROXIES.map(|proxy| proxy.parse().unwrap()).into(),
             data_dir: dir.path().to_owned(),
             counted: Counted::default(),
+            bookmarks: Bookmarks::default(),
             db,
             vault,
         };

@@ -78,6 +78,7 @@ impl Server {
             proxies: [].into(),
             data_dir: self.data_dir.clone(),
             counted: patchbay::state::Counted::default(),
+            bookmarks: patchbay::state::Bookmarks::default(),
         }
     }
 

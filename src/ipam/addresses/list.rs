@@ -11,6 +11,7 @@ mod stream;
 
 pub use stream::Stream;
 
+use super::deep::{self, Known};
 use super::queries;
 use super::rows::{Hull, Matching, Words};
 use super::types::Record;
@@ -23,6 +24,7 @@ use crate::ipam::subnets;
 use crate::ipam::tally::{self, Count, Counts, Scope};
 use crate::net::{self, Address, Range};
 use crate::sql;
+use crate::state::{Bookmarks, Counted};
 use crate::text::ByName;
 
 /// Which addresses a list shows. Nothing set: all.
@@ -215,6 +217,20 @@ pub async fn list(
     sort: Sort,
     page: Page,
 ) -> Result<Listing> {
+    let (marks, counted) = (Bookmarks::default(), Counted::default());
+    let known = Known { marks: &marks, counted: &counted };
+    list_known(tx, known, tenant, filter, sort, page).await
+}
+
+/// As [`list`], with what is remembered of the list from the last time.
+pub async fn list_known(
+    tx: &mut Tx,
+    known: Known<'_>,
+    tenant: TenantId,
+    filter: &Filter,
+    sort: Sort,
+    page: Page,
+) -> Result<Listing> {
     let meaning = meaning(&filter.search);
     let extents = extents(tx, tenant, filter, meaning.as_ref()).await?;
     // Nothing can match: no such subnet, or what is searched lies outside of it.
@@ -228,7 +244,7 @@ pub async fn list(
         return if sort == Sort::Address {
             by_address(tx, tenant, filter, &counted, page).await
         } else {
-            by_column(tx, tenant, filter, &counted, &hull, sort, page).await
+            by_column(tx, known, tenant, filter, (&counted, &hull), sort, page).await
         };
     }
     let pieces = match words {
@@ -315,7 +331,7 @@ async fn by_address(
     tx: &mut Tx,
     tenant: TenantId,
     filter: &Filter,
-    counted: &[Counted],
+    counted: &[InExtent],
     page: Page,
 ) -> Result<Listing> {
     let wanted = classes(filter, false);
@@ -326,10 +342,10 @@ async fn by_address(
 /// A page in the order of a column: the rows, then the gaps as in the order of addresses.
 async fn by_column(
     tx: &mut Tx,
+    known: Known<'_>,
     tenant: TenantId,
     filter: &Filter,
-    counted: &[Counted],
-    hull: &Hull,
+    (counted, hull): (&[InExtent], &Hull),
     sort: Sort,
     page: Page,
 ) -> Result<Listing> {
@@ -338,7 +354,15 @@ async fn by_column(
     let before: i64 = counted.iter().map(|(_, counts)| counts.of(rows).entries).sum();
     let mut entries = Vec::new();
     if page.offset < before {
-        let found = Matching::of(filter, rows, hull, None).page(tx, tenant, sort, page).await?;
+        let far = if hull.is_everything() {
+            deep::page(tx, known, tenant, (rows, before), sort, page).await?
+        } else {
+            None
+        };
+        let found = match far {
+            Some(found) => found,
+            None => Matching::of(filter, rows, hull, None).page(tx, tenant, sort, page).await?,
+        };
         entries.extend(found.into_iter().map(Entry::Row));
     }
     let left = page.limit - i64::try_from(entries.len()).unwrap_or(page.limit);
@@ -349,7 +373,7 @@ async fn by_column(
     Ok(Listing { entries, total, more: false, stats: stats_of(counted, wanted) })
 }
 
-fn stats_of(counted: &[Counted], wanted: Classes) -> Stats {
+fn stats_of(counted: &[InExtent], wanted: Classes) -> Stats {
     let mut all = Counts::default();
     for (_, counts) in counted {
         all.merge(counts, 1);
@@ -358,9 +382,9 @@ fn stats_of(counted: &[Counted], wanted: Classes) -> Stats {
 }
 
 /// An extent with the counts of all there is in it.
-type Counted = (Extent, Counts);
+type InExtent = (Extent, Counts);
 
-async fn counted(tx: &mut Tx, tenant: TenantId, extents: &[Extent]) -> Result<Vec<Counted>> {
+async fn counted(tx: &mut Tx, tenant: TenantId, extents: &[Extent]) -> Result<Vec<InExtent>> {
     let mut all = Vec::new();
     for extent in extents {
         all.push((*extent, counts_of(tx, tenant, *extent).await?));

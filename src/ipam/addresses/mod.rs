@@ -7,6 +7,7 @@
 pub mod api;
 pub mod bulk;
 mod claims;
+mod deep;
 mod holders;
 pub mod job;
 mod list;
@@ -34,9 +35,12 @@ use crate::web::Error;
 
 pub(super) use claims::vacate;
 pub use claims::{Claimed, claim, end, expire, forget_seen, note_seen, resolve, withdraw};
+pub use deep::Known;
 pub(super) use holders::erase;
 pub use holders::{leave, rename};
-pub use list::{Entry, FEW, Filter, Listing, Sort, Stats, Stream, begins, counts, list};
+pub use list::{
+    Entry, FEW, Filter, Listing, Sort, Stats, Stream, begins, counts, list, list_known,
+};
 pub use queries::held_by;
 pub(super) use queries::{after, among, user_name, within};
 pub use standing::{Standing, is_static, standing};

@@ -52,6 +52,11 @@ impl Hull {
         Self { first, last, holes: Vec::new(), ranged: true }
     }
 
+    /// Whether it leaves nothing out.
+    pub fn is_everything(&self) -> bool {
+        !self.ranged
+    }
+
     /// Of ranges in their order, of which `None` is everything; `None` if there are none.
     pub fn of(extents: &[Option<Range>]) -> Option<Self> {
         let (first, last) = (extents.first()?, extents.last()?);

@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 
 mod rows;
 
-pub(super) use rows::{GapRow, damaged, gap_before, gaps_between, gaps_from, range};
+pub(super) use rows::{GapRow, damaged, gap_before, gaps_between, gaps_from, mac_sort, range};
 
 /// Free addresses in a row: of one pool, with nothing taken between.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -230,7 +230,7 @@ pub(super) async fn any(tx: &mut Tx, tenant: TenantId) -> Result<bool> {
 }
 
 /// What lists sort by; the last byte there is for none.
-fn mac_sort(record: &Record) -> Vec<u8> {
+pub(in crate::ipam) fn mac_sort(record: &Record) -> Vec<u8> {
     record.mac.map_or_else(|| vec![u8::MAX], |mac| mac.hex().into_bytes())
 }
 

@@ -22,7 +22,7 @@ use crate::sql;
 use crate::time::Timestamp;
 
 pub(super) use clock::{count_lingering, lingering, over, settled};
-pub(super) use list::{count_found, list};
+pub(super) use list::{count_found, found, page_of};
 
 #[derive(sqlx::FromRow)]
 struct AssignmentRow {

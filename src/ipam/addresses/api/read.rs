@@ -13,7 +13,7 @@ use crate::api::{self, Answer, Problem};
 use crate::audit;
 use crate::auth::Operator;
 use crate::id::SubnetId;
-use crate::ipam::addresses::{Entry, Filter, Sort, list, places};
+use crate::ipam::addresses::{Entry, Filter, Known, Sort, list_known, places};
 use crate::ipam::class::{Kind, Status};
 use crate::text::ByName;
 use crate::web::list as pages;
@@ -103,7 +103,7 @@ pub(super) async fn list_addresses(by: Operator, params: web::Query<ListParams>)
     let (filter, sort) = params.filter(&by)?;
     let at = pages::stretch(&params.page, pages::size(&params.size));
     let (mut tx, tenant) = (by.read().await?, by.tenant());
-    let listing = list(&mut tx, tenant, &filter, sort, at).await?;
+    let listing = list_known(&mut tx, Known::of(by.state()), tenant, &filter, sort, at).await?;
     let ids: Vec<SubnetId> = listing.entries.iter().filter_map(Entry::subnet).collect();
     let places = places::named(&mut tx, tenant, &ids).await?;
     let mut entries = Vec::with_capacity(listing.entries.len());

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::{
-    Counted, Entry, Extent, Filter, classes_within, ends, gaps_between, straddling, whole,
+    Entry, Extent, Filter, InExtent, classes_within, ends, gaps_between, straddling, whole,
 };
 use crate::audit::Page;
 use crate::db::{Result, Tx};
@@ -23,7 +23,7 @@ pub(super) async fn ranked(
     tenant: TenantId,
     filter: &Filter,
     wanted: Classes,
-    counted: &[Counted],
+    counted: &[InExtent],
     page: Page,
 ) -> Result<(Vec<Entry>, i64)> {
     let weigh = if filter.each() { Weigh::Addresses } else { Weigh::Entries };

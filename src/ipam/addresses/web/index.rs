@@ -11,7 +11,9 @@ use crate::db::Tx;
 use crate::id::SubnetId;
 use crate::ipam::addresses::bulk::selects;
 use crate::ipam::addresses::places::{self, Place};
-use crate::ipam::addresses::{Filter, Sort, Standing, Stats, begins, label, list, standing};
+use crate::ipam::addresses::{
+    Filter, Known, Sort, Standing, Stats, begins, label, list_known, standing,
+};
 use crate::ipam::class::{Kind, Status};
 use crate::net::Address;
 use crate::text::{ByName as _, grouped};
@@ -139,7 +141,8 @@ impl IndexPage {
         let filter = query.filter(by.name().as_str())?;
         let sort = pages::order(&query.sort)?;
         let at = pages::stretch(&query.page, pages::size(&query.size));
-        let listing = list(&mut tx, by.tenant(), &filter, sort, at).await?;
+        let listing =
+            list_known(&mut tx, Known::of(by.state()), by.tenant(), &filter, sort, at).await?;
         let ids: Vec<SubnetId> = filter.subnet.into_iter().collect();
         let place = places::named(&mut tx, by.tenant(), &ids).await?.pop();
         let rights = Rights::of(by);
