@@ -9,7 +9,7 @@ use patchbay::ipam::space::Space;
 use patchbay::ipam::subnets::{self, Spec};
 use patchbay::net::Cidr;
 use patchbay::secrets::{Entropy, Vault};
-use patchbay::state::{Counted, State};
+use patchbay::state::{Bookmarks, Counted, State};
 use patchbay::time::{Clock, Timestamp};
 
 use crate::program::Site;
@@ -33,6 +33,7 @@ pub async fn open(site: &Site) -> anyhow::Result<State> {
         proxies: config.trusted_proxies.clone().into(),
         data_dir: config.data_dir.clone(),
         counted: Counted::default(),
+        bookmarks: Bookmarks::default(),
         db,
         vault,
     })
