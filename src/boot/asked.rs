@@ -442,6 +442,7 @@ mod tests {
         assert_eq!(common.mac().map(Mac::hex).as_deref(), Some("001565aabbcc"));
         assert_eq!(common.model().map(|model| model.name), Some("t46s"));
         assert_eq!(asked("y000000000066.cfg", NONE).model().map(|model| model.name), Some("t46s"));
+        assert_eq!(asked("F0V0X5U00000.cfg", NONE).model().map(|model| model.name), Some("x5u"));
         assert_eq!(asked("cfggrp2614.xml", NONE).model(), None);
     }
 
