@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use patchbay::apply::Reason;
 use patchbay::commands::{self, Session};
 use patchbay::config::Config;
 use patchbay::ipam::populate::Clear;
@@ -38,9 +39,9 @@ enum Command {
         /// Print the difference instead
         #[arg(long)]
         preview: bool,
-        /// Why, for the history
+        /// Why, for the history: one line of at most 500 characters
         #[arg(long, value_name = "TEXT", default_value = "")]
-        reason: String,
+        reason: Reason,
         /// Go on although files in force were changed by hand
         #[arg(long)]
         overwrite: bool,

@@ -5,13 +5,14 @@ use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::types::{Module, Request, Run, Source, State};
+use super::types::{Module, Reason, Request, Run, Source, State};
 use super::{Applier, ApplyError};
 use crate::api::{self, Answer, Json, Paging, Problem};
 use crate::asterisk::objects::Change;
 use crate::audit::Record;
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
+use crate::text::BadLine;
 use crate::web::list;
 
 /// Every call on applies.
@@ -28,7 +29,8 @@ pub fn routes() -> Vec<Route> {
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 struct ApplyRequest {
-    /// Why, for the history.
+    /// Why, for the history: one line.
+    #[schema(max_length = 500)]
     reason: Option<String>,
     /// An earlier apply whose release is to be put back into force.
     release: Option<i64>,
@@ -162,7 +164,10 @@ struct ApplyProblem {
 async fn apply(by: Operator, applier: web::Data<Applier>, body: Json<ApplyRequest>) -> Answer {
     let ApplyRequest { reason, release, overwrite, triggered_by: _ } = body.0;
     let source = release.map_or(Source::Database, Source::Release);
-    let request = Request { source, reason: reason.unwrap_or_default(), overwrite };
+    let reason: Reason = reason.unwrap_or_default().parse().map_err(|error: BadLine| {
+        Problem::invalid([("reason".to_owned(), error.to_string())].into())
+    })?;
+    let request = Request { source, reason, overwrite };
     let run = applier.apply(by.actor(), &request).await?;
     let status = match run.state {
         State::Verified | State::Unchanged => {

@@ -28,8 +28,6 @@ use crate::web::Error;
 const LEASE: i64 = 30;
 /// How often it is renewed.
 const RENEWAL: Duration = Duration::from_secs(8);
-/// Characters of a reason that are kept.
-const REASON: usize = 500;
 /// Bytes of the lock's file that may be somebody's name.
 const NAME: u64 = 200;
 
@@ -147,8 +145,6 @@ impl Applier {
         let previous = self.releases.current().map_err(|source| self.directory(source))?;
         let newest = self.releases.newest().map_err(|source| self.directory(source))?;
         let now = self.state.clock.now();
-        let reason: String =
-            request.reason.chars().filter(|c| !c.is_control()).take(REASON).collect();
         if let Some(run) = head.running {
             let other = queries::get(&mut tx, run).await?;
             return Err(ApplyError::Busy(other.map_or_else(somebody, |run| run.actor)));
@@ -159,7 +155,7 @@ impl Applier {
             at: now,
             actor: &actor.name,
             host: &self.host,
-            reason: &reason,
+            reason: request.reason.as_str(),
             previous,
         };
         queries::begin(&mut tx, &begin).await?;

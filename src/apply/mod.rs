@@ -44,7 +44,7 @@ pub use desired::{Desired, read as snapshot};
 pub use drift::Drift;
 pub use preview::Preview;
 pub use render::{File, context, render};
-pub use types::{Module, Request, Run, Source, State as RunState, Step};
+pub use types::{Module, Reason, Request, Run, Source, State as RunState, Step};
 
 use asterisk::Session;
 use lock::Opening;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::Line;
 use crate::time::Timestamp;
 
 /// How an Apply stands, or ended.
@@ -182,13 +183,16 @@ pub enum Source {
     Release(i64),
 }
 
+/// Why somebody applies, for the history; may be empty.
+pub type Reason = Line<500>;
+
 /// What is asked of an Apply.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// What to put into force.
     pub source: Source,
-    /// Why; at most 500 characters are kept.
-    pub reason: String,
+    /// Why.
+    pub reason: Reason,
     /// Go on although files under `current` were changed by hand.
     pub overwrite: bool,
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::preview::caller_name;
 use super::render::FILES;
-use super::types::{Request, Run, Source, State, Step};
+use super::types::{Reason, Request, Run, Source, State, Step};
 use super::{Applier, ApplyError, Drift, Preview};
 use crate::asterisk::diff::{DiffLine, FileDiff, LineKind};
 use crate::asterisk::objects::{Change, FieldChange, ObjectChange, ObjectKind};
@@ -19,9 +19,9 @@ use crate::asterisk::preflight::{Finding, Severity};
 use crate::asterisk::secret::mask_line;
 use crate::auth::access::{Access, Route};
 use crate::auth::{Operator, Right};
-use crate::web::form::{Form, Tick};
+use crate::web::form::{Field, Form, Tick};
 use crate::web::list::{self, Pager};
-use crate::web::{Answer, Error, Shell, ok, respond, see_other};
+use crate::web::{Answer, Error, Shell, invalid, ok, respond, see_other};
 
 /// Phones, or differences, listed one by one.
 const LISTED: usize = 200;
@@ -64,7 +64,8 @@ struct IndexPage {
     runs: Vec<Run>,
     pager: Pager,
     error: Option<String>,
-    reason: String,
+    reason: Field,
+    overwrite: Tick,
 }
 
 impl IndexPage {
@@ -91,7 +92,8 @@ impl IndexPage {
             restore,
             runs,
             error: None,
-            reason: String::new(),
+            reason: Field::default(),
+            overwrite: Tick::default(),
         })
     }
 
@@ -300,27 +302,32 @@ async fn index(by: Operator, applier: web::Data<Applier>, query: web::Query<Inde
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct ApplyForm {
-    reason: String,
+    reason: Field,
     release: Option<i64>,
     overwrite: Tick,
 }
 
 /// Begins an Apply and leads to where one can watch it.
 async fn apply(by: Operator, applier: web::Data<Applier>, form: Form<ApplyForm>) -> Answer {
-    let ApplyForm { reason, release, overwrite } = form.0;
-    let source = release.map_or(Source::Database, Source::Release);
-    let request = Request { source, reason: reason.trim().to_owned(), overwrite: overwrite.0 };
-    match applier.start(by.actor(), &request).await {
-        Ok(run) => Ok(see_other(&format!("/apply/runs/{run}"))),
-        Err(ApplyError::Fault(error)) => Err(error),
-        Err(refusal) => {
-            let query = IndexQuery { release, ..IndexQuery::default() };
-            let mut page = IndexPage::new(&by, &applier, &query).await?;
-            page.error = Some(refusal.to_string());
-            page.reason = request.reason;
-            respond(StatusCode::CONFLICT, &page)
+    let ApplyForm { mut reason, release, overwrite } = form.0;
+    // Where Asterisk does not know Patchbay there is no field for an error to stand beside.
+    let why = if applier.is_installed() { reason.parse() } else { Some(Reason::default()) };
+    let refused = match why {
+        None => None,
+        Some(why) => {
+            let source = release.map_or(Source::Database, Source::Release);
+            let request = Request { source, reason: why, overwrite: overwrite.0 };
+            match applier.start(by.actor(), &request).await {
+                Ok(run) => return Ok(see_other(&format!("/apply/runs/{run}"))),
+                Err(ApplyError::Fault(error)) => return Err(error),
+                Err(refusal) => Some(refusal.to_string()),
+            }
         }
-    }
+    };
+    let query = IndexQuery { release, ..IndexQuery::default() };
+    let page = IndexPage::new(&by, &applier, &query).await?;
+    let page = IndexPage { error: refused, reason, overwrite, ..page };
+    if page.error.is_some() { respond(StatusCode::CONFLICT, &page) } else { invalid(&page) }
 }
 
 #[derive(Template)]

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use super::Session;
-use crate::apply::{Applier, Request, SECRET_FILE, Source};
+use crate::apply::{Applier, Reason, Request, SECRET_FILE, Source};
 use crate::auth;
 
 /// Shows what would be added to Asterisk's files, asks, and adds it.
@@ -78,7 +78,7 @@ pub async fn check(session: &Session) -> anyhow::Result<ExitCode> {
 }
 
 /// What the button does; exit 0 only if Asterisk was seen to run what was meant.
-pub async fn apply(session: &Session, reason: String, overwrite: bool) -> anyhow::Result<ExitCode> {
+pub async fn apply(session: &Session, reason: Reason, overwrite: bool) -> anyhow::Result<ExitCode> {
     let applier = Applier::new(&session.config, session.state.clone());
     let request = Request { source: Source::Database, reason, overwrite };
     let run = applier.apply(&auth::local_actor(), &request).await?;

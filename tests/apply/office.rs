@@ -365,7 +365,7 @@ fn lasting(object: &str) -> String {
 }
 
 pub fn request(source: Source) -> Request {
-    Request { source, reason: "a test".to_owned(), overwrite: false }
+    Request { source, reason: "a test".parse().unwrap(), overwrite: false }
 }
 
 pub fn newcomer(name: &str) -> NewUser {

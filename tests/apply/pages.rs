@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use patchbay::{secrets, users::PersonName};
+use patchbay::{apply::Reason, secrets, users::PersonName};
 use reqwest::Method;
 use serde_json::json;
 
@@ -169,28 +169,39 @@ async fn hostile_names_are_inert_wherever_an_apply_shows_them() {
 }
 
 #[tokio::test]
-async fn hostile_reasons_are_kept_as_text_and_nothing_else() {
+async fn hostile_reasons_are_kept_as_typed_or_refused_and_nothing_else() {
     let office = Office::new().await;
     office.hire("Ann").await;
     let (serving, desk) = open(&office).await;
-    let mut runs = 0;
+    let (mut runs, mut refused) = (0, 0);
     for input in hostile() {
         let called = desk.apply_by_script(&json!({ "reason": input })).await;
+        let kept = match input.parse::<Reason>() {
+            Ok(reason) => reason,
+            Err(error) => {
+                assert_eq!(called.0, 422, "{input:?}: {called:?}");
+                assert_eq!(called.2["errors"]["reason"], error.to_string(), "{input:?}");
+                let page = desk.send("/apply", &[("reason", &input)]).await;
+                assert_eq!(page.status, 422, "{input:?}: {}", page.text);
+                refused += 1;
+                continue;
+            }
+        };
         assert_eq!(called.0, 200, "{input:?}: {called:?}");
-        let kept: String = input.chars().filter(|c| !c.is_control()).take(500).collect();
         let history = desk.look("/api/v1/apply/history").await;
-        assert_eq!(history["runs"][0]["reason"], kept, "{input:?}");
+        assert_eq!(history["runs"][0]["reason"], kept.as_str(), "{input:?}");
         runs += 1;
         let run = desk.apply(&[("reason", input.as_str())]).await;
         runs += 1;
         let page = desk.open(&run).await;
         is_inert(&page);
-        page.shows(&kept.trim().chars().take(80).collect::<String>());
+        page.shows(&kept.as_str().chars().take(80).collect::<String>());
         let page = desk.open("/apply").await;
         is_inert(&page);
     }
     let history = desk.look("/api/v1/apply/history").await;
     assert_eq!(history["total"], runs);
+    assert!(runs > 30 && refused > 3, "{runs} {refused}");
     assert_eq!(office.held().await.phones(), ["1000"]);
     let file = desk.page("/audit.csv").await;
     for cell in csv::Reader::from_reader(file.as_bytes())
@@ -198,6 +209,57 @@ async fn hostile_reasons_are_kept_as_text_and_nothing_else() {
         .flat_map(|row| row.unwrap().iter().map(str::to_owned).collect::<Vec<_>>())
     {
         assert!(!cell.starts_with(['=', '+', '-', '@']), "{cell}");
+    }
+    serving.stop();
+}
+
+#[tokio::test]
+async fn a_reason_too_long_is_refused_by_name_on_every_way_and_nothing_is_applied() {
+    let office = Office::new().await;
+    let (ann, _) = office.hire("Ann").await;
+    let (serving, desk) = open(&office).await;
+    desk.apply(&[]).await;
+    office.rename(&ann, "Anna").await;
+    append(&office.config_file("patchbay/current/extensions.conf"), "\n; mine\n");
+    // Characters count, not bytes.
+    let (most, long) = ("ö".repeat(500), format!("<b>{}", "ö".repeat(498)));
+    let sentence = "use at most 500 characters";
+
+    for form in [
+        &[("reason", long.as_str()), ("overwrite", "1")][..],
+        &[("reason", long.as_str()), ("overwrite", "1"), ("release", "1")],
+    ] {
+        let page = desk.send("/apply", form).await;
+        assert_eq!(page.status, 422, "{}", page.text);
+        page.shows(&format!("<span class=\"error\" id=\"reason-error\">{sentence}</span>"));
+        page.shows(&format!("name=\"reason\" value=\"{long}\""));
+        page.shows("aria-invalid=\"true\" aria-describedby=\"reason-error\"");
+        page.shows("name=\"overwrite\" value=\"1\" required checked");
+        let restores = page.text.contains("<input type=\"hidden\" name=\"release\" value=\"1\">");
+        assert_eq!(restores, form.len() == 3, "{}", page.text);
+        assert!(!page.html.contains("<b>ö"), "{}", page.html);
+    }
+    let body = json!({ "reason": long, "overwrite": true });
+    let (status, kind, answer) = desk.ask(Method::POST, CALL, Some(&body)).await;
+    assert_eq!((status, kind.as_str()), (422, "application/problem+json"), "{answer}");
+    assert_eq!(answer["errors"], json!({ "reason": sentence }), "{answer}");
+    let output = office.patchbay(&["apply", "--overwrite", "--reason", &long]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("--reason") && told.contains(sentence), "{told}");
+
+    assert_eq!(desk.look("/api/v1/apply/history").await["total"], 1);
+    assert_eq!((office.current(), office.pending().await), (1, 1));
+    assert!(office.files()[1].contains("; mine"));
+    // As long as it may be, on each of them.
+    let run = desk.apply(&[("reason", most.as_str()), ("overwrite", "1")]).await;
+    desk.open(&run).await.shows(&most);
+    let called = desk.apply_by_script(&json!({ "reason": most })).await;
+    assert_eq!(called.2["verified"], true, "{called:?}");
+    assert!(office.patchbay(&["apply", "--reason", &most]).status.success());
+    let history = desk.look("/api/v1/apply/history").await;
+    for run in 0..3 {
+        assert_eq!(history["runs"][run]["reason"], most, "{history}");
     }
     serving.stop();
 }

@@ -169,6 +169,7 @@ async fn what_cannot_be_asked_for_is_a_problem_and_begins_nothing() {
         ("{", 400, ""),
         (&huge, 413, ""),
         ("{\"reason\":7}", 422, "reason"),
+        ("{\"reason\":\"one\\ntwo\"}", 422, "reason"),
         ("{\"why\":\"x\"}", 422, "why"),
         ("{\"release\":\"1\"}", 422, "release"),
         ("{\"release\":1}", 404, "release"),

@@ -61,7 +61,9 @@ pub(in crate::workflows) async fn tell(
 }
 
 async fn begin(applier: &Applier, actor: &Actor, reason: &str) -> Result<Told, Error> {
-    let request = Request { source: Source::Database, reason: reason.to_owned(), overwrite: false };
+    // Names are shorter than a reason may be; were one not, it is no reason not to apply.
+    let reason = reason.parse().unwrap_or_default();
+    let request = Request { source: Source::Database, reason, overwrite: false };
     match applier.start(actor, &request).await {
         Ok(id) => Ok(Told::Begun(id)),
         Err(ApplyError::Busy(_)) => Ok(Told::Wait(TURN)),
