@@ -11,7 +11,7 @@ use super::log::{self, Mark};
 use super::preview;
 use super::render::{self, FILES, File};
 use super::types::{Module, Request, Source, State, Step};
-use super::{Applier, ApplyError};
+use super::{Applier, ApplyError, queries};
 use crate::asterisk::access::Unusable;
 use crate::asterisk::ami::AmiError;
 use crate::asterisk::preflight::Severity;
@@ -31,7 +31,7 @@ pub(super) struct Stop {
     detail: String,
     findings: Vec<String>,
     modules: Vec<Module>,
-    /// What Asterisk was told and did not take, to be looked at.
+    /// What Asterisk did not take, or was not told, to be looked at.
     files: Vec<Packed>,
 }
 
@@ -90,11 +90,13 @@ struct Done {
 }
 
 /// What an attempt is about.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 pub(super) struct About {
     /// The newest change the release contains.
     audit_seq: i64,
     users: Option<i64>,
+    /// What it says; nothing when it could not be rendered.
+    files: Vec<File>,
 }
 
 /// A release that only waits to be put into force.
@@ -122,7 +124,7 @@ impl Applier {
             (Err(stop), _) => Err(stop),
             (_, Err(error)) => Err(error.into()),
         };
-        let About { audit_seq, users } = about;
+        let About { audit_seq, users, files } = about;
         match outcome {
             Ok(done) => Ending {
                 state: done.state,
@@ -132,12 +134,15 @@ impl Applier {
                 users,
                 modules: done.modules,
                 findings: done.findings,
+                // Nothing to keep: the files are those of the release that was in force.
+                same_as: begun.previous.filter(|_| done.files.is_empty()),
                 files: done.files,
             },
-            Err(stop) => {
+            Err(mut stop) => {
                 if matches!(stop.state, State::Refused | State::Unreachable) {
                     self.discard(begun);
                 }
+                let same_as = self.keep(begun, files, &mut stop).await;
                 Ending {
                     state: stop.state,
                     detail: stop.detail,
@@ -148,7 +153,37 @@ impl Applier {
                     modules: stop.modules,
                     findings: stop.findings,
                     files: stop.files,
+                    same_as,
                 }
+            }
+        }
+    }
+
+    /// What was not put into force is kept to be looked at, also when Asterisk was told nothing of
+    /// it. Somebody who tries until Asterisk answers must not fill the disk: what is kept already is
+    /// not kept again, and the answer says by which run.
+    async fn keep(&self, begun: &Begun, files: Vec<File>, stop: &mut Stop) -> Option<i64> {
+        if files.is_empty() || !stop.files.is_empty() {
+            return None;
+        }
+        let (vault, run) = (self.state.vault.clone(), begun.run);
+        let keeping = async {
+            let known = queries::hashes(&mut self.state.read().await?, begun.previous).await?;
+            let packing = blocking(move || match keeper_of(&files, &known) {
+                Some(keeper) => Ok((Vec::new(), Some(keeper))),
+                None => pack(&vault, run, &files).map(|packed| (packed, None)),
+            });
+            Ok::<_, Error>(packing.await??)
+        };
+        match keeping.await {
+            Ok((packed, keeper)) => {
+                stop.files = packed;
+                keeper
+            }
+            Err(error) => {
+                let sentence = format!("What was not put into force could not be kept: {error}.");
+                stop.findings.push(sentence);
+                None
             }
         }
     }
@@ -203,8 +238,9 @@ impl Applier {
             Ok(plan) => plan,
             Err(error) => return (About::default(), Err(error.into())),
         };
-        let about = About { audit_seq: plan.audit_seq, users: plan.users };
-        (about, self.check_and_write(begun, request, plan.files).await)
+        let Plan { files, audit_seq, users } = plan;
+        let ready = self.check_and_write(begun, request, files.clone()).await;
+        (About { audit_seq, users, files }, ready)
     }
 
     async fn check_and_write(
@@ -476,6 +512,17 @@ impl Applier {
         }
         unseen
     }
+}
+
+/// Which of the runs that keep files of these hashes keeps the very same as `files`.
+fn keeper_of(files: &[File], known: &[(i64, String, String)]) -> Option<i64> {
+    let hashes: Vec<_> = files.iter().map(|file| (file.name, file.sha256())).collect();
+    let mut keepers = known.iter().map(|(keeper, _, _)| *keeper);
+    keepers.find(|keeper| {
+        hashes.iter().all(|(name, hash)| {
+            known.iter().any(|(of, its, sha256)| of == keeper && its == name && sha256 == hash)
+        })
+    })
 }
 
 /// The file that defines objects.

@@ -74,6 +74,8 @@ pub(super) struct Ending {
     pub findings: Vec<String>,
     /// The files to keep, packed and sealed.
     pub files: Vec<Packed>,
+    /// Which run keeps the very same already, where there are none to keep.
+    pub same_as: Option<i64>,
 }
 
 /// A file as it is kept in the database.
@@ -252,6 +254,7 @@ impl Applier {
             detail: &ending.detail,
             modules: json!(ending.modules).to_string(),
             findings: json!(ending.findings).to_string(),
+            same_as: ending.same_as,
         };
         queries::end(change.tx(), begun.run, &record).await?;
         for file in ending.files {
@@ -324,6 +327,7 @@ impl Applier {
             detail: &detail,
             modules: "[]".to_owned(),
             findings: json!(findings).to_string(),
+            same_as: None,
         };
         queries::end(change.tx(), run.id, &record).await?;
         let ended = queries::get(change.tx(), run.id).await?.ok_or(sqlx::Error::RowNotFound)?;

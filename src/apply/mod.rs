@@ -253,15 +253,20 @@ impl Applier {
         }
     }
 
-    /// The texts of the release an apply put into force.
+    /// The texts an apply put into force, or would have.
     pub async fn files_of(&self, run: i64) -> Result<Vec<File>, Error> {
         let mut tx = self.state.read().await?;
         let mut files = Vec::new();
-        for (name, sealed) in queries::files(&mut tx, run).await? {
-            let text = lock::unpack(&self.state.vault, run, &name, &sealed)?;
+        for (keeper, name, sealed) in queries::files(&mut tx, run).await? {
+            let text = lock::unpack(&self.state.vault, keeper, &name, &sealed)?;
             files.extend(render::kept(&name, text));
         }
         Ok(files)
+    }
+
+    /// The names of those that are kept.
+    pub async fn file_names(&self, run: i64) -> Result<Vec<String>, Error> {
+        Ok(queries::file_names(&mut self.state.read().await?, run).await?)
     }
 
     /// Whether Asterisk includes our files, so that there is something to apply to.

@@ -94,8 +94,8 @@ impl Applier {
         work.await.map_err(|error| Error::Io(std::io::Error::other(error)))?
     }
 
-    /// How what an earlier Apply told Asterisk differed from the release before it, whether or not
-    /// Asterisk took it.
+    /// How what an earlier Apply was about differed from the release before it, whether or not
+    /// Asterisk took it, or was told.
     pub async fn difference(&self, run: &Run) -> Result<Vec<(&'static str, FileDiff)>, Error> {
         let new = self.files_of(run.id).await?;
         let old = match run.previous {

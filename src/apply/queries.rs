@@ -95,11 +95,12 @@ pub(super) struct End<'a> {
     pub detail: &'a str,
     pub modules: String,
     pub findings: String,
+    pub same_as: Option<i64>,
 }
 
 pub(super) async fn end(tx: &mut Tx, run: i64, end: &End<'_>) -> Result<()> {
     tx.query(sql!("UPDATE apply_run SET state = $2, audit_seq = $3, release = $4, duration_ms = $5, users = $6,
-                detail = $7, modules = $8, findings = $9
+                detail = $7, modules = $8, findings = $9, same_as = $10
              WHERE id = $1"))
         .bind(run)
         .bind(end.state.as_str())
@@ -110,6 +111,7 @@ pub(super) async fn end(tx: &mut Tx, run: i64, end: &End<'_>) -> Result<()> {
         .bind(end.detail.to_owned())
         .bind(end.modules.clone())
         .bind(end.findings.clone())
+        .bind(end.same_as)
         .run()
         .await
         .map(drop)
@@ -168,10 +170,36 @@ pub(super) async fn insert_file(
     .map(drop)
 }
 
-/// The files of a run, sealed as they are kept: name and content.
-pub(super) async fn files(tx: &mut Tx, run: i64) -> Result<Vec<(String, Vec<u8>)>> {
-    tx.query(sql!("SELECT name, content FROM apply_file WHERE run_id = $1 ORDER BY name DESC"))
+/// The files a run was about, sealed as they are kept: by which run, name and content.
+pub(super) async fn files(tx: &mut Tx, run: i64) -> Result<Vec<(i64, String, Vec<u8>)>> {
+    tx.query(sql!("SELECT f.run_id, f.name, f.content FROM apply_run r
+             JOIN apply_file f ON f.run_id = coalesce(r.same_as, r.id) WHERE r.id = $1 ORDER BY f.name DESC"))
         .bind(run)
         .all()
         .await
+}
+
+/// The names of the files a run was about that are kept.
+pub(super) async fn file_names(tx: &mut Tx, run: i64) -> Result<Vec<String>> {
+    let names: Vec<(String,)> = tx
+        .query(sql!("SELECT f.name FROM apply_run r
+             JOIN apply_file f ON f.run_id = coalesce(r.same_as, r.id) WHERE r.id = $1 ORDER BY f.name DESC"))
+        .bind(run)
+        .all()
+        .await?;
+    Ok(names.into_iter().map(|(name,)| name).collect())
+}
+
+/// What is kept of `release`, and of the last run of which anything is: by which, name and hash.
+pub(super) async fn hashes(
+    tx: &mut Tx,
+    release: Option<i64>,
+) -> Result<Vec<(i64, String, String)>> {
+    tx.query(sql!(
+        "SELECT run_id, name, sha256 FROM apply_file
+             WHERE run_id = $1 OR run_id = (SELECT max(run_id) FROM apply_file)"
+    ))
+    .bind(release)
+    .all()
+    .await
 }

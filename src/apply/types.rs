@@ -124,11 +124,6 @@ impl Run {
         serde_json::from_str(&self.findings).unwrap_or_default()
     }
 
-    /// Whether what Asterisk was told is kept, so that it can be looked at.
-    pub fn has_files(&self) -> bool {
-        matches!(self.state, State::Verified | State::RolledBack | State::RollbackFailed)
-    }
-
     /// How long it took, for people.
     pub fn took(&self) -> String {
         self.duration_ms

@@ -336,6 +336,9 @@ struct RunPage {
     shell: Shell,
     run: Run,
     step: Option<Step>,
+    /// The names of the files that are kept.
+    kept: Vec<String>,
+    /// How they differ from the release before.
     files: Vec<(&'static str, FileDiff)>,
     may_apply: bool,
 }
@@ -344,9 +347,14 @@ impl RunPage {
     async fn new(by: &Operator, applier: &Applier, run: i64) -> Result<Self, Error> {
         let step = applier.progress().filter(|(id, _)| *id == run).map(|(_, step)| step);
         let found = applier.run(run).await?.ok_or(Error::NotFound)?;
-        let files = applier.difference(&found).await?;
+        let (kept, files) = (applier.file_names(run).await?, applier.difference(&found).await?);
         let shell = by.shell(&mut by.read().await?, "/apply").await?;
-        Ok(Self { shell, run: found, step, files, may_apply: by.may(Right::Apply) })
+        Ok(Self { shell, run: found, step, kept, files, may_apply: by.may(Right::Apply) })
+    }
+
+    /// Whether there is something to look at that no module was told to read.
+    fn is_untold(&self) -> bool {
+        !self.kept.is_empty() && self.run.modules().is_empty()
     }
 
     fn is_running(&self) -> bool {
@@ -427,7 +435,7 @@ struct FilePage {
     lines: Vec<String>,
 }
 
-/// A file of a past release, its secrets hidden.
+/// A file as a past apply put it into force, or would have, its secrets hidden.
 async fn file(by: Operator, applier: web::Data<Applier>, path: web::Path<(i64, String)>) -> Answer {
     let (id, name) = path.into_inner();
     let run = applier.run(id).await?.ok_or(Error::NotFound)?;

@@ -101,7 +101,7 @@ pub const TABLES: &[Table] = &[
     table!("workflow_run" ("id", "tenant_id", "kind", "subject", "label", "input", "status", "live", "reason", "timed_out", "created_by", "cancelled_by", "created_at", "updated_at", "finished_at", "deadline", "next_at", "runner", "lease_until") by "id", values "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19"),
     table!("workflow_step" ("run_id", "position", "name", "required", "status", "attempts", "undo_attempts", "error", "saved", "started_at", "finished_at") by "run_id, position", values "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11"),
     table!("apply_head" ("id", "last_run", "running", "lease_until") by "id", values "$1, $2, $3, $4"),
-    table!("apply_run" ("id", "started_at", "actor", "host", "reason", "audit_seq", "state", "step", "release", "previous", "duration_ms", "users", "detail", "modules", "findings") by "id", values "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15"),
+    table!("apply_run" ("id", "started_at", "actor", "host", "reason", "audit_seq", "state", "step", "release", "previous", "duration_ms", "users", "detail", "modules", "findings", "same_as") by "id", values "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16"),
     table!("apply_file" ("run_id", "name", "sha256", "size", "content") by "run_id, name", values "$1, $2, $3, $4, $5"),
 ];
 

@@ -8,7 +8,7 @@ use patchbay::{
 };
 
 use crate::{
-    office::{Office, append, request, set_range, value},
+    office::{Office, append, on_both_databases, request, set_range, value},
     proxy::{Fault, Proxy},
 };
 
@@ -77,6 +77,55 @@ async fn asterisk_down_or_another_secret_is_refused_before_anything_is_written()
     assert_eq!(run.state, RunState::Unchanged, "started anew it read the same: {run:?}");
 }
 
+/// How many files are kept of all Applies together.
+async fn kept(office: &Office) -> i64 {
+    let mut tx = office.session.state.read().await.unwrap();
+    tx.query("SELECT count(*) FROM apply_file").scalar().await.unwrap()
+}
+
+/// What an Apply would have changed, as lines.
+async fn would_add(office: &Office, run: &Run) -> String {
+    let files = office.applier.difference(run).await.unwrap();
+    files.iter().map(|(name, diff)| diff.to_text(name)).collect()
+}
+
+on_both_databases! {
+    async fn what_was_not_told_is_kept_once_however_often_it_is_tried(office: Office) {
+        let mut office = office;
+        office.hire("Ann").await;
+        let first = office.apply().await;
+        assert_eq!((first.state, kept(&office).await), (RunState::Verified, 2));
+
+        office.asterisk.stop();
+        // Nothing else than is in force.
+        let same = office.apply().await;
+        assert_eq!((same.state, kept(&office).await), (RunState::Unreachable, 2));
+        let texts = async |run: &Run| office.applier.files_of(run.id).await.unwrap();
+        assert_eq!(texts(&same).await, texts(&first).await);
+        assert_eq!(would_add(&office, &same).await, "");
+
+        office.hire("Bob").await;
+        let tried = office.apply().await;
+        assert_eq!((tried.state, kept(&office).await), (RunState::Unreachable, 4));
+        assert!(would_add(&office, &tried).await.contains("+[1001](patchbay-phone)"));
+        append(&office.config_file("extensions.conf"), "\n[patchbay-internal]\nexten => 1000,1,Hangup()\n");
+        for _ in 0..2 {
+            let again = office.apply().await;
+            assert_eq!((again.state, kept(&office).await), (RunState::Refused, 4), "{again:?}");
+            assert_eq!(texts(&again).await, texts(&tried).await);
+            assert_eq!(would_add(&office, &again).await, would_add(&office, &tried).await);
+        }
+        office.hire("Carl").await;
+        let other = office.apply().await;
+        assert_eq!((other.state, kept(&office).await), (RunState::Refused, 6));
+        assert!(would_add(&office, &other).await.contains("+[1002](patchbay-phone)"));
+        for run in [&same, &tried, &other] {
+            let refused = office.applier.apply(&office.actor, &request(Source::Release(run.id))).await;
+            assert!(matches!(refused, Err(ApplyError::NoSuchRelease)), "{run:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_manager_interface_that_hangs_before_the_reload_is_refused_and_after_it_rolled_back() {
     let office = staffed().await;
@@ -107,9 +156,9 @@ async fn a_manager_interface_that_hangs_before_the_reload_is_refused_and_after_i
         assert_eq!((office.files(), office.current()), (files.clone(), current), "{word}");
         assert_eq!(office.held().await, held, "{word}");
         assert_eq!(run.release, Some(current));
-        // What Asterisk did not take can be looked at, and not be restored.
+        // What Asterisk did not take, or was not told, can be looked at, and not be restored.
         let told = office.applier.difference(&run).await.unwrap();
-        assert_eq!(told.len(), usize::from(state == RunState::RolledBack), "{word}: {run:?}");
+        assert_eq!(told.len(), 1, "{word}: {run:?}");
         let again = request(Source::Release(run.id));
         let restored = office.applier.apply(&office.actor, &again).await;
         assert!(matches!(restored, Err(ApplyError::NoSuchRelease)), "{word}");

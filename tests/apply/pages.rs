@@ -140,6 +140,88 @@ async fn a_run_that_was_rolled_back_and_the_one_that_was_not_are_shown_with_all_
 }
 
 #[tokio::test]
+async fn what_was_refused_or_met_no_asterisk_is_shown_with_all_it_would_have_put_in_place() {
+    let mut office = Office::new().await;
+    office.hire("Ann").await;
+    let (serving, desk) = open(&office).await;
+    desk.apply(&[]).await;
+    let (_, secret) = office.hire("Bob <i>B</i>").await;
+    let extensions = office.config_file("extensions.conf");
+    let by_hand = fs::read_to_string(&extensions).unwrap();
+    append(&extensions, "\n[patchbay-internal]\nexten => 1000,1,Hangup()\n");
+
+    // Refused: something stands in the way.
+    let run = desk.apply(&[("reason", "for <i>B</i>")]).await;
+    let refused = desk.open(&run).await;
+    refused.shows("<b>refused</b>");
+    refused.shows("is also a context of ours");
+    // The same, and Asterisk does not answer either.
+    office.asterisk.stop();
+    fs::write(&extensions, &by_hand).unwrap();
+    let (status, _, answer) = desk.apply_by_script(&json!({})).await;
+    assert_eq!((status, &answer["result"]["outcome"]), (503, &json!("unreachable")), "{answer}");
+    let unreachable = desk.open("/apply/runs/3").await;
+    unreachable.shows("<b>unreachable</b>");
+    unreachable.shows("does not answer: start Asterisk");
+    for (page, id) in [(&refused, 2), (&unreachable, 3)] {
+        for said in [
+            "Nothing has changed for phones.",
+            "<dt>Release in force after it</dt><dd class=\"num\">1</dd>",
+            "<h2>What would have been put in place</h2>",
+            &format!("<a href=\"/apply/runs/{id}/files/pjsip.conf\">pjsip.conf</a>, "),
+            "<span class=\"add\">+[1001](patchbay-phone)</span>",
+            "+callerid = \"Bob <i>B</i>\" <1001>",
+            "+password_digest = SHA-256:(hidden #",
+        ] {
+            page.shows(said);
+        }
+        page.hides("Nothing else than was in force");
+        page.hides("Restore this release");
+        let file = desk.open(&format!("/apply/runs/{id}/files/pjsip.conf")).await;
+        file.shows("<span>[1001](patchbay-phone)</span>");
+        file.shows("<span>password_digest = MD5:(hidden #");
+        let other = desk.open(&format!("/apply/runs/{id}/files/extensions.conf")).await;
+        other.shows("<span>[patchbay-internal]</span>");
+        for page in [page, &file, &other] {
+            assert!(!page.html.contains("<i>B") && !has_digest(page), "{}", page.html);
+            page.hides(secret.expose());
+        }
+        let history = desk.open("/apply").await;
+        assert!(!row(&history, id).contains("Restore"), "{}", row(&history, id));
+        assert_eq!(desk.open(&format!("/apply?release={id}")).await.status, 404);
+        assert_eq!(desk.send("/apply", &[("release", &id.to_string())]).await.status, 404);
+        let body = json!({ "release": id });
+        assert_eq!(desk.ask(Method::POST, CALL, Some(&body)).await.0, 404);
+    }
+
+    // What it would have put in place is what is put in place once nothing stands in the way.
+    office.asterisk.restart();
+    let run = desk.apply(&[]).await;
+    desk.open(&run).await.shows("<b>verified</b>");
+    let file = desk.open("/apply/runs/2/files/pjsip.conf").await;
+    file.shows(&format!(
+        "SHA-256 <code>{}</code>",
+        secrets::fingerprint(office.files()[0].as_bytes())
+    ));
+
+    // Nothing to change: seen, and then not.
+    let run = desk.apply(&[]).await;
+    let page = desk.open(&run).await;
+    page.shows("<b>unchanged</b>");
+    page.shows(&format!("<a href=\"{run}/files/pjsip.conf\">pjsip.conf</a>"));
+    page.hides("What would have been put in place");
+    desk.open(&format!("{run}/files/pjsip.conf")).await.shows("[1001](patchbay-phone)");
+    office.asterisk.stop();
+    let run = desk.apply(&[]).await;
+    let page = desk.open(&run).await;
+    page.shows("<b>unreachable</b>");
+    page.shows("Nothing else than was in force.");
+    desk.open(&format!("{run}/files/pjsip.conf")).await.shows("[1001](patchbay-phone)");
+    assert_eq!(office.current(), 4);
+    serving.stop();
+}
+
+#[tokio::test]
 async fn hostile_names_are_inert_wherever_an_apply_shows_them() {
     let office = Office::new().await;
     let (serving, desk) = open(&office).await;
