@@ -231,6 +231,12 @@ const ENCRYPTION: Key = Key::new("media_encryption");
 
 /// `device_state_busy_at` is left out: at 1 a phone that rings is reported busy, and its lamp on
 /// other phones never shows that it rings.
+///
+/// Opus is left out of `allow`: its codec is no module of Asterisk's own (Debian adds
+/// `codec_opus_open_source`, of support level "unknown"), and where none is loaded, Asterisk 22.10 has
+/// no translation path from Opus to anything. Seen then with Opus first: a caller who offers it beside
+/// G.711 is answered with Opus, the one called has G.711 alone, and of the call Asterisk says "No path
+/// to translate". G.722 is wideband too, and its codec is one of Asterisk's core.
 const PHONE: [(Key, &str); 16] = [
     (TYPE, "endpoint"),
     (Key::new("disallow"), "all"),
