@@ -205,6 +205,57 @@ fn a_full_disk_is_503_and_leaves_no_half_change() {
 }
 
 #[test]
+fn a_full_disk_below_postgresql_is_503_and_leaves_no_half_change() {
+    actix_web::rt::System::new().block_on(async {
+        let mut server = Postgres::start();
+        let app = TestApp::on(server.create_database(), tempfile::tempdir().unwrap()).await;
+        let admin = app.signed_in("admin", Role::Admin).await;
+        let token = app.token_of("admin", Role::Admin, None).await;
+        admin.add("Ann", "ann@example.com", "").await;
+        app.state.db.close().await;
+        server.fill(&app.url);
+        let app = app.another().await;
+        let (admin, script) = (moved(&admin, &app), Script { app: &app, token });
+        let (name, mut n) = ("x".repeat(60), 0);
+        let mut email = || {
+            n += 1;
+            format!("{}{n}@example.com", "x".repeat(50))
+        };
+        // What is there already has room for some more.
+        let by_call = loop {
+            let before = app.contents().await;
+            let body = json!({ "name": name, "email": email() });
+            let answer = script.send("POST", "/api/v1/users", &body).await;
+            if answer.status != 201 {
+                assert_eq!(app.contents().await, before);
+                break answer;
+            }
+        };
+        is_unavailable(&by_call);
+        assert_eq!(by_call.header("content-type"), Some("application/problem+json"));
+        let by_page = loop {
+            let before = app.contents().await;
+            let answer = admin.post("/users", &[("name", &name), ("email", &email())]).await;
+            if answer.status != 201 {
+                assert_eq!(app.contents().await, before);
+                break answer;
+            }
+        };
+        is_unavailable(&by_page);
+        for path in ["/users", "/readyz"] {
+            assert_eq!(admin.get(path).await.status, 200, "{path}");
+        }
+        assert_eq!(script.get("/api/v1/users").await.status, 200);
+
+        server.make_space();
+        let body = json!({ "name": name, "email": email() });
+        assert_eq!(script.send("POST", "/api/v1/users", &body).await.status, 201);
+        admin.add("Bob", "bob@example.com", "").await;
+        patchbay::audit::verify(&app.state.db, &app.state.chain).await.unwrap().unwrap();
+    });
+}
+
+#[test]
 fn a_postgresql_that_only_reads_is_503_for_writers() {
     actix_web::rt::System::new().block_on(async {
         let app = TestApp::postgres().await;

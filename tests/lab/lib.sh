@@ -62,6 +62,8 @@ serve_owner() {
       kill) down KILL; echo stopped ;;
       restart) down TERM; up ;;
       create) create "$argument" ;;
+      full) full "$argument" ;;
+      space) space ;;
       *) die "unknown word: $word" ;;
     esac
   done

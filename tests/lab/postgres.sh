@@ -3,8 +3,8 @@
 #
 #   postgres.sh start DIR     make it if need be, start it, print url=postgres://...
 #   postgres.sh stop DIR | restart DIR
-#   postgres.sh run DIR       obey words on stdin: start, stop, restart, kill, create DATABASE;
-#                             all of it ends when stdin closes
+#   postgres.sh run DIR       obey words on stdin: start, stop, restart, kill, create DATABASE,
+#                             full DATABASE, space; all of it ends when stdin closes
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/lib.sh"
@@ -72,6 +72,34 @@ up() {
   tail -n 20 "$dir/log" >&2
   die "PostgreSQL did not start in $dir"
 }
+
+# Nothing more fits into the tables and indexes of a database, for whoever connects from now on, until
+# `space`: their processes are told so. Where the log and other databases are there is space.
+full() { # DATABASE
+  local server file i relations=()
+  while read -r file; do
+    relations+=(-P "$dir/data/$file")
+  done < <("$bin/psql" -h 127.0.0.1 -p "$(cat "$dir/port")" -U patchbay -At "$1" \
+    -c "SELECT pg_relation_filepath(oid) FROM pg_class WHERE relkind IN ('r', 'i', 't')")
+  [ ${#relations[@]} -gt 0 ] || die "no tables in $1"
+  server=$(pid)
+  (cd "$dir" && exec "${drop[@]}" setpriv --pdeathsig TERM strace -f -qq -o /dev/null "${relations[@]}" \
+    -e inject=pwrite64,pwritev,fallocate:error=ENOSPC -p "$server") </dev/null >>"$dir/strace.log" 2>&1 &
+  tracer=$!
+  disown
+  for ((i = 0; i < 3000; i++)); do
+    if grep -q "^TracerPid:[[:space:]]*[1-9]" "/proc/$server/status"; then
+      echo full
+      return
+    fi
+    alive "$tracer" || break
+    sleep 0.01
+  done
+  tail -n 20 "$dir/strace.log" >&2
+  die "strace did not take hold of PostgreSQL in $dir"
+}
+
+space() { end "$tracer" TERM; echo space; }
 
 down() { # SIGNAL
   local old

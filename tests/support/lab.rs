@@ -268,6 +268,16 @@ impl Postgres {
         self.0.get("url").to_owned()
     }
 
+    /// Nothing more fits into the tables of the database at `url`, for whoever connects from now on.
+    pub fn fill(&mut self, url: &str) {
+        self.0.say(&format!("full {}", url.rsplit('/').next().unwrap()));
+    }
+
+    /// There is space again.
+    pub fn make_space(&mut self) {
+        self.0.say("space");
+    }
+
     pub fn restart(&mut self) {
         self.0.say("restart");
     }
