@@ -41,8 +41,8 @@ pub struct State {
     pub bookmarks: Bookmarks,
 }
 
-/// Figures that take a walk over all a tenant has, kept until something changed: each sort of them
-/// with the number of the newest change it was counted at. Cheap to clone.
+/// What takes a walk over all a tenant has, kept until something changed: each sort of it with the
+/// number of the newest change it was found at. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Counted(Arc<Mutex<HashMap<(TypeId, TenantId), At>>>);
 
@@ -51,14 +51,14 @@ type At = (i64, Box<dyn Any + Send>);
 
 impl Counted {
     /// What was counted when `change` was the newest.
-    pub fn get<T: Copy + Send + 'static>(&self, tenant: TenantId, change: i64) -> Option<T> {
+    pub fn get<T: Clone + Send + 'static>(&self, tenant: TenantId, change: i64) -> Option<T> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, figures) = kept.get(&(TypeId::of::<T>(), tenant))?;
-        figures.downcast_ref().filter(|_| *at == change).copied()
+        figures.downcast_ref().filter(|_| *at == change).cloned()
     }
 
     /// Keeps what was counted, in the place of what was counted before.
-    pub fn keep<T: Copy + Send + 'static>(&self, tenant: TenantId, change: i64, figures: T) {
+    pub fn keep<T: Clone + Send + 'static>(&self, tenant: TenantId, change: i64, figures: T) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.insert((TypeId::of::<T>(), tenant), (change, Box::new(figures)));
     }

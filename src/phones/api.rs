@@ -88,7 +88,7 @@ pub struct PhoneList {
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct PhoneListParams {
-    /// Part of a MAC in any notation, a label, number, name, address, site, model or the notes.
+    /// Part of a MAC in any notation, a label, number, name, address, its own site, model or the notes.
     #[param(required = false)]
     q: String,
     /// `yealink`, `polycom`, `grandstream`, `snom`, `cisco`, `fanvil` or `zultys`.
@@ -97,7 +97,7 @@ struct PhoneListParams {
     /// A model of that vendor.
     #[param(required = false)]
     model: String,
-    /// A site's name.
+    /// The name of the site they stand at.
     #[param(required = false)]
     site: String,
     /// `phone` or `ata`.

@@ -3,29 +3,27 @@
 mod queries;
 mod totals;
 
-use crate::db::{Result, Tx};
-use crate::id::{ProfileId, TenantId, UserId};
+use crate::id::{ProfileId, UserId};
 use crate::models::{Kind, Model, Vendor};
 use crate::net::{Address, Mac};
 use crate::numbering::ExtensionNumber;
-use crate::sql;
 use crate::text::ByName;
 use crate::time::Timestamp;
 use crate::users::lines;
 
 pub use queries::list;
-pub use totals::{Totals, totals};
+pub use totals::{Totals, sites, totals};
 
 /// Which phones a list shows.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Part of a MAC in any notation, a label, a number, a name, an address, site, model, notes.
+    /// Part of a MAC in any notation, a label, a number, a name, an address, its own site, model, notes.
     pub search: String,
     /// Only one make.
     pub vendor: Option<Vendor>,
     /// Only one model.
     pub model: Option<&'static Model>,
-    /// Only one site, by its name.
+    /// Only those that stand at this site, by its name.
     pub site: String,
     /// Only phones, or only adapters.
     pub kind: Option<Kind>,
@@ -145,8 +143,10 @@ pub struct Listed {
     pub model: &'static Model,
     /// What people call it; may be empty.
     pub label: String,
-    /// Where it stands; may be empty.
+    /// The site it says itself; may be empty.
     pub site: String,
+    /// The site it stands at: its own, else its subnet's; may be empty.
+    pub stands: String,
     /// Its notes; may be empty.
     pub notes: String,
     /// The profile it chose; may be empty.
@@ -193,24 +193,4 @@ pub struct ListedLine {
     pub label: String,
     /// Whether the number is registered and, as far as is known, by this phone.
     pub registered: bool,
-}
-
-/// The sites phones of the tenant stand in, in order.
-pub async fn sites(tx: &mut Tx, tenant: TenantId) -> Result<Vec<String>> {
-    // From each key to the next: there are few sites and many phones.
-    let rows: Vec<(String,)> = tx
-        .query(sql!(
-            "WITH RECURSIVE sites (key) AS (
-                 SELECT min(site_key) FROM phone WHERE tenant_id = $1 AND site_key > ''
-                 UNION ALL
-                 SELECT (SELECT min(p.site_key) FROM phone p WHERE p.tenant_id = $1 AND p.site_key > sites.key)
-                 FROM sites WHERE sites.key IS NOT NULL)
-             SELECT (SELECT p.site FROM phone p WHERE p.tenant_id = $1 AND p.site_key = sites.key
-                     ORDER BY p.mac LIMIT 1)
-             FROM sites WHERE sites.key IS NOT NULL ORDER BY sites.key"
-        ))
-        .bind(tenant.to_string())
-        .all()
-        .await?;
-    Ok(rows.into_iter().map(|(site,)| site).collect())
 }

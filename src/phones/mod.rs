@@ -42,7 +42,7 @@ pub use profiles::resolved;
 pub use refusal::{Outcome, Refusal, Refusals, Sorted};
 pub use types::{
     BadDialled, BadKeyKind, Dialled, Edit, KeyKind, Keys, NewLine, NewPhone, Phone, PhoneKey,
-    PhoneLine, Seen, Spec, Static,
+    PhoneLine, Seen, Spec, Static, Whereabouts,
 };
 
 /// Every page and call about phones that this part of the program answers.
@@ -276,10 +276,7 @@ pub async fn reveal(change: &mut Change, vault: &Vault, mac: Mac) -> Outcome<Key
 
 /// A phone as the audit log keeps it, each setting a field of its own.
 async fn describe(tx: &mut Tx, tenant: TenantId, phone: &Phone) -> Result<Value> {
-    let subnet = match phone.subnet {
-        Some(id) => places::named(tx, tenant, &[id]).await?.pop(),
-        None => None,
-    };
+    let subnet = places::one(tx, tenant, phone.subnet).await?;
     let profile = match phone.profile {
         Some(id) => profiles::get(tx, tenant, id).await?,
         None => None,

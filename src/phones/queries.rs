@@ -1,7 +1,7 @@
 //! All SQL on phones but for lists of them, profiles and what Asterisk is told.
 
 use super::settings::Layer;
-use super::types::{NewLine, Phone, PhoneKey, PhoneLine, Seen, Spec};
+use super::types::{NewLine, Phone, PhoneKey, PhoneLine, Seen, Spec, Whereabouts};
 use crate::audit::Change;
 use crate::db::{Bulk, Query, Result, Tx};
 use crate::id::{ProfileId, TenantId, UserId};
@@ -28,6 +28,8 @@ struct PhoneRow {
     model: String,
     label: String,
     site: String,
+    stands: String,
+    stands_by: Option<String>,
     subnet_id: Option<String>,
     notes: String,
     profile_id: Option<String>,
@@ -66,6 +68,10 @@ impl TryFrom<PhoneRow> for Phone {
             model: model(&row.vendor, &row.model)?,
             label: row.label.try_into().map_err(damaged)?,
             site: row.site.try_into().map_err(damaged)?,
+            whereabouts: Whereabouts {
+                site: row.stands.try_into().map_err(damaged)?,
+                subnet: row.stands_by.map(TryInto::try_into).transpose().map_err(damaged)?,
+            },
             subnet: row.subnet_id.map(TryInto::try_into).transpose().map_err(damaged)?,
             notes: row.notes.try_into().map_err(damaged)?,
             profile: row.profile_id.map(TryInto::try_into).transpose().map_err(damaged)?,
@@ -86,13 +92,14 @@ impl TryFrom<PhoneRow> for Phone {
 pub(super) async fn get(tx: &mut Tx, tenant: TenantId, mac: Mac) -> Result<Option<Phone>> {
     let row: Option<PhoneRow> = tx
         .query(sql!(
-            "SELECT p.mac, p.vendor, p.model, p.label, p.site, p.subnet_id, p.notes, p.profile_id, p.enrol_until,
+            "SELECT p.mac, p.vendor, p.model, p.label, p.site, w.site AS stands, w.subnet_id AS stands_by,
+                 p.subnet_id, p.notes, p.profile_id, p.enrol_until,
                  p.version, p.created_at, p.updated_at, s.fetched_at, s.fetched_from, s.fetched_file,
                  s.fetched_revision, s.common_revision, s.user_agent, s.model AS seen_model, s.firmware,
                  (SELECT a.address FROM address a
                   WHERE a.tenant_id = p.tenant_id AND a.holder_id = p.mac
                     AND a.holder_kind = 'phone' ORDER BY a.address LIMIT 1) AS address
-             FROM phone p LEFT JOIN phone_seen s ON s.mac = p.mac
+             FROM phone p JOIN phone_whereabouts w ON w.mac = p.mac LEFT JOIN phone_seen s ON s.mac = p.mac
              WHERE p.tenant_id = $1 AND p.mac = $2"
         ))
         .bind(tenant.to_string())

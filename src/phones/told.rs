@@ -124,16 +124,18 @@ async fn served(tx: &mut Tx, whose: Whose) -> Result<Vec<Served>> {
     let asked = match whose {
         Whose::Phone(tenant, mac) => tx
             .query(sql!(
-                "SELECT p.mac, p.tenant_id, p.vendor, p.model, p.site_key, p.profile_id, l.user_id
-                 FROM phone p JOIN phone_line l ON l.mac = p.mac JOIN extension e ON e.user_id = l.user_id
+                "SELECT p.mac, p.tenant_id, p.vendor, p.model, w.site_key, p.profile_id, l.user_id
+                 FROM phone p JOIN phone_whereabouts w ON w.mac = p.mac
+                 JOIN phone_line l ON l.mac = p.mac JOIN extension e ON e.user_id = l.user_id
                  WHERE e.enabled AND p.tenant_id = $1 AND p.mac = $2"
             ))
             .bind(tenant.to_string())
             .bind(mac.hex()),
         Whose::All | Whose::Tenant(_) => tx
             .query(sql!(
-                "SELECT p.mac, p.tenant_id, p.vendor, p.model, p.site_key, p.profile_id, l.user_id
-                 FROM phone p JOIN phone_line l ON l.mac = p.mac JOIN extension e ON e.user_id = l.user_id
+                "SELECT p.mac, p.tenant_id, p.vendor, p.model, w.site_key, p.profile_id, l.user_id
+                 FROM phone p JOIN phone_whereabouts w ON w.mac = p.mac
+                 JOIN phone_line l ON l.mac = p.mac JOIN extension e ON e.user_id = l.user_id
                  WHERE e.enabled AND ($1 = '' OR p.tenant_id = $1)"
             ))
             .bind(whose.tenant().map(|id| id.to_string()).unwrap_or_default()),

@@ -124,8 +124,10 @@ pub struct Phone {
     pub model: &'static Model,
     /// What people call it; may be empty.
     pub label: Line<60>,
-    /// Where it stands; may be empty.
+    /// The site it says itself; may be empty.
     pub site: Line<60>,
+    /// Where it stands.
+    pub whereabouts: Whereabouts,
     /// Where its static address is taken from.
     pub subnet: Option<SubnetId>,
     /// Whatever else there is to say.
@@ -162,6 +164,26 @@ impl Phone {
     pub fn title(&self) -> String {
         let first = self.lines.first().map(|line| (line.number, line.name.as_str()));
         lines::title(self.label.as_str(), first, self.mac)
+    }
+}
+
+/// Where a phone stands, and who says so: itself, else its subnet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// The site; empty when nobody says one.
+    pub site: Line<100>,
+    /// The subnet that says it; none when the phone does.
+    pub subnet: Option<SubnetId>,
+}
+
+impl Whereabouts {
+    /// Who says it, as calls name them; none when nobody does.
+    pub fn origin(&self) -> Option<&'static str> {
+        match self.subnet {
+            _ if self.site.is_empty() => None,
+            Some(_) => Some("subnet"),
+            None => Some("phone"),
+        }
     }
 }
 

@@ -138,7 +138,7 @@ impl IndexPage {
             shell: by.shell(&mut tx, LIST).await?,
             pager: Pager::new(LIST, kept, at, matching).in_order(sort),
             totals: phones_list::totals(&mut tx, &by.state().counted, tenant).await?,
-            sites: phones_list::sites(&mut tx, tenant).await?,
+            sites: phones_list::sites(&mut tx, &by.state().counted, tenant).await?,
             profiles: profiles::choices(&mut tx, tenant).await?,
             may_manage: by.may(Right::ManagePhones),
             only: filter.state,

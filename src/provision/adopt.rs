@@ -1,5 +1,5 @@
-//! Adding a phone that waits, at once with a line and an address, and opening its window. It is at the
-//! site of its subnet, whose profile has the clock.
+//! Adding a phone that waits, at once with a line and an address, and opening its window. It is in the
+//! subnet it asked from, so that it stands at that subnet's site, whose profile has the clock.
 
 use super::queries::pages::{self, Waiting};
 use super::windows::{self, Length};
@@ -37,9 +37,7 @@ pub(super) async fn adopt(
         lines.push(NewLine { line: 1, user, label: Line::default() });
     }
     let subnet = waiting.subnet.as_ref().map(|(id, _)| *id);
-    // A name too long for a phone's site is none.
-    let site = waiting.site.parse().unwrap_or_default();
-    let spec = Spec { label: wish.label, subnet, site, lines, ..Spec::new(wish.model) };
+    let spec = Spec { label: wish.label, subnet, lines, ..Spec::new(wish.model) };
     let address = if wish.address { Static::Next } else { Static::None };
     let new = NewPhone { mac: waiting.mac, spec, address };
     let mut space = Space::open(change, vault.entropy()).await?;

@@ -56,6 +56,7 @@ mod outside_settings;
 mod phones;
 mod phones_api;
 mod phones_import;
+mod phones_site;
 mod phones_told;
 mod phones_web;
 mod provision;

@@ -178,7 +178,7 @@ both_databases! {
         let admin = app.signed_in("admin", Role::Admin).await;
         for (form, field, why) in [
             (vec![("name", ""), ("scope", "tenant")], "name", "enter a name, such as Reception"),
-            (vec![("name", "x"), ("scope", "site"), ("site", "")], "site", "enter the site's name as it stands at its phones"),
+            (vec![("name", "x"), ("scope", "site"), ("site", "")], "site", "enter the site's name as it stands at its phones or subnets"),
             (vec![("name", "x"), ("scope", "model")], "model", "choose a model"),
             (vec![("name", "x"), ("scope", "nonsense")], "scope", "choose whose settings these are"),
         ] {

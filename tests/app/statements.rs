@@ -178,7 +178,7 @@ both_databases! {
         };
         let left_out = ["_sqlx_migrations", "session", "one_time_link", "sign_in_failure", "idempotency",
             // Derived, or heard anew.
-            "registration_feed", "phone_map", "phone_map_state", "phone_revision"];
+            "registration_feed", "phone_map", "phone_map_state", "phone_revision", "phone_whereabouts"];
         let there: Vec<String> = app.texts(columns).await.into_iter()
             // The index of words is made anew.
             .filter(|column| !column.starts_with("address_text"))

@@ -44,6 +44,14 @@ pub async fn named(tx: &mut Tx, tenant: TenantId, ids: &[SubnetId]) -> Result<Ve
     Ok(places)
 }
 
+/// The subnet, if one is meant and exists.
+pub async fn one(tx: &mut Tx, tenant: TenantId, id: Option<SubnetId>) -> Result<Option<Place>> {
+    match id {
+        Some(id) => Ok(named(tx, tenant, &[id]).await?.pop()),
+        None => Ok(None),
+    }
+}
+
 /// The first subnets in the order of their addresses, at most `limit`.
 pub async fn first(tx: &mut Tx, tenant: TenantId, limit: i64) -> Result<Vec<Place>> {
     queries::first_places(tx, tenant, limit).await

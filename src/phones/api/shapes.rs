@@ -26,8 +26,12 @@ pub struct ApiPhone {
     pub kind: String,
     /// What people call it; may be empty.
     pub label: String,
-    /// Where it stands; may be empty.
+    /// The site it says itself; may be empty.
     pub site: String,
+    /// The site it stands at: its own, else that of the subnet of its static address; may be empty.
+    pub effective_site: String,
+    /// Who says that: `phone` or `subnet`; `null` when nobody does.
+    pub site_origin: Option<&'static str>,
     /// The id of the subnet its static address is taken from.
     pub subnet: Option<String>,
     /// Whatever else there is to say.
@@ -108,6 +112,8 @@ impl ApiPhone {
             kind: phone.model.kind.to_string(),
             label: phone.label.to_string(),
             site: phone.site.to_string(),
+            effective_site: phone.whereabouts.site.to_string(),
+            site_origin: phone.whereabouts.origin(),
             subnet: phone.subnet.map(|id| id.to_string()),
             notes: phone.notes.to_string(),
             profile: phone.profile.map(|id| id.to_string()),
@@ -176,8 +182,10 @@ pub struct ApiListedPhone {
     pub kind: String,
     /// What people call it; may be empty.
     pub label: String,
-    /// Where it stands; may be empty.
+    /// The site it says itself; may be empty.
     pub site: String,
+    /// The site it stands at: its own, else that of the subnet of its static address; may be empty.
+    pub effective_site: String,
     /// Its lines.
     pub lines: Vec<ApiLine>,
     /// Its static address.
@@ -203,6 +211,7 @@ impl ApiListedPhone {
             kind: phone.model.kind.to_string(),
             label: phone.label.clone(),
             site: phone.site.clone(),
+            effective_site: phone.stands.clone(),
             lines: phone.lines.iter().map(ApiLine::listed).collect(),
             static_ip: phone.address.map(|address| address.to_string()),
             registered: phone.is_registered(),
@@ -255,7 +264,7 @@ pub struct PhoneFields {
     pub model: Option<String>,
     /// What people call it.
     pub label: Option<String>,
-    /// Where it stands.
+    /// Where it stands; empty is at the site of the subnet of its static address.
     pub site: Option<String>,
     /// Where its static address is taken from: a subnet's id, name or CIDR.
     #[serde(default, deserialize_with = "said")]

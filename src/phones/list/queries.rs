@@ -68,7 +68,10 @@ macro_rules! found {
 macro_rules! fitting {
     ($registered:ident) => {
         concat!(
-            "($13 = '' OR p.vendor = $13) AND ($14 = '' OR p.model = $14) AND ($15 = '' OR p.site_key = $15)
+            "($13 = '' OR p.vendor = $13) AND ($14 = '' OR p.model = $14)
+             AND ($15 = '' OR p.site_key = $15
+                  OR (p.site_key = '' AND p.mac IN (SELECT w.mac FROM phone_whereabouts w
+                                                    WHERE w.tenant_id = $1 AND w.site_key = $15)))
              AND ($16 = '' OR p.kind = $16) AND ($17 = '' OR p.profile_id = $17)
              AND ($18 <> 'registered' OR ",
             $registered!(),
@@ -183,6 +186,14 @@ macro_rules! fetched {
     };
 }
 
+/// The site phone `p` stands at. Of one that says it itself nothing else is looked at.
+macro_rules! site {
+    () => {
+        "CASE WHEN p.site_key <> '' THEN p.site_key
+              ELSE (SELECT w.site_key FROM phone_whereabouts w WHERE w.mac = p.mac) END"
+    };
+}
+
 /// A page's rows: its MACs are found first, then only those phones are read, a row for each line.
 /// `sort_key` is for orders that are not by something of the phone itself.
 macro_rules! page {
@@ -191,7 +202,8 @@ macro_rules! page {
     };
     ($phones:ident, $found:literal, $order:literal, $key:expr) => {
         concat!(
-            "SELECT shown.found, p.mac, p.vendor, p.model, p.label, p.site, p.notes, p.version, p.created_at, p.updated_at,
+            "SELECT shown.found, p.mac, p.vendor, p.model, p.label, p.site, w.site AS stands, p.notes,
+                 p.version, p.created_at, p.updated_at,
                  (SELECT f.name FROM profile f WHERE f.id = p.profile_id) AS profile, ",
             address!(),
             " AS address, ",
@@ -211,6 +223,7 @@ macro_rules! page {
             limits!($phones),
             ") shown
              JOIN phone p ON p.mac = shown.mac
+             JOIN phone_whereabouts w ON w.mac = p.mac
              LEFT JOIN phone_line l ON l.mac = p.mac
              LEFT JOIN users u ON u.id = l.user_id
              LEFT JOIN extension e ON e.user_id = l.user_id
@@ -231,7 +244,7 @@ macro_rules! limits {
     };
 }
 
-/// In each order that is of phones themselves.
+/// In each order that is of phones and where they stand.
 macro_rules! sorted {
     ($phones:ident, $found:literal, $sort:expr, { $($other:tt)* }) => {
         match $sort {
@@ -243,8 +256,8 @@ macro_rules! sorted {
             Sort::MacDown => page!($phones, $found, "p.mac DESC"),
             Sort::Model => page!($phones, $found, "p.vendor, p.model, p.mac"),
             Sort::ModelDown => page!($phones, $found, "p.vendor DESC, p.model DESC, p.mac DESC"),
-            Sort::Site => page!($phones, $found, "p.site_key, p.mac"),
-            Sort::SiteDown => page!($phones, $found, "p.site_key DESC, p.mac DESC"),
+            Sort::Site => page!($phones, $found, "sort_key, p.mac", site!()),
+            Sort::SiteDown => page!($phones, $found, "sort_key DESC, p.mac DESC", site!()),
             Sort::Created => page!($phones, $found, "p.created_at, p.mac"),
             Sort::CreatedDown => page!($phones, $found, "p.created_at DESC, p.mac DESC"),
             $($other)*
@@ -350,6 +363,7 @@ struct ListedRow {
     model: String,
     label: String,
     site: String,
+    stands: String,
     notes: String,
     profile: Option<String>,
     version: i64,
@@ -398,6 +412,7 @@ fn folded(rows: Vec<ListedRow>) -> Result<Vec<Listed>> {
             model: model(&row.vendor, &row.model)?,
             label: row.label,
             site: row.site,
+            stands: row.stands,
             notes: row.notes,
             profile: row.profile.unwrap_or_default(),
             lines: line.into_iter().collect(),

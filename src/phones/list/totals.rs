@@ -1,5 +1,5 @@
-//! How many phones there are of each sort: counted by a walk over all of them, and kept until
-//! something changed.
+//! How many phones there are of each sort, and where: found by a walk over all of them, and kept
+//! until something changed.
 
 use super::Only;
 use crate::audit;
@@ -49,6 +49,29 @@ struct Registered {
     count: i64,
     /// As for [`Numbers`].
     changes: i64,
+}
+
+/// The sites phones stand at.
+#[derive(Clone, Debug)]
+struct Sites(Vec<String>);
+
+/// The sites phones of the tenant stand at, in order, one spelling of each.
+pub async fn sites(tx: &mut Tx, counted: &Counted, tenant: TenantId) -> Result<Vec<String>> {
+    let change = audit::head(tx).await?;
+    if let Some(Sites(sites)) = counted.get(tenant, change) {
+        return Ok(sites);
+    }
+    let rows: Vec<(String,)> = tx
+        .query(sql!(
+            "SELECT min(site) FROM phone_whereabouts WHERE tenant_id = $1 AND site_key <> ''
+             GROUP BY site_key ORDER BY site_key"
+        ))
+        .bind(tenant.to_string())
+        .all()
+        .await?;
+    let sites: Vec<String> = rows.into_iter().map(|(site,)| site).collect();
+    counted.keep(tenant, change, Sites(sites.clone()));
+    Ok(sites)
 }
 
 /// How many phones the tenant has.

@@ -1,5 +1,5 @@
 //! Profiles: settings for many phones at once. Under a phone's own settings lie those of the
-//! profile it chose, of its model, of its site and of all phones of its tenant.
+//! profile it chose, of its model, of the site it stands at and of all phones of its tenant.
 
 pub mod api;
 mod queries;
@@ -37,7 +37,7 @@ pub enum Refusal {
         by: String,
     },
     /// A site without a name.
-    #[error("enter the site's name as it stands at its phones")]
+    #[error("enter the site's name as it stands at its phones or subnets")]
     NoSite,
     /// A setting that is none, or cannot hold that.
     #[error("{1}")]
@@ -100,7 +100,7 @@ pub async fn uses(tx: &mut Tx, tenant: TenantId) -> Result<HashMap<String, i64>>
 
 /// The layers under a phone's own settings, the weakest first.
 pub async fn under(tx: &mut Tx, tenant: TenantId, phone: &Phone) -> Result<Vec<(Origin, Layer)>> {
-    let (site, model) = (phone.site.key(), phone.model.key());
+    let (site, model) = (phone.whereabouts.site.key(), phone.model.key());
     let rows = queries::under(tx, tenant, site, model, phone.profile).await?;
     let mut layers: [Option<(Origin, Layer)>; 4] = [None, None, None, None];
     for row in rows {

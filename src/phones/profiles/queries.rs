@@ -122,10 +122,12 @@ pub(super) async fn choices(tx: &mut Tx, tenant: TenantId) -> Result<Vec<(String
 pub(super) async fn uses(tx: &mut Tx, tenant: TenantId) -> Result<Vec<(String, i64)>> {
     tx.query(sql!(
         "SELECT f.id, count(*) FROM profile f JOIN phone p ON p.tenant_id = f.tenant_id
-           AND ((f.scope = 'tenant') OR (f.scope = 'site' AND p.site_key = f.scope_key)
+         JOIN phone_whereabouts w ON w.mac = p.mac
+         WHERE f.tenant_id = $1
+           AND ((f.scope = 'tenant') OR (f.scope = 'site' AND w.site_key = f.scope_key)
                 OR (f.scope = 'model' AND p.vendor || '/' || p.model = f.scope_key)
                 OR (f.scope = 'chosen' AND p.profile_id = f.id))
-         WHERE f.tenant_id = $1 GROUP BY f.id"
+         GROUP BY f.id"
     ))
     .bind(tenant.to_string())
     .all()

@@ -168,7 +168,7 @@ async fn page(
     let makes = Vendor::ALL.into_iter().map(|vendor| (vendor, vendor.models().collect()));
     let page = ProfilePage {
         shell: by.shell(&mut tx, "/phones").await?,
-        sites: sites(&mut tx, by.tenant()).await?,
+        sites: sites(&mut tx, &by.state().counted, by.tenant()).await?,
         makes: makes.collect(),
         uses: uses.unwrap_or(0),
         may_manage: by.may(Right::ManagePhones),

@@ -38,10 +38,7 @@ pub(super) struct EditForm {
 
 impl EditForm {
     async fn of(tx: &mut Tx, by: &Operator, phone: &Phone) -> Result<Self, Error> {
-        let place = match phone.subnet {
-            Some(id) => places::named(tx, by.tenant(), &[id]).await?.pop(),
-            None => None,
-        };
+        let place = places::one(tx, by.tenant(), phone.subnet).await?;
         let count = usize::from(phone.model.lines);
         let mut form = Self {
             label: Field::holding(&phone.label),

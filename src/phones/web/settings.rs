@@ -8,6 +8,7 @@ use super::edit::save;
 use super::{LIST, find};
 use crate::auth::Operator;
 use crate::db::Tx;
+use crate::ipam::addresses::places::{self, Place};
 use crate::net::Mac;
 use crate::phones::layer_form::{self, SettingField};
 use crate::phones::profiles;
@@ -22,6 +23,8 @@ use crate::web::{Answer, Error, Shell, flash, respond};
 struct SettingsPage {
     shell: Shell,
     phone: Phone,
+    /// The subnet whose site the phone stands at.
+    site_of: Option<Place>,
     fields: Vec<SettingField>,
     version: i64,
     stale: bool,
@@ -42,8 +45,10 @@ async fn answer(
     fields: Vec<SettingField>,
     (version, stale): (i64, bool),
 ) -> Answer {
-    let shell = by.shell(&mut by.read().await?, LIST).await?;
-    respond(status, &SettingsPage { shell, phone, fields, version, stale })
+    let mut tx = by.read().await?;
+    let shell = by.shell(&mut tx, LIST).await?;
+    let site_of = places::one(&mut tx, by.tenant(), phone.whereabouts.subnet).await?;
+    respond(status, &SettingsPage { shell, phone, site_of, fields, version, stale })
 }
 
 pub(super) async fn page(by: Operator, mac: web::Path<Mac>) -> Answer {

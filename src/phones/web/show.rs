@@ -55,6 +55,8 @@ pub(super) struct ShowPage {
     /// Which of its numbers are registered.
     registered: Vec<String>,
     place: Option<Place>,
+    /// The subnet whose site the phone stands at.
+    site_of: Option<Place>,
     profile: Option<String>,
     settings: Resolved,
     /// The life of its address.
@@ -76,10 +78,8 @@ impl ShowPage {
     pub(super) async fn new(by: &Operator, mac: Mac, shown: Shown) -> Result<Self, Error> {
         let (tenant, mut tx) = (by.tenant(), by.read().await?);
         let phone = find(&mut tx, by, mac).await?;
-        let place = match phone.subnet {
-            Some(id) => places::named(&mut tx, tenant, &[id]).await?.pop(),
-            None => None,
-        };
+        let place = places::one(&mut tx, tenant, phone.subnet).await?;
+        let site_of = places::one(&mut tx, tenant, phone.whereabouts.subnet).await?;
         let profile = match phone.profile {
             Some(id) => profiles::get(&mut tx, tenant, id).await?,
             None => None,
@@ -109,6 +109,7 @@ impl ShowPage {
             may_reveal: by.may(Right::Reveal),
             phone,
             place,
+            site_of,
             assignment,
             claims,
             shown,

@@ -116,9 +116,10 @@ struct PhoneRow {
 async fn phones(tx: &mut Tx, tenant: TenantId, silent: &Silent) -> Result<Vec<PhoneFacts>> {
     let rows: Vec<PhoneRow> = tx
         .query(sql!(
-            "SELECT p.mac, p.vendor, p.model, p.kind, p.label, p.site_key, p.subnet_id, p.profile_id, p.created_at,
+            "SELECT p.mac, p.vendor, p.model, p.kind, p.label, w.site_key, p.subnet_id, p.profile_id, p.created_at,
                     s.fetched_at, v.value AS silent
              FROM phone p
+             JOIN phone_whereabouts w ON w.mac = p.mac
              LEFT JOIN phone_seen s ON s.mac = p.mac
              LEFT JOIN phone_setting v ON v.mac = p.mac AND v.key = 'silent.days'
              WHERE p.tenant_id = $1"
