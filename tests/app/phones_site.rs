@@ -206,4 +206,26 @@ both_databases! {
         assert_eq!(script.send("PATCH", &format!("/api/v1/phones/{FORM}"), &json!({ "static_ip": null })).await.status, 200);
         assert_eq!(site(&script, FORM).await.1, json!("Tokyo"));
     }
+
+    async fn asterisk_is_to_be_told_when_the_subnets_site_changes_what_it_is_told(app: TestApp) {
+        let (admin, script) = (app.signed_in("admin", Role::Admin).await, app.script(Role::Admin).await);
+        let voice = subnet(&script, "Voice", "10.0.0", "Tokyo").await;
+        script.add("Ann", "ann@example.com").await;
+        let body = json!({ "mac": FORM, "model": "t46s", "static_ip": "10.0.0.20", "lines": [{ "line": 1, "extension": 1000 }] });
+        assert_eq!(script.send("POST", "/api/v1/phones", &body).await.status, 201);
+        let pending = async || app.number("SELECT count(*) FROM audit_event WHERE affects_asterisk").await;
+        let encrypted = async || {
+            script.get("/api/v1/apply/preview").await.json()["files"].to_string().contains("media_encryption = sdes")
+        };
+        let form = [("name", "Here"), ("scope", "site"), ("site", "Porto"), ("sip.srtp", "on")];
+        assert_eq!(admin.post("/phones/profiles", &form).await.status, 303);
+        let before = pending().await;
+        moves(&script, &voice, "Lisbon").await;
+        assert_eq!((pending().await, encrypted().await), (before, false), "nobody says anything of it");
+        moves(&script, &voice, "Porto").await;
+        assert_eq!((pending().await, encrypted().await), (before + 1, true));
+        let body = json!({ "name": "Corner", "cidr": "10.0.0.16/28", "site": "Lisbon", "nest": true, "force": true });
+        assert_eq!(script.send("POST", "/api/v1/subnets", &body).await.status, 201);
+        assert_eq!((pending().await, encrypted().await), (before + 2, false), "its address is elsewhere now");
+    }
 }

@@ -1,9 +1,6 @@
 //! Making, changing and deleting subnets, and what becomes of the addresses in them.
 
-use std::collections::HashMap;
-
-use serde_json::json;
-
+use super::homes::{Homes, Told};
 use super::queries::InUse;
 use super::types::{Pool, PoolKind, Spec, Subnet};
 use super::{Effects, Outcome, Refusal, describe, label, queries, spec};
@@ -287,7 +284,9 @@ pub(super) async fn reshaped(
     }
     space.refill_all(&refilled.iter().collect::<Vec<_>>()).await?;
     let event = Event::new("subnet.changed", &label(&subnet), &id);
-    space.record(event.before(describe(&spec(old, &pools))).after(describe(new)));
+    let event = event.before(describe(&spec(old, &pools))).after(describe(new));
+    let told = Told::of(space).await?;
+    space.record(told.event(event, &old.site.key(), &new.site.key()));
     Ok((subnet, effects))
 }
 
@@ -316,79 +315,6 @@ async fn gained_besides(
     }
     effects.moved.retain(|(_, count)| *count > 0);
     Ok(effects)
-}
-
-/// Which subnet each address in use belongs to, while subnets are moved about.
-#[derive(Default)]
-pub(super) struct Homes {
-    ranges: Vec<Range>,
-    before: Vec<(Address, Option<SubnetId>)>,
-}
-
-impl Homes {
-    pub(super) async fn of(space: &mut Space<'_>, ranges: &[Range]) -> Outcome<Self> {
-        let ranges = net::normalised(ranges.to_vec());
-        let mut before = Vec::new();
-        let tenant = space.tenant();
-        for range in &ranges {
-            before.extend(queries::homes(space.tx(), tenant, *range).await?);
-        }
-        Ok(Self { ranges, before })
-    }
-
-    /// The addresses of one subnet.
-    fn of_subnet(&self, id: SubnetId) -> Vec<Address> {
-        let own = self.before.iter().filter(|(_, home)| *home == Some(id));
-        own.map(|(address, _)| *address).collect()
-    }
-
-    /// Notes for each address that belongs elsewhere now, in its own history, where it went.
-    pub(super) async fn tell(self, space: &mut Space<'_>, known: &[Subnet]) -> Outcome<()> {
-        const AT_ONCE: usize = 1_000;
-        let tenant = space.tenant();
-        let mut names: HashMap<SubnetId, String> =
-            known.iter().map(|subnet| (subnet.id, label(subnet))).collect();
-        let mut told = 0;
-        let mut before = self.before.into_iter();
-        for range in self.ranges {
-            for (address, now) in queries::homes(space.tx(), tenant, range).await? {
-                let was = before.find(|(known, _)| *known == address).and_then(|(_, was)| was);
-                if was == now {
-                    continue;
-                }
-                let from = Self::name(space, &mut names, was).await?;
-                let to = Self::name(space, &mut names, now).await?;
-                let action = if now.is_none() { "address.orphaned" } else { "address.moved" };
-                let event = Event::new(action, &address, &address);
-                space
-                    .record(event.before(json!({ "subnet": from })).after(json!({ "subnet": to })));
-                told += 1;
-                if told % AT_ONCE == 0 {
-                    space.flush().await?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Homes {
-    /// What a subnet is called, asked for once.
-    async fn name(
-        space: &mut Space<'_>,
-        names: &mut HashMap<SubnetId, String>,
-        id: Option<SubnetId>,
-    ) -> Outcome<String> {
-        let Some(id) = id else { return Ok("no subnet".to_owned()) };
-        if let Some(name) = names.get(&id) {
-            return Ok(name.clone());
-        }
-        let tenant = space.tenant();
-        let found = queries::get(space.tx(), tenant, id).await?;
-        let name = found.map_or_else(|| "a deleted subnet".to_owned(), |subnet| label(&subnet));
-        names.insert(id, name.clone());
-        Ok(name)
-    }
 }
 
 /// The ranges of the pools of a kind, without what is excluded from them.

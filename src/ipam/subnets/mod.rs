@@ -3,6 +3,7 @@
 pub mod api;
 mod bulk;
 mod change;
+mod homes;
 mod listing;
 mod map;
 mod queries;

@@ -1,6 +1,7 @@
 //! Splitting a subnet into smaller ones, and making one of several.
 
-use super::change::{Homes, create_told, dissolve, reshaped, update};
+use super::change::{create_told, dissolve, reshaped, update};
+use super::homes::Homes;
 use super::types::{PoolKind, Pools, Spec, Subnet};
 use super::{Effects, Outcome, Refusal, queries, spec};
 use crate::id::SubnetId;

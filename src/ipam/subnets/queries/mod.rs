@@ -11,6 +11,8 @@ mod lists;
 mod maps;
 mod pools;
 
+use std::collections::BTreeSet;
+
 use super::types::{Spec, Subnet};
 use crate::db::{Bulk, Result, Tx};
 use crate::id::{PoolId, SubnetId, TenantId};
@@ -300,6 +302,20 @@ pub(super) async fn update(
         .run()
         .await
         .map(drop)
+}
+
+/// The sites whose profiles say of phones what Asterisk is told. Phones hear nothing of a subnet whose
+/// site they stand at, so what changes that has to know itself whether it concerns Asterisk.
+pub(super) async fn sites_told_of(tx: &mut Tx, tenant: TenantId) -> Result<BTreeSet<String>> {
+    let rows: Vec<(String,)> = tx
+        .query(sql!(
+            "SELECT DISTINCT p.scope_key FROM profile p JOIN profile_setting s ON s.profile_id = p.id
+             WHERE p.tenant_id = $1 AND p.scope = 'site' AND s.key IN ('sip.digest', 'sip.srtp')"
+        ))
+        .bind(tenant.to_string())
+        .all()
+        .await?;
+    Ok(rows.into_iter().map(|(site,)| site).collect())
 }
 
 pub(super) async fn set_parent(
