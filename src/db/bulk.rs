@@ -9,7 +9,8 @@ use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo};
 use sqlx::{Encode, Postgres, Type};
 
 use super::later::Encoded;
-use super::{On, Open, Query, Result, Tx, Value};
+use super::query::On;
+use super::{Open, Query, Result, Tx, Value};
 
 /// An insertion of rows with `columns` values each.
 #[derive(Debug)]

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use sqlx::{Column as _, TypeInfo as _, ValueRef as _};
 
-use super::{AnyRow, Result, Tx};
+use super::query::AnyRow;
+use super::{Result, Tx};
 use crate::{secrets, sql};
 
 /// One value, told apart in JSON by its form: null, a number, true or false, `"t…"` for text,

@@ -18,7 +18,8 @@ use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArgumentBuffer, PgArguments, PgConnection, PgTypeInfo};
 use sqlx::{Arguments as _, Encode, Postgres, Type};
 
-use super::{Result, Value, placeholders};
+use super::query::placeholders;
+use super::{Result, Value};
 
 /// Statements put off, in the order in which they came.
 #[derive(Debug, Default)]
