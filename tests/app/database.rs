@@ -8,7 +8,7 @@ use patchbay::auth::Role;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
-use crate::routes::has_security_headers;
+use crate::routes_around::has_security_headers;
 use crate::support::app::{Answer, Browser, PASSWORD, Script, TestApp, both_databases, tester};
 use crate::support::lab::Postgres;
 
