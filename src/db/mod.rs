@@ -1,4 +1,4 @@
-//! The only file that knows there are two databases.
+//! The only folder that knows there are two databases.
 //!
 //! One SQL text with `$1` placeholders serves `SQLite` and `PostgreSQL`; values and rows use the
 //! types both drivers share (`i64`, `bool`, text, bytes). Every constant statement is written
