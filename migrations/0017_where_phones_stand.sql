@@ -8,7 +8,8 @@ SELECT p.tenant_id, p.mac,
        CASE WHEN p.site_key <> '' THEN p.site_key ELSE coalesce(s.site_key, '') END AS site_key,
        s.id AS subnet_id
 FROM phone p
-LEFT JOIN subnet s ON s.id = CASE WHEN p.site_key = '' THEN
-    coalesce((SELECT a.subnet_id FROM address a
-              WHERE a.tenant_id = p.tenant_id AND a.holder_id = p.mac AND a.holder_kind = 'phone'
-              ORDER BY a.address LIMIT 1), p.subnet_id) END;
+LEFT JOIN address k ON p.site_key = '' AND k.tenant_id = p.tenant_id AND k.holder_id = p.mac AND k.holder_kind = 'phone'
+    AND NOT EXISTS (SELECT 1 FROM address o
+                    WHERE o.tenant_id = k.tenant_id AND o.holder_id = k.holder_id AND o.holder_kind = 'phone'
+                      AND o.address < k.address)
+LEFT JOIN subnet s ON p.site_key = '' AND s.id = coalesce(k.subnet_id, p.subnet_id);

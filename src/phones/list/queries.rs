@@ -102,6 +102,13 @@ macro_rules! every {
     };
 }
 
+/// Every phone `p`, of which nothing is known but where it stands.
+macro_rules! standing {
+    () => {
+        "phone_whereabouts p WHERE p.tenant_id = $1"
+    };
+}
+
 /// The phones `p` to choose from, one after the other in their order: soon a page is full.
 macro_rules! walked {
     () => {
@@ -239,6 +246,9 @@ macro_rules! limits {
     (every) => {
         " LIMIT $2 OFFSET $3"
     };
+    (standing) => {
+        " LIMIT $2 OFFSET $3"
+    };
     ($some:ident) => {
         " LIMIT $19 OFFSET $20"
     };
@@ -281,11 +291,22 @@ fn few(sort: Sort) -> &'static str {
     })
 }
 
-/// A page of every phone, in an order that is of phones themselves.
-fn every(sort: Sort) -> Option<&'static str> {
-    Some(sorted!(every, "CAST(0 AS BIGINT)", sort, {
-        Sort::Address | Sort::AddressDown | Sort::Fetched | Sort::FetchedDown => return None,
-    }))
+/// A page of every phone, in an order that is of phones and where they stand; `own` is whether each
+/// says that itself, so that an index has the order.
+fn every(sort: Sort, own: bool) -> Option<&'static str> {
+    Some(match sort {
+        Sort::Site if own => page!(every, "CAST(0 AS BIGINT)", "p.site_key, p.mac"),
+        Sort::SiteDown if own => {
+            page!(every, "CAST(0 AS BIGINT)", "p.site_key DESC, p.mac DESC")
+        }
+        Sort::Site => page!(standing, "CAST(0 AS BIGINT)", "sort_key, p.mac", "p.site_key"),
+        Sort::SiteDown => {
+            page!(standing, "CAST(0 AS BIGINT)", "sort_key DESC, p.mac DESC", "p.site_key")
+        }
+        sort => sorted!(every, "CAST(0 AS BIGINT)", sort, {
+            Sort::Address | Sort::AddressDown | Sort::Fetched | Sort::FetchedDown => return None,
+        }),
+    })
 }
 
 /// A page of all that are meant; in an order by something that not all have, only of those that
@@ -471,8 +492,10 @@ async fn walk(
     sort: Sort,
     page: Page,
 ) -> Result<Vec<Listed>> {
+    let by_site = matches!(sort, Sort::Site | Sort::SiteDown);
+    let own = by_site && totals::all_say_a_site(tx, counted, tenant).await?;
     if asked.is_everything()
-        && let Some(text) = every(sort)
+        && let Some(text) = every(sort, own)
     {
         let query = tx.query(text).bind(tenant.to_string());
         return folded(query.bind(page.limit).bind(page.offset).all().await?);

@@ -29,6 +29,7 @@ struct Entered {
     every: i64,
     atas: i64,
     no_line: i64,
+    no_site: i64,
 }
 
 /// Phones that have a static address, which is in the log too.
@@ -77,7 +78,7 @@ pub async fn sites(tx: &mut Tx, counted: &Counted, tenant: TenantId) -> Result<V
 /// How many phones the tenant has.
 pub async fn totals(tx: &mut Tx, counted: &Counted, tenant: TenantId) -> Result<Totals> {
     let change = audit::head(tx).await?;
-    let Entered { every, atas, no_line } = entered(tx, counted, tenant, change).await?;
+    let Entered { every, atas, no_line, .. } = entered(tx, counted, tenant, change).await?;
     let (changes, fetched) = seen(tx, tenant).await?;
     let registered = match counted.get(tenant, change) {
         Some(Numbers { count, changes: at }) if at == changes => count,
@@ -110,6 +111,16 @@ pub(super) async fn of_state(
     })
 }
 
+/// Whether every phone says itself at which site it stands.
+pub(super) async fn all_say_a_site(
+    tx: &mut Tx,
+    counted: &Counted,
+    tenant: TenantId,
+) -> Result<bool> {
+    let change = audit::head(tx).await?;
+    Ok(entered(tx, counted, tenant, change).await?.no_site == 0)
+}
+
 /// How many phones have a static address.
 pub(super) async fn with_address(tx: &mut Tx, counted: &Counted, tenant: TenantId) -> Result<i64> {
     let change = audit::head(tx).await?;
@@ -129,7 +140,8 @@ async fn entered(tx: &mut Tx, counted: &Counted, tenant: TenantId, change: i64) 
         .query(sql!(
             "SELECT (SELECT count(*) FROM phone WHERE tenant_id = $1) AS every,
                  (SELECT count(*) FROM phone WHERE tenant_id = $1 AND kind = 'ata') AS atas,
-                 (SELECT count(*) FROM phone WHERE tenant_id = $1 AND number_sort = 100000000) AS no_line"
+                 (SELECT count(*) FROM phone WHERE tenant_id = $1 AND number_sort = 100000000) AS no_line,
+                 (SELECT count(*) FROM phone WHERE tenant_id = $1 AND site_key = '') AS no_site"
         ))
         .bind(tenant.to_string())
         .one()
