@@ -1,6 +1,7 @@
 //! Pages deep in long lists are reached from rows whose place is known. Whatever way leads to them,
 //! together they are the list: no row is missing and none is there twice.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use patchbay::auth::Role;
@@ -68,7 +69,7 @@ async fn fill_addresses(script: &Script<'_>) -> Vec<Value> {
         } else {
             format!("00:15:65:00:{:02x}:{:02x}", n * 11 % 200, n % 256)
         };
-        file.push_str(&format!("{address},allocated,{hostname},{mac},Somebody {n},\n"));
+        let _ = writeln!(file, "{address},allocated,{hostname},{mac},Somebody {n},");
         rows.push(json!({ "address": address, "hostname": hostname, "mac": mac }));
     }
     let import = script.ask("POST", "/api/v1/addresses/import").header("content-type", "text/csv");

@@ -37,8 +37,8 @@ macro_rules! among_registered {
     };
 }
 
-/// The same for whoever looks at thousands: all that are registered are read once, and looked up in
-/// memory.
+/// The same for whoever looks at thousands where that [pays](Tx::looks_up_by_hash): all that are
+/// registered are read once.
 macro_rules! registered_of_many {
     () => {
         "((p.number_sort, p.mac) IN (SELECT r.number, r.mac FROM registration r
@@ -165,17 +165,30 @@ macro_rules! without_fetched {
 /// The phones a search finds when they are few, and how many they are. All are found first, and
 /// bring what they are sorted by: `PostgreSQL`, which guesses how many they are, would otherwise walk
 /// over all phones in order and look each up among these.
-macro_rules! few {
-    () => {
+macro_rules! found_few {
+    ($registered:ident) => {
         concat!(
             "(SELECT mac, title_sort, number_sort, vendor, model, site_key, created_at, count(*) OVER () AS found
               FROM (SELECT p.mac, p.title_sort, p.number_sort, p.vendor, p.model, p.site_key, p.created_at
                     FROM phone p WHERE p.tenant_id = $1 AND ",
             found!(),
             " AND ",
-            fitting!(registered_of_many),
+            fitting!($registered),
             " LIMIT $21) these) p"
         )
+    };
+}
+
+macro_rules! few {
+    () => {
+        found_few!(registered)
+    };
+}
+
+/// The same where what is registered is best read once.
+macro_rules! few_by_hash {
+    () => {
+        found_few!(registered_of_many)
     };
 }
 
@@ -277,18 +290,24 @@ macro_rules! sorted {
 
 // Phones without an address, or that fetched nothing, come last, whichever way round.
 
+macro_rules! few_sorted {
+    ($few:ident, $sort:expr) => {
+        sorted!($few, "p.found", $sort, {
+            Sort::Address => page!($few, "p.found", "sort_key NULLS LAST, p.mac", address!()),
+            Sort::AddressDown => {
+                page!($few, "p.found", "sort_key DESC NULLS LAST, p.mac DESC", address!())
+            }
+            Sort::Fetched => page!($few, "p.found", "sort_key NULLS LAST, p.mac", fetched!()),
+            Sort::FetchedDown => {
+                page!($few, "p.found", "sort_key DESC NULLS LAST, p.mac DESC", fetched!())
+            }
+        })
+    };
+}
+
 /// A page of what a search finds, if it is little.
-fn few(sort: Sort) -> &'static str {
-    sorted!(few, "p.found", sort, {
-        Sort::Address => page!(few, "p.found", "sort_key NULLS LAST, p.mac", address!()),
-        Sort::AddressDown => {
-            page!(few, "p.found", "sort_key DESC NULLS LAST, p.mac DESC", address!())
-        }
-        Sort::Fetched => page!(few, "p.found", "sort_key NULLS LAST, p.mac", fetched!()),
-        Sort::FetchedDown => {
-            page!(few, "p.found", "sort_key DESC NULLS LAST, p.mac DESC", fetched!())
-        }
-    })
+fn few(sort: Sort, by_hash: bool) -> &'static str {
+    if by_hash { few_sorted!(few_by_hash, sort) } else { few_sorted!(few, sort) }
 }
 
 /// A page of every phone, in an order that is of phones and where they stand; `own` is whether each
@@ -457,7 +476,7 @@ pub async fn list(
     page: Page,
 ) -> Result<(Vec<Listed>, i64)> {
     if asked.is_search() {
-        let text = few(sort);
+        let text = few(sort, tx.looks_up_by_hash());
         let query = bound(tx.query(text), tenant, asked).planned_anew();
         let query = query.bind(page.limit).bind(page.offset).bind(MANY);
         let rows: Vec<ListedRow> = query.all().await?;
