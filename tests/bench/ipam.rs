@@ -215,8 +215,34 @@ async fn lists(
             );
         }
     }
+    let path = format!("/ipam/addresses?sort=hostname&page={}", u64::from(subnets) * 2);
+    let moved = after_changes(&browser, &script, &path).await?;
+    report.note(
+        &format!(
+            "addresses, deep page of a sorted list right after a change, {database}, {} in use",
+            u64::from(subnets) * 100
+        ),
+        &format!("median {}", shown(moved.median())),
+        "what was known of the places of rows is not true any more; one at a time",
+    );
     program.stop().await?;
     Ok(medians)
+}
+
+/// A page each time when something has just changed.
+pub async fn after_changes(browser: &Client, script: &Client, path: &str) -> anyhow::Result<Times> {
+    let (mut browser, mut script) = (browser.twin(), script.twin());
+    let mut times = Vec::new();
+    for n in 0..ROUNDS {
+        let other = json!({ "name": format!("Other {n}"), "cidr": format!("172.16.{n}.0/24") });
+        let made = script.post("/api/v1/subnets", &other).await?;
+        ensure!(made.status == 201, "{} {}", made.status, made.text());
+        let began = Instant::now();
+        let answer = browser.get(path).await?;
+        times.push(began.elapsed());
+        ensure!(answer.status == 200, "{path}: {}", answer.status);
+    }
+    Ok(Times::of(times))
 }
 
 async fn ask(

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::fixture::{Fixtures, databases};
 use crate::http::Client;
+use crate::ipam::after_changes;
 use crate::ipam_seed as seed;
 use crate::lab::Postgres;
 use crate::lives;
@@ -336,6 +337,13 @@ async fn lists(report: &mut Report, fixtures: &Fixtures, database: &str) -> anyh
             &format!("{} requests; slowest alone {} {}", busy.len(), slowest.0, shown(slowest.1)),
         );
     }
+    let deep = "/lifecycle?page=2000&sort=holder";
+    let moved = after_changes(&browser, &script, deep).await?;
+    report.note(
+        &format!("assignments, deep page right after a change, {database}"),
+        &format!("median {}", shown(moved.median())),
+        "what was known of the places of rows is not true any more; one at a time",
+    );
     program.stop().await
 }
 
