@@ -43,14 +43,18 @@ impl SettingField {
 
 /// A value as people read it.
 pub fn meaning(setting: &Setting, value: &str) -> String {
-    let word = match setting.form {
+    let choice = match &setting.form {
         Form::Choice(words) => words.iter().find(|(word, _)| *word == value),
         _ => None,
     };
-    match word {
-        Some((_, meaning)) => (*meaning).to_owned(),
-        None if value.is_empty() => "none".to_owned(),
-        None => value.to_owned(),
+    match (choice, &setting.form) {
+        (Some((_, meaning)), _) => (*meaning).to_owned(),
+        _ if value.is_empty() => "none".to_owned(),
+        (_, Form::Number(.., unit)) if !unit.is_empty() => {
+            let unit = if value == "1" { unit.trim_end_matches('s') } else { unit };
+            format!("{value} {unit}")
+        }
+        _ => value.to_owned(),
     }
 }
 

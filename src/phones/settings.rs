@@ -26,8 +26,8 @@ pub struct Setting {
 pub enum Form {
     /// One of these words, each with its meaning.
     Choice(&'static [(&'static str, &'static str)]),
-    /// A whole number between the two.
-    Number(u32, u32),
+    /// A whole number between the two, of what.
+    Number(u32, u32, &'static str),
     /// A host name or an address; empty is allowed.
     Host,
     /// Codecs in the order of preference, separated by commas.
@@ -56,7 +56,7 @@ pub static SETTINGS: [Setting; 18] = [
         key: "sip.port",
         title: "SIP port",
         hint: "",
-        form: Form::Number(1, 65_535),
+        form: Form::Number(1, 65_535, ""),
         usual: "5060",
     },
     Setting {
@@ -70,7 +70,7 @@ pub static SETTINGS: [Setting; 18] = [
         key: "sip.expires",
         title: "Registration lasts",
         hint: "seconds",
-        form: Form::Number(60, 7_200),
+        form: Form::Number(60, 7_200, "seconds"),
         usual: "600",
     },
     Setting {
@@ -136,8 +136,8 @@ pub static SETTINGS: [Setting; 18] = [
     Setting {
         key: "provision.interval",
         title: "Looks for a new file every",
-        hint: "minutes",
-        form: Form::Number(10, 10_080),
+        hint: "minutes; Grandstream and Poly phones take no less than 60",
+        form: Form::Number(10, 10_080, "minutes"),
         usual: "1440",
     },
     Setting {
@@ -151,7 +151,7 @@ pub static SETTINGS: [Setting; 18] = [
         key: "network.vlan",
         title: "VLAN",
         hint: "0 is untagged",
-        form: Form::Number(0, 4_094),
+        form: Form::Number(0, 4_094, ""),
         usual: "0",
     },
     Setting {
@@ -172,7 +172,7 @@ pub static SETTINGS: [Setting; 18] = [
         key: "silent.days",
         title: "Counts as silent after",
         hint: "days without a sign of it",
-        form: Form::Number(1, 365),
+        form: Form::Number(1, 365, "days"),
         usual: "7",
     },
 ];
@@ -220,7 +220,7 @@ impl Form {
                 let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
                 Err(format!("choose {}", words.join(" or ")))
             }
-            Self::Number(least, most) => match text.parse::<u32>() {
+            Self::Number(least, most, _) => match text.parse::<u32>() {
                 Ok(number) if (*least..=*most).contains(&number) => Ok(()),
                 _ => Err(format!("use a whole number from {least} to {most}")),
             },

@@ -337,14 +337,24 @@ async fn lists(report: &mut Report, fixtures: &Fixtures, database: &str) -> anyh
             &format!("{} requests; slowest alone {} {}", busy.len(), slowest.0, shown(slowest.1)),
         );
     }
-    let deep = "/lifecycle?page=2000&sort=holder";
-    let moved = after_changes(&browser, &script, deep).await?;
+    moved(report, database, &browser, &script).await?;
+    program.stop().await
+}
+
+/// A deep page each time when something has just changed.
+async fn moved(
+    report: &mut Report,
+    database: &str,
+    browser: &Client,
+    script: &Client,
+) -> anyhow::Result<()> {
+    let times = after_changes(browser, script, "/lifecycle?page=2000&sort=holder").await?;
     report.note(
         &format!("assignments, deep page right after a change, {database}"),
-        &format!("median {}", shown(moved.median())),
+        &format!("median {}", shown(times.median())),
         "what was known of the places of rows is not true any more; one at a time",
     );
-    program.stop().await
+    Ok(())
 }
 
 async fn fill(state: &State) -> anyhow::Result<()> {
