@@ -215,6 +215,8 @@ macro_rules! site {
 }
 
 /// A page's rows: its MACs are found first, then only those phones are read, a row for each line.
+/// Where a phone stands is asked for by itself: of a join with that, `PostgreSQL` would think for
+/// longer than it takes.
 /// `sort_key` is for orders that are not by something of the phone itself.
 macro_rules! page {
     ($phones:ident, $found:literal, $order:literal) => {
@@ -222,8 +224,10 @@ macro_rules! page {
     };
     ($phones:ident, $found:literal, $order:literal, $key:expr) => {
         concat!(
-            "SELECT shown.found, p.mac, p.vendor, p.model, p.label, p.site, w.site AS stands, p.notes,
-                 p.version, p.created_at, p.updated_at,
+            "SELECT shown.found, p.mac, p.vendor, p.model, p.label, p.site,
+                 CASE WHEN p.site_key <> '' THEN p.site
+                      ELSE (SELECT w.site FROM phone_whereabouts w WHERE w.mac = p.mac) END AS stands,
+                 p.notes, p.version, p.created_at, p.updated_at,
                  (SELECT f.name FROM profile f WHERE f.id = p.profile_id) AS profile, ",
             address!(),
             " AS address, ",
@@ -243,7 +247,6 @@ macro_rules! page {
             limits!($phones),
             ") shown
              JOIN phone p ON p.mac = shown.mac
-             JOIN phone_whereabouts w ON w.mac = p.mac
              LEFT JOIN phone_line l ON l.mac = p.mac
              LEFT JOIN users u ON u.id = l.user_id
              LEFT JOIN extension e ON e.user_id = l.user_id
