@@ -514,8 +514,8 @@ async fn walk(
     sort: Sort,
     page: Page,
 ) -> Result<Vec<Listed>> {
-    let by_site = matches!(sort, Sort::Site | Sort::SiteDown);
-    let own = by_site && totals::all_say_a_site(tx, counted, tenant).await?;
+    let all_by_site = asked.is_everything() && matches!(sort, Sort::Site | Sort::SiteDown);
+    let own = all_by_site && totals::all_say_a_site(tx, counted, tenant).await?;
     if asked.is_everything()
         && let Some(text) = every(sort, own)
     {
