@@ -9,6 +9,8 @@
 mod queries;
 mod types;
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
@@ -21,18 +23,44 @@ pub use types::{Actor, Broken, Event, Filter, Page, Record, Via};
 
 /// The key that chains the audit log.
 #[derive(Clone)]
-pub struct ChainKey([u8; 32]);
+pub struct ChainKey {
+    key: [u8; 32],
+    /// The head as whoever has this key last left it: mostly the head there is.
+    left: Arc<Mutex<Option<Head>>>,
+}
+
+/// The number of the newest row, and what is kept of its hash.
+#[derive(Clone)]
+struct Head {
+    seq: i64,
+    hash: String,
+}
 
 impl ChainKey {
     /// The key this installation's secret key stands for.
     pub fn of(vault: &Vault) -> Self {
-        Self(vault.key_for("audit chain"))
+        Self { key: vault.key_for("audit chain"), left: Arc::default() }
+    }
+
+    /// The head as it was left.
+    fn left(&self) -> Option<Head> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes how it is left.
+    fn leave(&self, head: Head) {
+        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(head);
     }
 
     /// What the head keeps of the newest row's hash. Who has no key cannot make the head name an
     /// earlier row after cutting off those behind it; what is written after that is broken too.
     fn masked(&self, seq: i64, hash: &str) -> String {
         format!("{MASKED}{}", secrets::hex(&self.mask(seq, hash)))
+    }
+
+    /// The head that a row leaves.
+    fn head(&self, last: &Record) -> Head {
+        Head { seq: last.seq, hash: self.masked(last.seq, &last.hash) }
     }
 
     /// Undoes [`ChainKey::masked`]; what is not masked is no hash.
@@ -42,7 +70,7 @@ impl ChainKey {
     }
 
     fn mask(&self, seq: i64, hash: &str) -> Vec<u8> {
-        let mask = secrets::mac(&self.0, &[b"head".as_slice(), seq.to_be_bytes().as_slice()]);
+        let mask = secrets::mac(&self.key, &[b"head".as_slice(), seq.to_be_bytes().as_slice()]);
         let bytes = secrets::unhex(hash).unwrap_or_default();
         bytes.iter().zip(mask).map(|(byte, mask)| byte ^ mask).collect()
     }
@@ -66,6 +94,8 @@ pub struct Change {
     flushed: bool,
     /// Rows that have their numbers and are being chained.
     chaining: Option<JoinHandle<Vec<Record>>>,
+    /// The head it leaves.
+    head: Option<Head>,
     /// What is counted of it when it is committed.
     committed: Vec<Box<dyn FnOnce() + Send>>,
 }
@@ -85,6 +115,7 @@ impl Change {
             why: String::new(),
             flushed: false,
             chaining: None,
+            head: None,
             committed: Vec::new(),
         }
     }
@@ -144,13 +175,34 @@ impl Change {
     /// Commits what is merely seen (that an address answered again, how far a sweep is), which
     /// nobody does and the log need not tell, together with whatever was recorded.
     pub async fn commit_seen(mut self) -> Result<()> {
-        self.flush().await?;
-        self.write_chained().await?;
+        if !self.append().await? {
+            self.flush().await?;
+            self.write_chained().await?;
+        }
+        if let Some(head) = self.head {
+            // If it is not so in the end, whoever comes next will find another head.
+            self.key.leave(head);
+        }
         self.tx.commit().await?;
         for count in self.committed {
             count();
         }
         Ok(())
+    }
+
+    /// Writes down what was noted if that is all there is and not much, in one message, and if
+    /// nobody who has another copy of the key added to the log since; whether it did.
+    async fn append(&mut self) -> Result<bool> {
+        let left = self.key.left().filter(|_| !self.flushed && self.events.len() < MANY);
+        let Some(left) = left else { return Ok(false) };
+        let hash = self.key.unmasked(left.seq, &left.hash);
+        let events = self.events.clone();
+        let records = chained(&self.key, hash, left.seq + 1, self.at, &self.actor, events);
+        let Some(last) = records.last() else { return Ok(false) };
+        let head = self.key.head(last);
+        let done = queries::append(&mut self.tx, &records, &left, &head).await?;
+        self.head = done.then_some(head);
+        Ok(done)
     }
 
     /// Writes down what was noted so far, so that a change of very many things need not keep all
@@ -186,8 +238,10 @@ impl Change {
         queries::insert(&mut self.tx, records).await?;
         match records.last() {
             Some(last) => {
-                let head = self.key.masked(last.seq, &last.hash);
-                queries::set_head(&mut self.tx, &head).await
+                let head = self.key.head(last);
+                queries::set_head(&mut self.tx, &head.hash).await?;
+                self.head = Some(head);
+                Ok(())
             }
             None => Ok(()),
         }
@@ -342,7 +396,7 @@ pub async fn is_of(db: &Db, key: &ChainKey) -> Result<bool> {
 /// What binds `record` to everything before it.
 fn chain(key: &ChainKey, previous: &str, record: &Record) -> String {
     let mac = secrets::mac(
-        &key.0,
+        &key.key,
         &[
             previous.as_bytes(),
             &record.seq.to_be_bytes(),

@@ -1,7 +1,8 @@
 //! All SQL on the audit log.
 
+use super::Head;
 use super::types::{Filter, Page, Record};
-use crate::db::{Bulk, Result, Tx};
+use crate::db::{Bulk, Query, Result, Tx};
 use crate::id::TenantId;
 use crate::sql;
 
@@ -52,24 +53,43 @@ static INSERT: Bulk = Bulk {
 };
 
 pub(super) async fn insert(tx: &mut Tx, records: &[Record]) -> Result<()> {
-    tx.insert_many_later(&INSERT, records, |row, record| {
-        row.bind(record.seq)
-            .bind(record.at)
-            .bind(record.tenant_id.clone())
-            .bind(record.actor.clone())
-            .bind(record.via.clone())
-            .bind(record.source.clone())
-            .bind(record.request_id.clone())
-            .bind(record.action.clone())
-            .bind(record.subject.clone())
-            .bind(record.subject_id.clone())
-            .bind(record.note.clone())
-            .bind(record.before_json.clone())
-            .bind(record.after_json.clone())
-            .bind(record.affects_asterisk)
-            .bind(record.hash.clone())
-    })
+    tx.insert_many_later(&INSERT, records, bound).await
+}
+
+/// Adds rows behind `before` and makes `now` the head, if `before` still is.
+pub(super) async fn append(
+    tx: &mut Tx,
+    records: &[Record],
+    before: &Head,
+    now: &Head,
+) -> Result<bool> {
+    let (before, now) = (before.clone(), now.clone());
+    tx.insert_many_if(
+        sql!("UPDATE audit_head SET seq = $1, hash = $2 WHERE id = 1 AND seq = $3 AND hash = $4"),
+        |head| head.bind(now.seq).bind(now.hash).bind(before.seq).bind(before.hash),
+        &INSERT,
+        records,
+        bound,
+    )
     .await
+}
+
+fn bound<'q>(row: Query<'q>, record: &Record) -> Query<'q> {
+    row.bind(record.seq)
+        .bind(record.at)
+        .bind(record.tenant_id.clone())
+        .bind(record.actor.clone())
+        .bind(record.via.clone())
+        .bind(record.source.clone())
+        .bind(record.request_id.clone())
+        .bind(record.action.clone())
+        .bind(record.subject.clone())
+        .bind(record.subject_id.clone())
+        .bind(record.note.clone())
+        .bind(record.before_json.clone())
+        .bind(record.after_json.clone())
+        .bind(record.affects_asterisk)
+        .bind(record.hash.clone())
 }
 
 pub(super) async fn after(tx: &mut Tx, seq: i64, limit: i64) -> Result<Vec<Record>> {

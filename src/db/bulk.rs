@@ -8,8 +8,8 @@ use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo};
 use sqlx::{Encode, Postgres, Type};
 
-use super::later::Encoded;
-use super::query::On;
+use super::later::{Encoded, shifted};
+use super::query::{On, placeholders};
 use super::{Open, Query, Result, Tx, Value};
 
 /// An insertion of rows with `columns` values each.
@@ -46,12 +46,12 @@ impl Tx {
         bind: for<'q> fn(Query<'q>, &T) -> Query<'q>,
     ) -> Result<()> {
         if let ([row], Self::Postgres(_)) = (rows, &self) {
-            let statement = self.later(text((bulk.head, Form::Row), || one_row(bulk)));
+            let statement = self.later(text(("", bulk.head, Form::Row), || one_row(bulk)));
             return bind(statement, row).run().await.map(drop);
         }
         if let Self::Postgres(open) = self {
             let Open { tx, later, .. } = &mut **open;
-            let text = text((bulk.head, Form::Columns), || in_columns(bulk));
+            let text = text(("", bulk.head, Form::Columns), || in_columns(bulk));
             for rows in rows.chunks(bulk.most) {
                 later.put_off(tx, text, columns(bulk, rows, bind)?).await?;
             }
@@ -63,11 +63,39 @@ impl Tx {
             let count = (1_usize << rest.len().ilog2()).min(bulk.most);
             let Some((now, later)) = rest.split_at_checked(count) else { break };
             let form = Form::Rows(count);
-            let statement = self.query(text((bulk.head, form), || in_rows(bulk, count)));
+            let statement = self.query(text(("", bulk.head, form), || in_rows(bulk, count)));
             now.iter().fold(statement, bind).run().await?;
             rest = later;
         }
         Ok(())
+    }
+
+    /// Inserts `rows`, at least one and at most as many as a statement has, if `first`, an update
+    /// whose values `values` binds, changes a row; whether it did. On `PostgreSQL` both go in one
+    /// message, with what was put off.
+    pub async fn insert_many_if<T>(
+        &mut self,
+        first: &'static str,
+        values: impl for<'q> FnOnce(Query<'q>) -> Query<'q>,
+        bulk: &'static Bulk,
+        rows: &[T],
+        bind: for<'q> fn(Query<'q>, &T) -> Query<'q>,
+    ) -> Result<bool> {
+        if !matches!(self, Self::Postgres(_)) {
+            if values(self.query(first)).run().await? == 0 {
+                return Ok(false);
+            }
+            return self.insert_many(bulk, rows, bind).await.map(|()| true);
+        }
+        let form = if rows.len() == 1 { Form::Row } else { Form::Columns };
+        let text = text((first, bulk.head, form), || after(first, bulk, form));
+        let mut statement = values(self.along(text));
+        if let ([row], Form::Row) = (rows, form) {
+            statement = bind(statement, row);
+        } else if let On::Together(_, _, all, _) = &mut statement.on {
+            all.extend(columns(bulk, rows, bind)?);
+        }
+        Ok(statement.run().await? > 0)
     }
 }
 
@@ -197,7 +225,8 @@ enum Form {
     Rows(usize),
 }
 
-type Key = (&'static str, Form);
+/// What comes before, if anything does, the beginning of the insertion, and its form.
+type Key = (&'static str, &'static str, Form);
 
 /// A text, which is made once and kept for good.
 fn text(key: Key, write: impl FnOnce() -> String) -> &'static str {
@@ -220,10 +249,26 @@ fn one_row(bulk: &Bulk) -> String {
 
 /// The text for an array for each column. They have the names that columns of VALUES have.
 fn in_columns(bulk: &Bulk) -> String {
-    let head = bulk.head.trim_end().trim_end_matches("VALUES");
+    format!("{}SELECT * FROM {} {}", without_values(bulk), unnested(bulk), bulk.tail)
+}
+
+/// The text for rows that are inserted if something else changed a row before.
+fn after(first: &str, bulk: &Bulk, form: Form) -> String {
+    let (head, passed) = (without_values(bulk), placeholders(first));
+    let rows = match form {
+        Form::Row => format!("SELECT {} FROM first", shifted(&places(bulk), passed)),
+        _ => format!("SELECT rows.* FROM first, {}", shifted(&unnested(bulk), passed)),
+    };
+    format!("WITH first AS ({first} RETURNING 1) {head}{rows} {}", bulk.tail)
+}
+
+fn without_values(bulk: &Bulk) -> &'static str {
+    bulk.head.trim_end().trim_end_matches("VALUES")
+}
+
+fn unnested(bulk: &Bulk) -> String {
     let names = (1..=bulk.columns).map(|n| format!("column{n}")).collect::<Vec<_>>().join(", ");
-    let arrays = places(bulk);
-    format!("{head}SELECT * FROM unnest({arrays}) AS rows ({names}) {}", bulk.tail)
+    format!("unnest({}) AS rows ({names})", places(bulk))
 }
 
 fn places(bulk: &Bulk) -> String {
@@ -242,5 +287,14 @@ mod tests {
         let columns =
             "INSERT INTO t (a, b) SELECT * FROM unnest($1, $2) AS rows (column1, column2) ";
         assert_eq!(in_columns(&bulk), columns);
+        let first = "UPDATE u SET c = $1";
+        assert_eq!(
+            after(first, &bulk, Form::Row),
+            "WITH first AS (UPDATE u SET c = $1 RETURNING 1) INSERT INTO t (a, b) SELECT $2, $3 FROM first "
+        );
+        assert_eq!(
+            after(first, &bulk, Form::Columns),
+            "WITH first AS (UPDATE u SET c = $1 RETURNING 1) INSERT INTO t (a, b) SELECT rows.* FROM first, unnest($2, $3) AS rows (column1, column2) "
+        );
     }
 }

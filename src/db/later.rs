@@ -117,11 +117,15 @@ fn together(of: &[&str]) -> String {
         parts.push(format!("part{n} AS ({})", shifted(sql, passed)));
         passed += placeholders(sql);
     }
-    format!("WITH {} {}", parts.join(", "), shifted(last, passed))
+    let (parts, last) = (parts.join(", "), shifted(last, passed));
+    match last.strip_prefix("WITH ") {
+        Some(more) => format!("WITH {parts}, {more}"),
+        None => format!("WITH {parts} {last}"),
+    }
 }
 
 /// `$1` becomes `$6` if five values come before.
-fn shifted(sql: &str, by: usize) -> String {
+pub(super) fn shifted(sql: &str, by: usize) -> String {
     let mut pieces = sql.split('$');
     let mut text = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
@@ -206,6 +210,11 @@ mod tests {
         assert_eq!(
             together(&of),
             "WITH part0 AS (UPDATE a SET x = $2 WHERE y = $1), part1 AS (INSERT INTO b VALUES ($3)) SELECT $5, $4"
+        );
+        let of = ["UPDATE a SET x = $1", "WITH first AS (SELECT $1) INSERT INTO b SELECT $2"];
+        assert_eq!(
+            together(&of),
+            "WITH part0 AS (UPDATE a SET x = $1), first AS (SELECT $2) INSERT INTO b SELECT $3"
         );
         assert_eq!(text(vec!["SELECT $1"]), "SELECT $1");
         assert!(std::ptr::eq(text(of.to_vec()), text(of.to_vec())), "it is made once");

@@ -242,6 +242,28 @@ both_databases! {
         }
     }
 
+    async fn who_finds_the_log_longer_than_it_was_left_goes_on_where_it_ends(app: TestApp) {
+        let other = app.another().await;
+        let write = async |app: &TestApp, things: i64| {
+            let mut change = app.state.change(&tester()).await.unwrap();
+            for n in 0..things {
+                change.record(Event::new("thing.done", &n, &n));
+            }
+            change.commit().await.unwrap();
+        };
+        for (who, things) in [(&app, 1), (&app, 2), (&other, 2), (&other, 1), (&app, 1), (&app, 100), (&other, 3), (&app, 1)] {
+            write(who, things).await;
+        }
+        // One that is given up after it was written down is no part of it.
+        let mut change = app.state.change(&tester()).await.unwrap();
+        change.record(Event::new("thing.done", &"nothing", &0));
+        change.flush().await.unwrap();
+        drop(change);
+        write(&app, 1).await;
+        assert_eq!(verdict(&app).await, "112 rows");
+        assert_eq!(app.number("SELECT count(*) FROM audit_event WHERE subject = 'nothing'").await, 0);
+    }
+
     async fn concurrent_changes_leave_one_unbroken_chain(app: TestApp) {
         let other = app.another().await;
         let write = async |app: &TestApp, n: u32| {

@@ -13,6 +13,8 @@ async fn with_notes(app: &TestApp) {
     app.sql("CREATE TABLE note (id BIGINT PRIMARY KEY, text TEXT)").await;
     app.sql("CREATE TABLE note_count (what TEXT PRIMARY KEY, entries BIGINT NOT NULL)").await;
     app.sql("INSERT INTO note_count VALUES ('notes', 0)").await;
+    app.sql("CREATE TABLE note_mark (marks BIGINT NOT NULL)").await;
+    app.sql("INSERT INTO note_mark VALUES (0)").await;
 }
 
 async fn add_later(tx: &mut Tx, ids: &[i64]) {
@@ -112,5 +114,35 @@ both_databases! {
         }
         assert_eq!(noted(&app).await, ["7 taken"]);
         assert_eq!(app.number("SELECT entries FROM note_count").await, 0);
+    }
+    async fn rows_that_depend_on_another_are_added_with_it_or_not_at_all(app: TestApp) {
+        with_notes(&app).await;
+        for (ids, expected, done) in [
+            (&[1_i64][..], 0_i64, true),
+            (&[2, 3], 1, true),
+            (&[4], 1, false),
+            (&[5, 6], 9, false),
+        ] {
+            let mut tx = app.state.db.write().await.unwrap();
+            let marked = sql!("UPDATE note_mark SET marks = marks + $1");
+            tx.later(marked).bind(1_i64).run().await.unwrap();
+            let rows: Vec<(i64, Option<String>)> =
+                ids.iter().map(|id| (*id, (id % 2 == 0).then(|| format!("it's ${id}")))).collect();
+            let count = sql!("UPDATE note_count SET entries = $1 WHERE what = $2 AND entries = $3");
+            let did = tx
+                .insert_many_if(
+                    count,
+                    |count| count.bind(expected + 1).bind("notes").bind(expected),
+                    &ADD,
+                    &rows,
+                    |row, (id, text)| row.bind(*id).bind(text.clone()),
+                )
+                .await;
+            assert_eq!(did.unwrap(), done, "{ids:?}");
+            tx.commit().await.unwrap();
+        }
+        assert_eq!(noted(&app).await, ["1 nothing", "2 it's $2", "3 nothing"]);
+        assert_eq!(app.number("SELECT entries FROM note_count").await, 2);
+        assert_eq!(app.number("SELECT marks FROM note_mark").await, 4);
     }
 }

@@ -88,7 +88,7 @@ fn every_query_is_written_as_a_statement_the_next_test_finds() {
         if own.iter().any(|name| path.ends_with(format!("db/{name}.rs"))) {
             continue;
         }
-        for word in [".later(", ".along("] {
+        for word in [".later(", ".along(", ".insert_many_if("] {
             for place in text.split(word).skip(1) {
                 assert!(place.trim_start().starts_with("sql!("), "{path:?}: {word}{place:.20}");
             }
