@@ -32,6 +32,8 @@ pub async fn import(
     let kind = if is_phones { None } else { known(kind)? };
     let read =
         std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+    // What was imported just before may be all there is, and nobody may be serving who looks.
+    session.state.db.look_at_growth().await?;
     if is_phones {
         return Box::pin(import_phones(session, read, dry_run)).await;
     }

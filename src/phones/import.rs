@@ -10,7 +10,7 @@ use std::str::FromStr;
 use super::people;
 use super::refusal::{Refusals, Sorted};
 use super::types::{Edit, NewLine, Static};
-use super::{profiles, queries, register};
+use super::{add, profiles, queries, update};
 use crate::id::ProfileId;
 use crate::ipam::space::Space;
 use crate::models::{Model, Vendor};
@@ -106,13 +106,16 @@ async fn save(
         report.refuse(line, "model", &"a new phone needs a vendor and a model");
         return Ok(());
     }
-    match register(space, vault, mac, &edit).await {
-        Ok((phone, added)) => {
-            let same = before.is_some_and(|before| before.version == phone.version);
-            let verdict = match (added, same) {
-                (true, _) => Verdict::Added,
-                (false, true) => Verdict::Unchanged,
-                (false, false) => Verdict::Changed,
+    let saved = match &before {
+        Some(_) => update(space, mac, None, &edit).await,
+        None => add(space, vault, mac, &edit).await,
+    };
+    match saved {
+        Ok(phone) => {
+            let verdict = match before {
+                None => Verdict::Added,
+                Some(before) if before.version == phone.version => Verdict::Unchanged,
+                Some(_) => Verdict::Changed,
             };
             report.added += usize::from(verdict == Verdict::Added);
             report.changed += usize::from(verdict == Verdict::Changed);

@@ -147,22 +147,17 @@ pub async fn create(space: &mut Space<'_>, vault: &Vault, new: &NewPhone) -> Out
     if !queries::insert(space, mac, &spec, sealed).await? {
         return Err(Refusal::MacTaken { mac, ours: false }.into());
     }
-    write_rest(space, mac, &spec).await?;
+    queries::add_rest(space, mac, &spec).await?;
     lines::follow(space.tx(), mac).await?;
-    let phone = stored(space, mac).await?;
-    address::settle(space, &phone, Some(new.address)).await?;
-    let phone = stored(space, mac).await?;
+    let mut phone = stored(space, mac).await?;
+    if address::settle(space, &phone, Some(new.address)).await? {
+        phone = stored(space, mac).await?;
+    }
     let told = !told::of_phone(space.tx(), tenant, mac).await?.is_empty();
     let after = describe(space.tx(), tenant, &phone).await?;
     let event = Event::new("phone.created", &phone.title(), &mac.hex()).after(after);
     space.record(if told { event.affects_asterisk() } else { event });
     Ok(phone)
-}
-
-async fn write_rest(space: &mut Space<'_>, mac: Mac, spec: &Spec) -> Result<()> {
-    queries::set_lines(space, mac, &spec.lines).await?;
-    queries::set_keys(space, mac, &spec.keys).await?;
-    queries::set_settings(space, mac, &spec.settings).await
 }
 
 async fn stored(space: &mut Space<'_>, mac: Mac) -> Outcome<Phone> {
@@ -194,7 +189,7 @@ pub async fn update(
     let before = describe(space.tx(), tenant, &old).await?;
     if spec != before_spec {
         queries::update(space, mac, &spec).await?;
-        write_rest(space, mac, &spec).await?;
+        queries::set_rest(space, mac, &spec).await?;
         lines::follow(space.tx(), mac).await?;
     }
     let between = stored(space, mac).await?;
@@ -224,11 +219,16 @@ pub async fn register(
     if queries::get(space.tx(), tenant, mac).await?.is_some() {
         return Ok((update(space, mac, None, edit).await?, false));
     }
+    Ok((add(space, vault, mac, edit).await?, true))
+}
+
+/// Adds a phone of which an edit says what it is.
+async fn add(space: &mut Space<'_>, vault: &Vault, mac: Mac, edit: &Edit) -> Outcome<Phone> {
     let model = edit.model.ok_or(Refusal::Missing)?;
     let mut spec = Spec::new(model);
     edit.write_to(&mut spec);
     let new = NewPhone { mac, spec, address: edit.address.unwrap_or(Static::None) };
-    Ok((create(space, vault, &new).await?, true))
+    create(space, vault, &new).await
 }
 
 /// Removes a phone. Its lines are free at once, and so is its address unless outside systems must be

@@ -281,6 +281,22 @@ pub(super) async fn touch(space: &mut Space<'_>, mac: Mac) -> Result<()> {
     query.bind(mac.hex()).bind(tenant.to_string()).bind(now).run().await.map(drop)
 }
 
+/// Writes what a phone has but for its own row.
+pub(super) async fn add_rest(space: &mut Space<'_>, mac: Mac, spec: &Spec) -> Result<()> {
+    add_lines(space, mac, &spec.lines).await?;
+    add_keys(space, mac, &spec.keys).await?;
+    add_settings(space, mac, &spec.settings).await
+}
+
+/// The same, in place of what is there.
+pub(super) async fn set_rest(space: &mut Space<'_>, mac: Mac, spec: &Spec) -> Result<()> {
+    let tx = space.tx();
+    tx.later(sql!("DELETE FROM phone_line WHERE mac = $1")).bind(mac.hex()).run().await?;
+    tx.later(sql!("DELETE FROM phone_key WHERE mac = $1")).bind(mac.hex()).run().await?;
+    tx.later(sql!("DELETE FROM phone_setting WHERE mac = $1")).bind(mac.hex()).run().await?;
+    add_rest(space, mac, spec).await
+}
+
 static LINES: Bulk = Bulk {
     head: "INSERT INTO phone_line (mac, line, tenant_id, user_id, label) VALUES",
     columns: 5,
@@ -288,10 +304,8 @@ static LINES: Bulk = Bulk {
     tail: "",
 };
 
-pub(super) async fn set_lines(space: &mut Space<'_>, mac: Mac, lines: &[NewLine]) -> Result<()> {
+async fn add_lines(space: &mut Space<'_>, mac: Mac, lines: &[NewLine]) -> Result<()> {
     let tenant = space.tenant();
-    let gone = space.tx().query(sql!("DELETE FROM phone_line WHERE mac = $1"));
-    gone.bind(mac.hex()).run().await?;
     let rows: Vec<(Mac, TenantId, &NewLine)> = lines.iter().map(|l| (mac, tenant, l)).collect();
     let tx = space.tx();
     tx.insert_many(&LINES, &rows, |query, (mac, tenant, line)| {
@@ -312,9 +326,7 @@ static KEYS: Bulk = Bulk {
     tail: "",
 };
 
-pub(super) async fn set_keys(space: &mut Space<'_>, mac: Mac, keys: &[PhoneKey]) -> Result<()> {
-    let gone = space.tx().query(sql!("DELETE FROM phone_key WHERE mac = $1"));
-    gone.bind(mac.hex()).run().await?;
+async fn add_keys(space: &mut Space<'_>, mac: Mac, keys: &[PhoneKey]) -> Result<()> {
     let rows: Vec<(Mac, &PhoneKey)> = keys.iter().map(|key| (mac, key)).collect();
     let tx = space.tx();
     tx.insert_many(&KEYS, &rows, |query, (mac, key)| {
@@ -336,9 +348,7 @@ static SETTINGS: Bulk = Bulk {
     tail: "",
 };
 
-pub(super) async fn set_settings(space: &mut Space<'_>, mac: Mac, layer: &Layer) -> Result<()> {
-    let gone = space.tx().query(sql!("DELETE FROM phone_setting WHERE mac = $1"));
-    gone.bind(mac.hex()).run().await?;
+async fn add_settings(space: &mut Space<'_>, mac: Mac, layer: &Layer) -> Result<()> {
     let rows: Vec<(Mac, &String, &String)> =
         layer.iter().map(|(key, value)| (mac, key, value)).collect();
     let tx = space.tx();
