@@ -21,6 +21,7 @@ pub mod install;
 mod lock;
 mod log;
 mod preview;
+mod proof;
 mod queries;
 mod release;
 mod render;
