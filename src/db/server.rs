@@ -4,16 +4,12 @@ use std::ops::Range;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, PgPool, Postgres, Transaction};
+use sqlx::{PgPool, Postgres, Transaction};
 
 use super::flush::{self, Flusher};
 use super::later::Later;
 use super::numbers::Numbers;
 use super::{CONNECTIONS, Result};
-
-/// A connection that was proved to work so recently is believed to. It is proved whenever it comes
-/// back to its pool; to prove it again each time it is taken out would be every second message.
-const PROVED: Duration = Duration::from_secs(1);
 
 /// A server that several instances may share. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -39,17 +35,7 @@ pub struct Open {
 impl Server {
     /// Connects.
     pub(super) async fn connect(to: PgConnectOptions, patience: Duration) -> Result<Self> {
-        let connections = PgPoolOptions::new()
-            .acquire_timeout(patience)
-            .test_before_acquire(false)
-            .before_acquire(|connection, of| {
-                Box::pin(async move {
-                    if of.idle_for >= PROVED {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            });
+        let connections = PgPoolOptions::new().acquire_timeout(patience);
         let flusher = Flusher::new(connections.clone(), to.clone());
         let pool = connections.max_connections(CONNECTIONS).connect_with(to).await?;
         // Somebody not allowed to is told now, not after the first change.
