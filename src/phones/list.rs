@@ -17,7 +17,7 @@ pub use totals::{Totals, sites, totals};
 /// Which phones a list shows.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Part of a MAC in any notation, a label, a number, a name, an address, its own site, model, notes.
+    /// Part of a MAC in any notation, a label, a number, a name, an address, the site it stands at, model, notes.
     pub search: String,
     /// Only one make.
     pub vendor: Option<Vendor>,

@@ -66,9 +66,15 @@ async fn site(script: &Script<'_>, phone: &str) -> (Value, Value, Value) {
 
 /// The MACs of the phones at a site, in their order.
 async fn at(script: &Script<'_>, site: &str) -> Vec<String> {
-    let found = script.get(&format!("/api/v1/phones?sort=mac&site={site}")).await.json();
-    let phones = found["phones"].as_array().unwrap().iter();
-    let macs = phones.map(|phone| phone["mac"].as_str().unwrap().replace(':', ""));
+    listed(script, &format!("site={site}")).await
+}
+
+/// The MACs of the phones of a list, in their order.
+async fn listed(script: &Script<'_>, asked: &str) -> Vec<String> {
+    let found = script.get(&format!("/api/v1/phones?sort=mac&{asked}")).await.json();
+    let phones = found["phones"].as_array().unwrap();
+    assert_eq!(found["total"], json!(phones.len()), "{found}");
+    let macs = phones.iter().map(|phone| phone["mac"].as_str().unwrap().replace(':', ""));
     macs.collect()
 }
 
@@ -165,12 +171,23 @@ both_databases! {
         let sorted = script.get("/api/v1/phones?sort=-site").await.json();
         let sites: Vec<&str> = sorted["phones"].as_array().unwrap().iter().map(|phone| phone["effective_site"].as_str().unwrap()).collect();
         assert_eq!(sites, ["Tokyo", "Porto", "", ""]);
+        for (asked, found) in [
+            ("q=Toky", &[CALL][..]),
+            ("q=port", &[FORM]),
+            ("q=o", &[FORM, CALL]),
+            ("q=toky&state=no_line", &[CALL]),
+            ("q=toky&state=no_address", &[]),
+            ("q=Attic", &[]),
+        ] {
+            assert_eq!(listed(&script, asked).await, found, "{asked}");
+        }
 
         // Without one of its own it is again where its subnet is.
         let path = format!("/api/v1/phones/{FORM}");
         assert_eq!(script.send("PATCH", &path, &json!({ "site": "" })).await.status, 200);
         assert_eq!(site(&script, FORM).await.1, json!("Tokyo"));
         assert_eq!(at(&script, "tokyo").await, [FORM, CALL]);
+        assert_eq!(listed(&script, "q=tokyo").await, [FORM, CALL]);
     }
 
     async fn a_phone_follows_its_subnet_to_another_site_and_its_address_to_another_subnet(app: TestApp) {

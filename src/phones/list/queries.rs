@@ -55,11 +55,13 @@ macro_rules! registered_of_many {
 /// that not all of every phone has to be read.
 macro_rules! found {
     () => {
-        "(($4 <> 0 AND p.mac IN (
+        "(($4 IN (1, 3) AND p.mac IN (
               SELECT a.holder_id FROM address a WHERE a.tenant_id = $1 AND a.holder_kind = 'phone'
                 AND ((a.address >= $5 AND a.address <= $6) OR (a.address >= $7 AND a.address <= $8)
                      OR (a.address >= $9 AND a.address <= $10) OR (a.address >= $11 AND a.address <= $12))))
           OR ($3 <> '' AND p.mac LIKE $3)
+          OR ($4 >= 2 AND p.site_key = '' AND p.mac IN (
+              SELECT w.mac FROM phone_whereabouts w WHERE w.tenant_id = $1 AND w.site_key LIKE $2 ESCAPE '\\'))
           OR p.people LIKE $2 ESCAPE '\\' OR p.search LIKE $2 ESCAPE '\\')"
     };
 }
@@ -366,9 +368,34 @@ fn rest(sort: Sort) -> Option<(Key, &'static str)> {
     })
 }
 
-/// What is searched for.
-fn search<'q>(query: Query<'q>, tenant: TenantId, filter: &Filter) -> Query<'q> {
-    let text = filter.search.trim();
+/// What a list is asked for.
+struct Asked<'f> {
+    filter: &'f Filter,
+    /// Whether the name of a site holds what is searched for. The phones that say no site
+    /// themselves are looked at for theirs only then.
+    sites: bool,
+}
+
+impl<'f> Asked<'f> {
+    async fn new(
+        tx: &mut Tx,
+        counted: &Counted,
+        tenant: TenantId,
+        filter: &'f Filter,
+    ) -> Result<Self> {
+        let text = filter.search.trim().to_lowercase();
+        let sites = !text.is_empty() && {
+            let sites = totals::sites(tx, counted, tenant).await?;
+            sites.iter().any(|site| site.to_lowercase().contains(&text))
+        };
+        Ok(Self { filter, sites })
+    }
+}
+
+/// What is searched for. `$4` says what it may be found by beside the phones' own rows: 1 is by
+/// addresses, 2 by sites, 3 by both.
+fn search<'q>(query: Query<'q>, tenant: TenantId, asked: &Asked<'_>) -> Query<'q> {
+    let text = asked.filter.search.trim();
     let pattern = if text.is_empty() {
         String::new()
     } else {
@@ -376,8 +403,8 @@ fn search<'q>(query: Query<'q>, tenant: TenantId, filter: &Filter) -> Query<'q> 
     };
     let mac = net::mac_part(text).map(|digits| format!("%{digits}%")).unwrap_or_default();
     let found = net::ranges_matching(text).unwrap_or_default();
-    let query =
-        query.bind(tenant.to_string()).bind(pattern).bind(mac).bind(i64::from(!found.is_empty()));
+    let by = i64::from(!found.is_empty()) + 2 * i64::from(asked.sites);
+    let query = query.bind(tenant.to_string()).bind(pattern).bind(mac).bind(by);
     // A part of an address can mean as many ranges; those not needed are the first again.
     let range = |n: usize| found.get(n).or(found.first()).copied();
     (0..4).map(range).fold(query, |query, range: Option<Range>| {
@@ -388,8 +415,9 @@ fn search<'q>(query: Query<'q>, tenant: TenantId, filter: &Filter) -> Query<'q> 
 }
 
 /// What is searched for, and the rest of the filter.
-fn bound<'q>(query: Query<'q>, tenant: TenantId, filter: &Filter) -> Query<'q> {
-    search(query, tenant, filter)
+fn bound<'q>(query: Query<'q>, tenant: TenantId, asked: &Asked<'_>) -> Query<'q> {
+    let filter = asked.filter;
+    search(query, tenant, asked)
         .bind(filter.vendor.or(filter.model.map(|model| model.vendor)).map_or("", Vendor::as_str))
         .bind(filter.model.map_or("", |model| model.name))
         .bind(filter.site.trim().to_lowercase())
@@ -474,11 +502,12 @@ pub async fn list(
     tx: &mut Tx,
     counted: &Counted,
     tenant: TenantId,
-    asked: &Filter,
+    filter: &Filter,
     sort: Sort,
     page: Page,
 ) -> Result<(Vec<Listed>, i64)> {
-    if asked.is_search() {
+    let asked = &Asked::new(tx, counted, tenant, filter).await?;
+    if asked.filter.is_search() {
         let text = few(sort, tx.looks_up_by_hash());
         let query = bound(tx.query(text), tenant, asked).planned_anew();
         let query = query.bind(page.limit).bind(page.offset).bind(MANY);
@@ -510,13 +539,13 @@ async fn walk(
     tx: &mut Tx,
     counted: &Counted,
     tenant: TenantId,
-    asked: &Filter,
+    asked: &Asked<'_>,
     sort: Sort,
     page: Page,
 ) -> Result<Vec<Listed>> {
-    let all_by_site = asked.is_everything() && matches!(sort, Sort::Site | Sort::SiteDown);
+    let all_by_site = asked.filter.is_everything() && matches!(sort, Sort::Site | Sort::SiteDown);
     let own = all_by_site && totals::all_say_a_site(tx, counted, tenant).await?;
-    if asked.is_everything()
+    if asked.filter.is_everything()
         && let Some(text) = every(sort, own)
     {
         let query = tx.query(text).bind(tenant.to_string());
@@ -527,7 +556,7 @@ async fn walk(
     };
     let mut phones = Vec::new();
     // Deep in the list it is known beforehand that none of the first are shown.
-    let known = asked.is_everything() && page.offset > 0;
+    let known = asked.filter.is_everything() && page.offset > 0;
     let before = if known { Some(all_with(tx, counted, tenant, key).await?) } else { None };
     if before.is_none_or(|before| page.offset < before) {
         phones = walked(tx, tenant, asked, first(sort), page).await?;
@@ -555,7 +584,7 @@ async fn all_with(tx: &mut Tx, counted: &Counted, tenant: TenantId, key: Key) ->
 }
 
 /// How many of those that are meant have it.
-async fn with(tx: &mut Tx, tenant: TenantId, asked: &Filter, key: Key) -> Result<i64> {
+async fn with(tx: &mut Tx, tenant: TenantId, asked: &Asked<'_>, key: Key) -> Result<i64> {
     let text = match key {
         Key::Address => concat!("SELECT count(*) FROM ", with_address!()),
         Key::Fetched => concat!("SELECT count(*) FROM ", with_fetched!()),
@@ -566,7 +595,7 @@ async fn with(tx: &mut Tx, tenant: TenantId, asked: &Filter, key: Key) -> Result
 async fn walked(
     tx: &mut Tx,
     tenant: TenantId,
-    asked: &Filter,
+    asked: &Asked<'_>,
     text: &'static str,
     page: Page,
 ) -> Result<Vec<Listed>> {
@@ -574,11 +603,11 @@ async fn walked(
     folded(query.bind(page.limit).bind(page.offset).all().await?)
 }
 
-async fn count(tx: &mut Tx, counted: &Counted, tenant: TenantId, asked: &Filter) -> Result<i64> {
-    if asked.is_state_alone() {
-        return totals::of_state(tx, counted, tenant, asked.state).await;
+async fn count(tx: &mut Tx, counted: &Counted, tenant: TenantId, asked: &Asked<'_>) -> Result<i64> {
+    if asked.filter.is_state_alone() {
+        return totals::of_state(tx, counted, tenant, asked.filter.state).await;
     }
-    if asked.is_search_alone() {
+    if asked.filter.is_search_alone() {
         let text = concat!("SELECT count(*) FROM phone p WHERE p.tenant_id = $1 AND ", found!());
         return search(tx.query(text), tenant, asked).planned_anew().scalar().await;
     }
