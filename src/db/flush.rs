@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Executor as _, PgPool, Postgres, Transaction};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedSemaphorePermit};
 
 use super::Result;
 
@@ -68,13 +68,19 @@ impl Flusher {
         Self { under_way, ..Self::new(self.pool.options().clone(), to) }
     }
 
-    /// Commits, and returns when that is on the disk. Goes on if nobody waits any more.
-    pub(super) async fn commit(&self, tx: Transaction<'static, Postgres>) -> Result<()> {
+    /// Commits, gives the place of who wrote to the next, and returns when the change is on the
+    /// disk. Goes on if nobody waits any more.
+    pub(super) async fn commit(
+        &self,
+        tx: Transaction<'static, Postgres>,
+        place: OwnedSemaphorePermit,
+    ) -> Result<()> {
         let flusher = self.clone();
         let done = tokio::spawn(async move {
             flusher.under_way.fetch_add(1, Ordering::SeqCst);
             let _under_way = UnderWay(Arc::clone(&flusher.under_way));
             tx.commit().await?;
+            drop(place);
             flusher.flush().await
         });
         done.await.map_err(|_| sqlx::Error::WorkerCrashed)?

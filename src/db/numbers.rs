@@ -8,6 +8,7 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::server::Place;
 use super::{Open, Result, Tx};
 use crate::sql;
 
@@ -48,7 +49,7 @@ impl Tx {
         let count = i64::try_from(count).unwrap_or(i64::MAX - MORE);
         let mut more = 0;
         if let Self::Postgres(open) = self
-            && let Open { writes: Some(server), drawn, .. } = &mut **open
+            && let Open { writes: Some(Place { server, .. }), drawn, .. } = &mut **open
         {
             if let Some(first) = take(drawn, count).or_else(|| server.numbers().take(count)) {
                 return Ok(first);

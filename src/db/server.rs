@@ -1,23 +1,38 @@
 //! A `PostgreSQL` server and a transaction there.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgPool, Postgres, Transaction};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::flush::{self, Flusher};
 use super::later::Later;
 use super::numbers::Numbers;
 use super::{CONNECTIONS, Result};
 
+/// Connections that write at a time, or wait for the turn to: first come, first served. The others
+/// are left to whoever reads, however long somebody's change takes.
+const WRITERS: usize = 5;
+
 /// A server that several instances may share. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Server {
     /// Connections for statements and transactions.
     pub pool: PgPool,
+    /// Who may write.
+    writers: Arc<Semaphore>,
     flusher: Flusher,
     numbers: Numbers,
+}
+
+/// The place of somebody who writes.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub server: Server,
+    permit: OwnedSemaphorePermit,
 }
 
 /// An open transaction. Dropped without a commit, it never happened.
@@ -27,7 +42,7 @@ pub struct Open {
     /// What is still to be sent in it.
     pub(super) later: Later,
     /// Where it writes, if it does.
-    pub(super) writes: Option<Server>,
+    pub(super) writes: Option<Place>,
     /// Numbers it drew and did not need.
     pub(super) drawn: Range<i64>,
 }
@@ -40,7 +55,7 @@ impl Server {
         let pool = connections.max_connections(CONNECTIONS).connect_with(to).await?;
         // Somebody not allowed to is told now, not after the first change.
         flusher.flush().await?;
-        Ok(Self { pool, flusher, numbers: Numbers::default() })
+        Ok(Self { pool, writers: places(), flusher, numbers: Numbers::default() })
     }
 
     /// The same, by connections that are opened by whoever first needs one.
@@ -48,7 +63,8 @@ impl Server {
         // Half of them are there before anybody waits for one.
         let options = self.pool.options().clone().min_connections(CONNECTIONS / 2);
         let pool = options.connect_lazy_with((*self.pool.connect_options()).clone());
-        Self { pool, flusher: self.flusher.near(), numbers: self.numbers.clone() }
+        let (flusher, numbers) = (self.flusher.near(), self.numbers.clone());
+        Self { pool, writers: places(), flusher, numbers }
     }
 
     /// Begins to read: one snapshot for all of it.
@@ -59,8 +75,13 @@ impl Server {
 
     /// Begins to write.
     pub(super) async fn write(&self) -> Result<Open> {
+        let permit = Arc::clone(&self.writers).acquire_owned();
+        let permit = tokio::time::timeout(self.pool.options().get_acquire_timeout(), permit).await;
+        let permit = permit.ok().and_then(std::result::Result::ok);
+        let permit = permit.ok_or(sqlx::Error::PoolTimedOut)?;
         let tx = self.begin(flush::BEGIN).await?;
-        Ok(Open { tx, later: Later::default(), writes: Some(self.clone()), drawn: 0..0 })
+        let writes = Some(Place { server: self.clone(), permit });
+        Ok(Open { tx, later: Later::default(), writes, drawn: 0..0 })
     }
 
     /// Begins, even when whoever asked is gone by then: left half-way, the connection would be
@@ -97,9 +118,13 @@ impl Open {
     /// Makes what was done durable.
     pub(super) async fn commit(mut self) -> Result<()> {
         self.catch_up().await?;
-        let Some(server) = self.writes else { return self.tx.commit().await };
-        server.flusher.commit(self.tx).await?;
+        let Some(Place { server, permit }) = self.writes else { return self.tx.commit().await };
+        server.flusher.commit(self.tx, permit).await?;
         server.numbers.keep(self.drawn);
         Ok(())
     }
+}
+
+fn places() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(WRITERS))
 }

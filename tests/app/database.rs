@@ -5,6 +5,8 @@ use std::task::Poll;
 
 use patchbay::audit::Event;
 use patchbay::auth::Role;
+use patchbay::id::TenantId;
+use patchbay::tenants;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
@@ -115,6 +117,30 @@ both_databases! {
         holder.release().await;
         assert_eq!(app.contents().await, before);
         admin.add("Bob", "bob@example.com", "").await;
+    }
+
+    /// However many want to change something of a tenant while a change of it takes long.
+    async fn writers_that_wait_leave_connections_to_readers(app: TestApp) {
+        let mut first = app.state.change(&tester()).await.unwrap();
+        tenants::lock(&mut first, TenantId::DEFAULT).await.unwrap();
+        let others = (0..20).map(|_| async {
+            let mut change = app.state.change(&tester()).await?;
+            tenants::lock(&mut change, TenantId::DEFAULT).await
+        });
+        let mut others = Box::pin(futures_util::future::try_join_all(others));
+        let reading = async {
+            for _ in 0..50 {
+                let mut tx = app.state.read().await.unwrap();
+                patchbay::audit::head(&mut tx).await.unwrap();
+            }
+        };
+        tokio::select! {
+            biased;
+            ended = &mut others => panic!("nobody read until the others were over: {ended:?}"),
+            () = reading => {}
+        }
+        drop(first);
+        others.await.unwrap();
     }
 
     async fn gone_it_answers_503_whatever_is_asked_of_it(app: TestApp) {
