@@ -112,13 +112,16 @@ impl Releases {
                 old => write_new(&path, file.text.as_bytes(), old.as_deref())?,
             }
         }
-        for file in files {
-            sync(&beside.path().join(file.name))?;
-        }
-        sync(beside.path())?;
         // What an earlier run with this number left behind was never in force.
         self.discard(release)?;
-        fs::rename(beside.keep(), self.directory(release))?;
+        let target = self.directory(release);
+        // Named first and synced then: nothing reads it before the link moves, and a file system
+        // with a journal brings the names to the disk with the first file.
+        fs::rename(beside.keep(), &target)?;
+        for file in files {
+            sync(&target.join(file.name))?;
+        }
+        sync(&target)?;
         sync(&releases)
     }
 
