@@ -4,13 +4,14 @@ use tokio::task::JoinHandle;
 
 use super::asterisk::Session;
 use super::desired::{self, Desired};
-use super::lock::{Begun, Ending, Packed, pack};
+use super::keep::{Kept, Packed, pack};
+use super::lock::{Begun, Ending};
 use super::log::Mark;
 use super::preview;
 use super::proof::{Known, OBJECTS, differences, doubts_of, reload};
 use super::render::{self, File};
 use super::types::{Module, Request, Source, State, Step};
-use super::{Applier, ApplyError, queries};
+use super::{Applier, ApplyError, blocking};
 use crate::asterisk::access::Unusable;
 use crate::asterisk::ami::AmiError;
 use crate::asterisk::preflight::Severity;
@@ -134,14 +135,16 @@ impl Applier {
                 modules: done.modules,
                 findings: done.findings,
                 // Nothing to keep: the files are those of the release that was in force.
-                same_as: begun.previous.filter(|_| done.files.is_empty()),
-                files: done.files,
+                kept: Kept {
+                    same_as: begun.previous.filter(|_| done.files.is_empty()),
+                    files: done.files,
+                },
             },
             Err(mut stop) => {
                 if matches!(stop.state, State::Refused | State::Unreachable) {
                     self.discard(begun);
                 }
-                let same_as = self.keep(begun, files, &mut stop).await;
+                let kept = self.keep_untold(begun, files, &mut stop).await;
                 Ending {
                     state: stop.state,
                     detail: stop.detail,
@@ -151,38 +154,23 @@ impl Applier {
                     users,
                     modules: stop.modules,
                     findings: stop.findings,
-                    files: stop.files,
-                    same_as,
+                    kept,
                 }
             }
         }
     }
 
-    /// What was not put into force is kept to be looked at, also when Asterisk was told nothing of
-    /// it. Somebody who tries until Asterisk answers must not fill the disk: what is kept already is
-    /// not kept again, and the answer says by which run.
-    async fn keep(&self, begun: &Begun, files: Vec<File>, stop: &mut Stop) -> Option<i64> {
-        if files.is_empty() || !stop.files.is_empty() {
-            return None;
+    /// What Asterisk did not take, or what would have been put into force.
+    async fn keep_untold(&self, begun: &Begun, files: Vec<File>, stop: &mut Stop) -> Kept {
+        if !stop.files.is_empty() {
+            return Kept { files: std::mem::take(&mut stop.files), same_as: None };
         }
-        let (vault, run) = (self.state.vault.clone(), begun.run);
-        let keeping = async {
-            let known = queries::hashes(&mut self.state.read().await?, begun.previous).await?;
-            let packing = blocking(move || match keeper_of(&files, &known) {
-                Some(keeper) => Ok((Vec::new(), Some(keeper))),
-                None => pack(&vault, run, &files).map(|packed| (packed, None)),
-            });
-            Ok::<_, Error>(packing.await??)
-        };
-        match keeping.await {
-            Ok((packed, keeper)) => {
-                stop.files = packed;
-                keeper
-            }
+        match self.keep(begun.run, begun.previous, files).await {
+            Ok(kept) => kept,
             Err(error) => {
                 let sentence = format!("What was not put into force could not be kept: {error}.");
                 stop.findings.push(sentence);
-                None
+                Kept::default()
             }
         }
     }
@@ -513,17 +501,6 @@ impl Applier {
     }
 }
 
-/// Which of the runs that keep files of these hashes keeps the very same as `files`.
-fn keeper_of(files: &[File], known: &[(i64, String, String)]) -> Option<i64> {
-    let hashes: Vec<_> = files.iter().map(|file| (file.name, file.sha256())).collect();
-    let mut keepers = known.iter().map(|(keeper, _, _)| *keeper);
-    keepers.find(|keeper| {
-        hashes.iter().all(|(name, hash)| {
-            known.iter().any(|(of, its, sha256)| of == keeper && its == name && sha256 == hash)
-        })
-    })
-}
-
 /// What is made of the files while Asterisk reads them.
 struct Prepared {
     /// Compressed and sealed, to be kept.
@@ -539,14 +516,6 @@ fn untouched(file: &File) -> Module {
         result: "unchanged, not reloaded".to_owned(),
         duration_ms: 0,
     }
-}
-
-/// Work that would hold up other requests.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Error> {
-    let gone = |_| Error::Io(std::io::Error::other("a worker is gone"));
-    tokio::task::spawn_blocking(work).await.map_err(gone)
 }
 
 /// An attempt's faults are outcomes of it.

@@ -8,20 +8,17 @@ use std::fs::{File as LockFile, TryLockError};
 use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
-use flate2::Compression;
-use flate2::read::GzDecoder;
-use flate2::write::GzEncoder;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
 use super::asterisk::{Session, millis};
+use super::keep::Kept;
 use super::render::File;
 use super::types::{Module, Request, Run, Source, State};
 use super::{Applier, ApplyError, queries};
 use crate::asterisk::access::Unusable;
 use crate::audit::{self, Actor, Event, Via};
 use crate::db::Tx;
-use crate::secrets::{Vault, VaultError};
 use crate::web::Error;
 
 /// Seconds a run's word counts without being renewed.
@@ -72,50 +69,7 @@ pub(super) struct Ending {
     pub users: Option<i64>,
     pub modules: Vec<Module>,
     pub findings: Vec<String>,
-    /// The files to keep, packed and sealed.
-    pub files: Vec<Packed>,
-    /// Which run keeps the very same already, where there are none to keep.
-    pub same_as: Option<i64>,
-}
-
-/// A file as it is kept in the database.
-pub(super) struct Packed {
-    pub name: &'static str,
-    pub sha256: String,
-    pub size: i64,
-    pub content: Vec<u8>,
-}
-
-/// Compresses and seals the files of a run: they hold digests as good as passwords.
-pub(super) fn pack(vault: &Vault, run: i64, files: &[File]) -> Result<Vec<Packed>, VaultError> {
-    let packed = files.iter().map(|file| {
-        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-        gzip.write_all(file.text.as_bytes())?;
-        Ok(Packed {
-            name: file.name,
-            sha256: file.sha256(),
-            size: i64::try_from(file.text.len()).unwrap_or(i64::MAX),
-            content: vault.seal(&place(run, file.name), &gzip.finish()?)?,
-        })
-    });
-    packed.collect()
-}
-
-/// Undoes [`pack`].
-pub(super) fn unpack(
-    vault: &Vault,
-    run: i64,
-    name: &str,
-    sealed: &[u8],
-) -> Result<String, VaultError> {
-    let bytes = vault.unseal(&place(run, name), sealed)?;
-    let mut text = String::new();
-    GzDecoder::new(&bytes[..]).read_to_string(&mut text)?;
-    Ok(text)
-}
-
-fn place(run: i64, name: &str) -> String {
-    format!("apply/{run}/{name}")
+    pub kept: Kept,
 }
 
 impl Applier {
@@ -254,20 +208,10 @@ impl Applier {
             detail: &ending.detail,
             modules: json!(ending.modules).to_string(),
             findings: json!(ending.findings).to_string(),
-            same_as: ending.same_as,
+            same_as: ending.kept.same_as,
         };
         queries::end(change.tx(), begun.run, &record).await?;
-        for file in ending.files {
-            queries::insert_file(
-                change.tx(),
-                begun.run,
-                file.name,
-                &file.sha256,
-                file.size,
-                file.content,
-            )
-            .await?;
-        }
+        ending.kept.insert(change.tx(), begun.run).await?;
         if ending.state.is_good() {
             audit::mark_applied(change.tx(), ending.audit_seq).await?;
         }
@@ -308,6 +252,7 @@ impl Applier {
             return Err(ApplyError::Busy(run.actor));
         }
         let current = self.releases.current().map_err(|source| self.directory(source))?;
+        let kept = self.left_behind(&run).await;
         let (detail, findings) = match run.previous {
             Some(previous) if current == Some(run.id) => self.undo(run.id, previous).await?,
             Some(previous) if current == Some(previous) => self.look(run.id, previous).await?,
@@ -327,9 +272,10 @@ impl Applier {
             detail: &detail,
             modules: "[]".to_owned(),
             findings: json!(findings).to_string(),
-            same_as: None,
+            same_as: kept.same_as,
         };
         queries::end(change.tx(), run.id, &record).await?;
+        kept.insert(change.tx(), run.id).await?;
         let ended = queries::get(change.tx(), run.id).await?.ok_or(sqlx::Error::RowNotFound)?;
         change.record(event(&ended));
         change.commit().await?;
@@ -411,11 +357,4 @@ fn event(run: &Run) -> Event {
         .note(run.reason.clone())
         .before(json!({ "release": run.previous }))
         .after(json!({ "release": run.release, "detail": run.detail }))
-}
-
-/// For errors that are faults, not outcomes.
-impl From<VaultError> for ApplyError {
-    fn from(error: VaultError) -> Self {
-        Self::Fault(Error::from(error))
-    }
 }

@@ -18,6 +18,7 @@ mod attempt;
 mod desired;
 mod drift;
 pub mod install;
+mod keep;
 mod lock;
 mod log;
 mod preview;
@@ -259,7 +260,7 @@ impl Applier {
         let mut tx = self.state.read().await?;
         let mut files = Vec::new();
         for (keeper, name, sealed) in queries::files(&mut tx, run).await? {
-            let text = lock::unpack(&self.state.vault, keeper, &name, &sealed)?;
+            let text = keep::unpack(&self.state.vault, keeper, &name, &sealed)?;
             files.extend(render::kept(&name, text));
         }
         Ok(files)
@@ -294,6 +295,14 @@ impl Applier {
 #[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
 fn gone(error: JoinError) -> ApplyError {
     ApplyError::Fault(Error::Io(std::io::Error::other(error.to_string())))
+}
+
+/// Work that would hold up other requests.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    let gone = |_| Error::Io(std::io::Error::other("a worker is gone"));
+    tokio::task::spawn_blocking(work).await.map_err(gone)
 }
 
 /// The machine's name, to tell a run of ours that died from one elsewhere that lives.
