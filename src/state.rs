@@ -72,12 +72,12 @@ impl State {
 
     /// A change on `actor`'s behalf.
     pub async fn change(&self, actor: &Actor) -> Result<Change> {
-        Ok(Change::begin(self.db.write().await?, &self.chain, self.clock.now(), actor))
+        Ok(Change::begin(self.db.change().await?, &self.chain, self.clock.now(), actor))
     }
 
-    /// As [`State::change`], for one that takes seconds ([`Db::write_long`]).
+    /// As [`State::change`], for one that takes seconds ([`Db::change_long`]).
     pub async fn long_change(&self, actor: &Actor) -> Result<Change> {
-        Ok(Change::begin(self.db.write_long().await?, &self.chain, self.clock.now(), actor))
+        Ok(Change::begin(self.db.change_long().await?, &self.chain, self.clock.now(), actor))
     }
 
     /// Whether browsers reach Patchbay over TLS.

@@ -73,7 +73,7 @@ impl Flusher {
     pub(super) async fn commit(
         &self,
         tx: Transaction<'static, Postgres>,
-        place: OwnedSemaphorePermit,
+        place: Option<OwnedSemaphorePermit>,
     ) -> Result<()> {
         let flusher = self.clone();
         let done = tokio::spawn(async move {

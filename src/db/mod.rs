@@ -233,12 +233,21 @@ impl Db {
         })
     }
 
-    /// As [`Db::write`], for a change that takes seconds: no other waits for it to be told that it
-    /// is done.
-    pub async fn write_long(&self) -> Result<Tx> {
+    /// As [`Db::write`], for a change that may wait for the [turn](Tx::turn) of something: on
+    /// `PostgreSQL` so few at a time that they leave connections to those who do not.
+    pub async fn change(&self) -> Result<Tx> {
+        match self {
+            Self::Sqlite { .. } => self.write().await,
+            Self::Postgres(server) => Ok(Tx::Postgres(Box::new(server.change().await?))),
+        }
+    }
+
+    /// As [`Db::change`], for one that takes seconds: no other waits for it to be told that it is
+    /// done.
+    pub async fn change_long(&self) -> Result<Tx> {
         match self {
             Self::Sqlite { write, .. } => Ok(Tx::Writing(write.turn_alone().await?)),
-            Self::Postgres(_) => self.write().await,
+            Self::Postgres(_) => self.change().await,
         }
     }
 

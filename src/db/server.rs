@@ -13,26 +13,26 @@ use super::later::Later;
 use super::numbers::Numbers;
 use super::{CONNECTIONS, Result};
 
-/// Connections that write at a time, or wait for the turn to: first come, first served. The others
-/// are left to whoever reads, however long somebody's change takes.
-const WRITERS: usize = 5;
+/// Connections of those who change something, or wait for the turn to: first come, first served.
+/// The others are left to those who need no turn, however long somebody's change takes.
+const CHANGES: usize = 5;
 
 /// A server that several instances may share. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Server {
     /// Connections for statements and transactions.
     pub pool: PgPool,
-    /// Who may write.
-    writers: Arc<Semaphore>,
+    /// Who may change something.
+    changes: Arc<Semaphore>,
     flusher: Flusher,
     numbers: Numbers,
 }
 
-/// The place of somebody who writes.
+/// Where somebody writes, and their place among those who change something.
 #[derive(Debug)]
 pub(super) struct Place {
     pub server: Server,
-    permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 /// An open transaction. Dropped without a commit, it never happened.
@@ -55,7 +55,7 @@ impl Server {
         let pool = connections.max_connections(CONNECTIONS).connect_with(to).await?;
         // Somebody not allowed to is told now, not after the first change.
         flusher.flush().await?;
-        Ok(Self { pool, writers: places(), flusher, numbers: Numbers::default() })
+        Ok(Self { pool, changes: places(), flusher, numbers: Numbers::default() })
     }
 
     /// The same, by connections that are opened by whoever first needs one.
@@ -64,7 +64,7 @@ impl Server {
         let options = self.pool.options().clone().min_connections(CONNECTIONS / 2);
         let pool = options.connect_lazy_with((*self.pool.connect_options()).clone());
         let (flusher, numbers) = (self.flusher.near(), self.numbers.clone());
-        Self { pool, writers: places(), flusher, numbers }
+        Self { pool, changes: places(), flusher, numbers }
     }
 
     /// Begins to read: one snapshot for all of it.
@@ -75,10 +75,18 @@ impl Server {
 
     /// Begins to write.
     pub(super) async fn write(&self) -> Result<Open> {
-        let permit = Arc::clone(&self.writers).acquire_owned();
+        self.begin_to_write(None).await
+    }
+
+    /// Begins to write, for whoever may have to wait for the turn to.
+    pub(super) async fn change(&self) -> Result<Open> {
+        let permit = Arc::clone(&self.changes).acquire_owned();
         let permit = tokio::time::timeout(self.pool.options().get_acquire_timeout(), permit).await;
         let permit = permit.ok().and_then(std::result::Result::ok);
-        let permit = permit.ok_or(sqlx::Error::PoolTimedOut)?;
+        self.begin_to_write(Some(permit.ok_or(sqlx::Error::PoolTimedOut)?)).await
+    }
+
+    async fn begin_to_write(&self, permit: Option<OwnedSemaphorePermit>) -> Result<Open> {
         let tx = self.begin(flush::BEGIN).await?;
         let writes = Some(Place { server: self.clone(), permit });
         Ok(Open { tx, later: Later::default(), writes, drawn: 0..0 })
@@ -126,5 +134,5 @@ impl Open {
 }
 
 fn places() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(WRITERS))
+    Arc::new(Semaphore::new(CHANGES))
 }

@@ -177,7 +177,7 @@ fn nobody_waits_for_a_long_change_to_be_told_of_a_short_one() {
         let mut first = db.write().await.unwrap();
         write(&mut first, 1, "").await.unwrap();
         // It waits for the first, and then has the writer until the end.
-        let mut long = pin!(db.write_long());
+        let mut long = pin!(db.change_long());
         assert!(poll!(&mut long).is_pending());
         let (told, long) = futures_util::join!(first.commit(), long);
         told.unwrap();
